@@ -1,0 +1,261 @@
+"""Every setting, its default and what is allowed.
+
+The dataclasses are frozen and hashable, so that they can be static arguments of `jax.jit`. At the edge they travel as an
+`ml_collections.ConfigDict` (`to_config_dict`, `from_config_dict`): a file under configs/ builds one, flags override it.
+"""
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from dippas_jax.types import InputError
+
+SMALLEST_PHOTO = 64  # pixels a side
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Which photos.
+
+    Attributes:
+      folder: `dataset/device/{photos, prnu.npy}`; empty for the embedded simulated camera.
+      crop: Side of the centre crop in pixels; 0 for the whole photo.
+      photos: Sub-folders of a device that hold photos, beside those lying in it directly.
+      devices: Names of the devices to use; empty for all.
+      limit: At most this many photos; 0 for all.
+    """
+
+    folder: str = ""
+    crop: int = 0
+    photos: tuple[str, ...] = ("photos", "natural", "crop512")
+    devices: tuple[str, ...] = ()
+    limit: int = 0
+
+    def __post_init__(self):
+        _check(
+            self.crop == 0 or self.crop >= SMALLEST_PHOTO,
+            f"data.crop is {self.crop}; choose 0 for the whole photo or at least {SMALLEST_PHOTO}",
+        )
+        _check(self.limit >= 0, f"data.limit is {self.limit}; choose 0 for all photos, or more")
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+    """The network of section 3.4.
+
+    Attributes:
+      depth: Channels of the input noise z (512 in the paper).
+      widths: Sizes of the multi-resolution blocks, finest scale first.
+      skips: Channels of the residual paths between the scales, one fewer than `widths`.
+      alpha: Widening of the blocks.
+    """
+
+    depth: int = 32
+    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
+    skips: tuple[int, ...] = (16, 32, 64, 128)
+    alpha: float = 1.67
+
+    def __post_init__(self):
+        _check(self.depth >= 1, f"generator.depth is {self.depth}; choose 1 or more channels")
+        _check(
+            1 <= len(self.widths) <= 7,
+            f"generator.widths has {len(self.widths)} scales; choose 1 to 7",
+        )
+        _check(
+            all(int(self.alpha * width * 0.167) >= 1 for width in self.widths),
+            f"generator.widths are {self.widths}; with alpha {self.alpha} the smallest has no "
+            "channels left, choose wider ones",
+        )
+        _check(
+            len(self.skips) == len(self.widths) - 1 and all(skip >= 1 for skip in self.skips),
+            f"generator.skips are {self.skips}; give {len(self.widths) - 1} positive numbers, one "
+            "fewer than generator.widths",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Inversion:
+    """The optimisation of equation 9.
+
+    Attributes:
+      optimizer: "adam" (the paper) or "amsgrad" (the authors' program, PyTorch's arithmetic).
+      learning_rate: Constant over the run.
+      input_std: Standard deviation of the input noise z.
+      noise_std: Standard deviation of the fresh noise added to z at every step; 0 for none.
+      max_steps: Steps at most.
+      stop_psnr: The run ends with the first snapshot above this PSNR, in dB.
+      chunk: Steps done on the device between two looks of the host; changes no result.
+    """
+
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    input_std: float = 0.1
+    noise_std: float = 0.1
+    max_steps: int = 10_000
+    stop_psnr: float = 39.0
+    chunk: int = 25
+
+    def __post_init__(self):
+        _check(
+            self.optimizer in ("adam", "amsgrad"),
+            f'inversion.optimizer is "{self.optimizer}"; choose "adam" or "amsgrad"',
+        )
+        for name in ("learning_rate", "input_std"):
+            value = getattr(self, name)
+            _check(
+                0 < value < math.inf,
+                f"inversion.{name} is {value}; choose a positive number",
+            )
+        _check(
+            0 <= self.noise_std < math.inf,
+            f"inversion.noise_std is {self.noise_std}; choose 0 or a positive number",
+        )
+        _check(self.max_steps >= 1, f"inversion.max_steps is {self.max_steps}; choose 1 or more")
+        _check(
+            self.stop_psnr > 0, f"inversion.stop_psnr is {self.stop_psnr} dB; choose a positive one"
+        )
+        _check(
+            self.chunk >= 2,
+            f"inversion.chunk is {self.chunk}; choose 2 or more (a loop of one step is compiled "
+            "differently, and its bytes would differ)",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """Section 3.3: every combination is computed from one inversion; the first of each is written.
+
+    Attributes:
+      sides: Block sides B in pixels; a side beyond the photo's means the whole photo.
+      averages: Numbers L of blocks averaged.
+      thresholds: PSNR τ, in dB, above which a snapshot is used.
+      write_all: Write the photo of every combination, not only of the first.
+    """
+
+    sides: tuple[int, ...] = (64,)
+    averages: tuple[int, ...] = (10,)
+    thresholds: tuple[float, ...] = (38.0,)
+    write_all: bool = False
+
+    def __post_init__(self):
+        for name, smallest in (("sides", 8), ("averages", 1), ("thresholds", 1)):
+            values = getattr(self, name)
+            _check(
+                len(values) > 0 and min(values) >= smallest,
+                f"assembly.{name} is {values}; give one or more numbers of at least {smallest}",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One run of `dippas_jax.main`.
+
+    Attributes:
+      mode: "aware" injects the camera's fingerprint (equation 10), "blind" the photo's own residual (equation 11).
+      seed: Of all randomness.
+      sigma: Noise standard deviation assumed by the extractor, in grey levels.
+      checkpoint_seconds: Time between two checkpoints of the photo being worked on; changes no result.
+    """
+
+    mode: str = "aware"
+    seed: int = 0
+    sigma: float = 3.0
+    checkpoint_seconds: float = 60.0
+    data: Data = Data()
+    generator: Generator = Generator()
+    inversion: Inversion = Inversion()
+    assembly: Assembly = Assembly()
+
+    def __post_init__(self):
+        _check(
+            self.mode in ("aware", "blind"),
+            f'mode is "{self.mode}"; choose "aware" or "blind"',
+        )
+        _check(0 <= self.seed < 2**32, f"seed is {self.seed}; choose one from 0 to {2**32 - 1}")
+        _check(0 < self.sigma < 256, f"sigma is {self.sigma} grey levels; choose 1 to 10")
+        _check(
+            self.checkpoint_seconds >= 0,
+            f"checkpoint_seconds is {self.checkpoint_seconds}; choose 0 (every chunk) or more",
+        )
+
+
+def to_config_dict(config: Config) -> ml_collections.ConfigDict:
+    """The same settings as a mutable, flag-friendly tree."""
+    return ml_collections.ConfigDict(dataclasses.asdict(config))
+
+
+def _unknown(name: str, known: typing.Iterable[str], path: str) -> InputError:
+    near = difflib.get_close_matches(name, list(known), 1)
+    guess = f'did you mean "{path}{near[0]}"' if near else f"known are {', '.join(known)}"
+    return InputError(f'there is no setting "{path}{name}"; {guess}')
+
+
+def check_name(name: str) -> None:
+    """Raises `InputError`, with the nearest known name, unless `name` ("inversion.chunk") is a setting."""
+    kind, path = Config, ""
+    for part in name.split("."):
+        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
+        if part not in hints:
+            raise _unknown(part, hints, path)
+        kind, path = hints[part], f"{path}{part}."
+
+
+def help_text() -> str:
+    """All settings, their documentation and defaults."""
+    text = []
+    for name, kind in ("", Config), *(
+        (f"{field.name}.", type(field.default))
+        for field in dataclasses.fields(Config)
+        if dataclasses.is_dataclass(field.default)
+    ):
+        text.append((kind.__doc__ or "").strip())
+        text += [
+            f"      --config.{name}{field.name}={field.default!r}"
+            for field in dataclasses.fields(kind)
+            if not dataclasses.is_dataclass(field.default)
+        ]
+    return "\n".join(text)
+
+
+def from_config_dict(values: Mapping[str, Any], kind: type = Config, path: str = "") -> Any:
+    """Back to the frozen form, checked.
+
+    Raises:
+      InputError: An unknown field (with the nearest known one), a value of the wrong type or out of range.
+    """
+    hints = typing.get_type_hints(kind)
+    fields = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise _unknown(name, hints, path)
+        if dataclasses.is_dataclass(hints[name]):
+            fields[name] = from_config_dict(value, hints[name], f"{path}{name}.")
+        else:
+            fields[name] = _convert(value, hints[name], path + name)
+    return kind(**fields)
+
+
+def _convert(value: Any, hint: Any, path: str) -> Any:
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        if not isinstance(value, list | tuple):
+            value = (value,)
+        return tuple(_convert(entry, item, path) for entry in value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise InputError(
+            f"{path} is {value!r}, of type {type(value).__name__}; give a value of type "
+            f"{hint.__name__}"
+        )
+    return value

@@ -1,0 +1,72 @@
+"""Photos as arrays: pixels, images, grey planes, and how much two photos differ.
+
+Pixels are uint8 in [0, 255], an image is float32 in [0, 1]; both are channels last, any leading
+axes. A grey level is one step of a pixel. Everything is computed in float32.
+"""
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Num, Shaped, UInt8
+
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
+
+
+def luma(image: Num[ArrayLike, "*n h w 3"]) -> Float[Array, "*n h w"]:
+    """The grey plane of a colour image, in the unit of the image."""
+    image = jnp.asarray(image, jnp.float32)
+    red, green, blue = LUMA
+    return red * image[..., 0] + green * image[..., 1] + blue * image[..., 2]
+
+
+def to_image(pixels: UInt8[ArrayLike, "*n h w 3"]) -> Float[Array, "*n h w 3"]:
+    """Pixels in [0, 255] to an image in [0, 1]."""
+    return jnp.asarray(pixels, jnp.float32) / 255
+
+
+def to_pixels(image: Float[ArrayLike, "*n h w 3"]) -> UInt8[Array, "*n h w 3"]:
+    """An image to pixels: clipped to [0, 1], rounded to the nearest level, halves to even."""
+    levels = jnp.round(jnp.asarray(image, jnp.float32) * 255)
+    return jnp.clip(levels, 0, 255).astype(jnp.uint8)
+
+
+def psnr(a: Num[ArrayLike, "*n h w 3"], b: Num[ArrayLike, "*m h w 3"]) -> Float[Array, "..."]:
+    """Peak signal-to-noise ratio over the last three axes, dB.
+
+    Args:
+      a: Photos in grey levels [0, 255], uint8 or float. The difference is taken in float32: that of
+        uint8 would wrap round.
+      b: What they are compared with; leading axes broadcast against those of `a`.
+
+    Returns:
+      10·log10(255² / mean squared error) with the leading axes kept; inf where the two are equal.
+    """
+    difference = jnp.asarray(a, jnp.float32) - jnp.asarray(b, jnp.float32)
+    error = jnp.mean(jnp.square(difference), axis=(-3, -2, -1))
+    equal = error == 0
+    # The inner `where` keeps the gradient finite where the outer one does not use the logarithm.
+    decibels = 10 * jnp.log10(255.0**2 / jnp.where(equal, 1.0, error))
+    return jnp.where(equal, jnp.inf, decibels)
+
+
+def center_crop(
+    x: Shaped[ArrayLike, "..."], height: int, width: int, *, axes: tuple[int, int] = (-3, -2)
+) -> Shaped[Array, "..."]:
+    """The middle `height` by `width` of an array, rounding its corner towards the origin.
+
+    Args:
+      x: Photos by default; for planes give `axes=(-2, -1)`.
+      height: Rows to keep, at most those there are.
+      width: Columns to keep, at most those there are.
+      axes: Where rows and columns lie.
+    """
+    x = jnp.asarray(x)
+    index = [slice(None)] * x.ndim
+    for axis, side in zip(axes, (height, width), strict=True):
+        if side > x.shape[axis]:
+            raise ValueError(
+                f"a crop of {height}x{width} does not fit into {x.shape[axes[0]]}x"
+                f"{x.shape[axes[1]]}; choose a smaller crop"
+            )
+        start = (x.shape[axis] - side) // 2
+        index[axis] = slice(start, start + side)
+    return x[tuple(index)]

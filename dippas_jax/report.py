@@ -1,0 +1,169 @@
+"""What a run says: figures of merit, one record a photo, a picture. Nothing here touches files.
+
+NCC, z and PCE are those of the reference fingerprint at zero shift: the camera's K where it is known, else the photo's own
+residual. They describe one attacker, the one the paper tests; others may still find the camera.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from dippas_jax import anonymize, correlation, image, inversion, residual
+from dippas_jax import config as configuration
+
+_AMPLIFICATION = 8  # of the difference in the picture
+_INK, _BLUE, _RED, _GREY = "#1f2430", "#2f6fb0", "#c8452d", "#9aa3ad"
+
+
+def figures(
+    pixels: UInt8[Array, "h w 3"], fingerprint: Float[Array, "h w"], sigma: float
+) -> dict[str, float]:
+    """NCC, z-score and PCE at zero shift of one photo with one fingerprint."""
+    ncc, pce = _figures(pixels, fingerprint, sigma=sigma)
+    h, w = fingerprint.shape
+    return {
+        "ncc": float(ncc),
+        "z": float(correlation.z_score(ncc, h, w)),
+        "pce": float(pce),
+    }
+
+
+def _figures_traced(pixels, fingerprint, *, sigma):
+    plane = residual.residual(pixels, sigma=sigma)
+    pattern = correlation.pattern(pixels, fingerprint)
+    surface = correlation.circular_cross_correlation(plane, pattern)
+    return correlation.ncc(plane, pattern), correlation.pce(surface)
+
+
+_figures = jax.jit(_figures_traced, static_argnames="sigma")
+
+
+def ssim(a: UInt8[np.ndarray, "h w 3"], b: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Structural similarity, mean over the channels, data range 255 (scikit-image)."""
+    from skimage import metrics  # half a second to import, used once a photo
+
+    return float(metrics.structural_similarity(a, b, channel_axis=-1, data_range=255))
+
+
+def photo(
+    name: str,
+    device: str,
+    before: UInt8[np.ndarray, "h w 3"],
+    reference: Float[np.ndarray, "h w"],
+    injected: Float[np.ndarray, "h w"],
+    progress: anonymize.Progress,
+    results: Sequence[anonymize.Result],
+    config: configuration.Config,
+) -> dict[str, Any]:
+    """The record of one photo, as it stands in summary.json (docs/formats.md); times are added by the caller.
+
+    Args:
+      name: The photo's id.
+      device: Its camera's name.
+      before: The photo as it came.
+      reference: The fingerprint looked for.
+      injected: P as given, in its own unit.
+      progress: Of the finished run.
+      results: All combinations, the written one first.
+      config: Of the run.
+    """
+    found = figures(before, reference, config.sigma)
+    steps = int(progress.steps)
+    gamma = float(progress.history.gamma[steps - 1])
+    rows = []
+    for result in results:
+        left = figures(result.pixels, reference, config.sigma)
+        rows.append(
+            {
+                **result.choice._asdict(),
+                "snapshots": result.snapshots,
+                "fallback": result.snapshots == 0,
+                "psnr": float(image.psnr(result.pixels, before)),
+                **left,
+            }
+        )
+    first = rows[0]
+    return {
+        "id": name,
+        "device": device,
+        "height": before.shape[0],
+        "width": before.shape[1],
+        "psnr": first["psnr"],
+        "ssim": ssim(before, results[0].pixels),
+        **{f"{key}_before": value for key, value in found.items()},
+        **{f"{key}_after": first[key] for key in found},
+        "steps": steps,
+        "best_psnr": float(progress.best.psnr),
+        "fallback": first["fallback"],
+        "gamma": gamma,
+        "gamma_in_unit_of_fingerprint": gamma * inversion.FINGERPRINT_STD / float(injected.std()),
+        "results": rows,
+    }
+
+
+def lines(record: dict[str, Any]) -> str:
+    """A photo's record for the terminal."""
+    text = [
+        f"{record['id']}  {record['width']}×{record['height']} pixels, {record['steps']} steps, "
+        f"{record['seconds']:.0f} s",
+        f"  PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}",
+    ]
+    for key, label, places in (("ncc", "NCC", 4), ("z", "z", 1), ("pce", "PCE", 1)):
+        before, after = record[f"{key}_before"], record[f"{key}_after"]
+        text.append(f"  {label:4s} {before:9.{places}f} before {after:9.{places}f} after")
+    if record["fallback"]:
+        text.append(
+            f"  no snapshot reached {record['results'][0]['threshold']:g} dB: this is the best one, "
+            "not an average; more steps or a lower assembly.thresholds would give a pool"
+        )
+    return "\n".join(text)
+
+
+def picture(
+    before: UInt8[np.ndarray, "h w 3"],
+    after: UInt8[np.ndarray, "h w 3"],
+    history: anonymize.History,
+    record: dict[str, Any],
+    config: configuration.Config,
+) -> bytes:
+    """Before, after, amplified difference, and NCC and PSNR along the steps (figure 2 of the paper), as a PNG."""
+    from matplotlib import figure  # a second to import, used once a photo
+    from matplotlib.backends import backend_agg
+
+    sheet = figure.Figure(figsize=(11, 7.2), dpi=110, layout="constrained")
+    backend_agg.FigureCanvasAgg(sheet)
+    panels = sheet.subplot_mosaic([["before", "after", "change"], ["steps"] * 3], height_ratios=[1, 0.8])
+    change = (after.astype(np.float32) - before) * _AMPLIFICATION + 128
+    for key, pixels, title in (
+        ("before", before, f"before: z {record['z_before']:.1f}"),
+        ("after", after, f"after: z {record['z_after']:.1f}, {record['psnr']:.2f} dB"),
+        ("change", np.clip(change, 0, 255).astype(np.uint8), f"difference × {_AMPLIFICATION}, grey is none"),
+    ):
+        panels[key].imshow(pixels, interpolation="nearest")
+        panels[key].set_title(title, fontsize=10, color=_INK)
+        panels[key].set_axis_off()
+    steps = record["steps"]
+    axis, number = panels["steps"], np.arange(steps)
+    axis.plot(number, history.ncc[:steps], color=_BLUE, linewidth=0.9)
+    axis.axhline(record["ncc_before"], color=_BLUE, linestyle=":", linewidth=1)
+    axis.annotate("NCC of the photo as it came", (0, record["ncc_before"]), (4, -4), color=_BLUE,
+                  textcoords="offset points", va="top", fontsize=8)  # fmt: skip
+    spread = 1 / np.sqrt(record["height"] * record["width"])
+    axis.axhspan(-2 * spread, 2 * spread, color=_GREY, alpha=0.25, linewidth=0)
+    axis.set_xlabel("step (grey band: NCC within two standard deviations of another camera's)")
+    axis.set_ylabel("NCC of the snapshot", color=_BLUE)
+    axis.set_xlim(0, max(steps - 1, 1))
+    right = axis.twinx()
+    right.plot(number, history.psnr[:steps], color=_RED, linewidth=0.9)
+    right.axhline(config.assembly.thresholds[0], color=_RED, linestyle=":", linewidth=1)
+    right.set_ylabel("PSNR of the snapshot, dB (dotted: τ)", color=_RED)
+    for side in (axis, right):
+        side.spines["top"].set_visible(False)
+    sheet.suptitle(record["id"], fontsize=11, color=_INK)
+    buffer = io.BytesIO()
+    sheet.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

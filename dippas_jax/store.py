@@ -1,0 +1,478 @@
+"""Files in and out: photos, fingerprints, results and checkpoints; nothing else opens a file.
+
+Pixels are uint8 [h w 3], sRGB as stored, in sensor orientation: a fingerprint belongs to the
+sensor, so an EXIF orientation is never applied. Fingerprints are float32 [h w], in the unit of the
+file. Sizes in messages are HxW. What a user can cause raises `types.InputError`. A file that is
+written appears whole or not at all.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import logging
+import math
+import os
+import secrets
+import shutil
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from dippas_jax.types import InputError
+
+SMALLEST = 64
+"""Least height and width of a photo, pixels: below it little is left for four wavelet levels."""
+
+FINGERPRINT_NAMES = ("fingerprint", "prnu", "k")
+"""Names under which a fingerprint is looked for in a file of several arrays, any case."""
+
+_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP")
+_KINDS = {
+    "1": "black and white (1-bit)",
+    "L": "grey (one channel, where three are to be rebuilt)",
+    "LA": "grey (one channel, where three are to be rebuilt)",
+    "P": "a palette picture",
+    "PA": "a palette picture",
+    "F": "a floating-point picture",
+    "I": "a 32-bit picture",
+}
+# Pillow turns a TIFF upright when it loads it; these turn it back (EXIF tag 274).
+_SENSOR = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "not a usable path"
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+def _read(path: Path | str, noun: str) -> bytes:
+    try:
+        data = Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{noun} {path} cannot be read ({_reason(error)}); check the path and its permissions"
+        ) from None
+    if not data:
+        raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
+    return data
+
+
+@contextlib.contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """No grey filling of truncated files, whatever another library chose, and no warnings."""
+    before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def read_photo(path: Path | str) -> np.ndarray:
+    """Read a photo of 8-bit true colour: JPEG, PNG, TIFF, WebP or BMP.
+
+    Args:
+      path: The file; its content decides the format, not its name.
+
+    Returns:
+      uint8 [h w 3], sensor orientation, at least 64x64; an opaque alpha channel is dropped.
+
+    Raises:
+      InputError: Missing, unreadable, truncated, not a photo, several frames, or not 8-bit RGB.
+    """
+    data = _read(path, "photo")
+    try:
+        with _strict_pillow():
+            image: Image.Image = Image.open(io.BytesIO(data))
+            _require_true_colour(path, image, data)
+            orientation = image.getexif().get(274, 1) if image.format == "TIFF" else 1
+            image.load()
+            opaque = image.mode != "RGBA" and "transparency" not in image.info
+            opaque = opaque or image.convert("RGBA").getextrema()[3] == (255, 255)
+            if orientation in _SENSOR:
+                image = image.transpose(_SENSOR[orientation])
+            pixels = np.array(image.convert("RGB"))
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path} is not a photo that can be read; give an 8-bit RGB JPEG, PNG, TIFF or WebP"
+        ) from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
+        ) from None
+    except Exception:  # decoders meet damage with OSError, SyntaxError, struct.error and others
+        raise InputError(
+            f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
+        ) from None
+    if not opaque:
+        raise InputError(
+            f"photo {path} has transparent pixels, whose colours are undefined; flatten it to RGB"
+        )
+    return pixels
+
+
+def _require_true_colour(path: Path | str, image: Image.Image, data: bytes) -> None:
+    """Refuse, from the header alone, what is not one frame of 8-bit RGB of at least 64x64."""
+    if image.format not in _FORMATS:
+        raise InputError(
+            f"photo {path} is a {image.format} file; save it as an 8-bit RGB PNG, TIFF or JPEG"
+        )
+    # A JPEG with a preview behind it (MPO, common in phones) is one photo: the first frame.
+    frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
+    bits = 8
+    if image.format == "PNG":
+        bits = data[24]  # IHDR: Pillow reduces 16-bit RGB to 8 without a word
+    elif image.format == "TIFF":
+        bits = max(image.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
+    if bits > 8 or image.mode.startswith("I;16"):
+        raise InputError(
+            f"photo {path} has {max(bits, 16)} bits per channel; convert it to 8-bit RGB first"
+        )
+    if image.mode not in ("RGB", "RGBA", "YCbCr"):
+        kind = _KINDS.get(image.mode, f"in {image.mode} colours")
+        raise InputError(f"photo {path} is {kind}; convert it to 8-bit RGB first")
+    if min(image.size) < SMALLEST:
+        size = f"{image.height}x{image.width}"
+        raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
+
+
+def read_fingerprint(path: Path | str) -> np.ndarray:
+    """Read a camera fingerprint from a .npy, .npz or MATLAB 5 .mat file; nothing is ever unpickled.
+
+    Args:
+      path: A file of one plane of real numbers, or of several arrays of which one is the only plane
+        or is called fingerprint, prnu or K.
+
+    Returns:
+      float32 [h w], unit of the file.
+
+    Raises:
+      InputError: Missing, damaged, pickled, not one plane of real numbers, not finite, or constant.
+    """
+    data = _read(path, "fingerprint")
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # files written by Python 2, repeated MATLAB names
+            arrays = _arrays(path, data)
+            array = _choose_plane(path, arrays)
+            plane = np.ascontiguousarray(array, dtype=np.float32)
+    except InputError:
+        raise
+    except Exception:  # the parsers meet damage with ValueError, zlib.error, IndexError and others
+        raise InputError(
+            f"fingerprint {path} is damaged or no .npy, .npz or .mat file; save it again as .npy"
+        ) from None
+    bad = plane.size - int(np.isfinite(plane).sum())
+    if bad:
+        raise InputError(
+            f"fingerprint {path} holds {bad} values that are nan or infinite in float32; "
+            "estimate it again"
+        )
+    if plane.min() == plane.max():
+        raise InputError(
+            f"fingerprint {path} is constant ({plane.flat[0]:g} everywhere); estimate it again"
+        )
+    return plane
+
+
+def _arrays(path: Path | str, data: bytes) -> dict[str, np.ndarray]:
+    """The arrays in a file, recognised by its first bytes; those of Python objects are refused."""
+    if data.startswith(np.lib.format.MAGIC_PREFIX) or zipfile.is_zipfile(io.BytesIO(data)):
+        try:
+            loaded = np.load(io.BytesIO(data), allow_pickle=False)
+            return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise
+            raise InputError(
+                f"fingerprint {path} holds pickled Python objects, which are never loaded; "
+                "save it as a plain array of numbers"
+            ) from None
+    if data.startswith(b"MATLAB 7.3") or data.startswith(b"\x89HDF"):
+        raise InputError(
+            f"fingerprint {path} is a MATLAB 7.3 file; save it with save(..., '-v7') or as .npy"
+        )
+    if not data.startswith(b"MATLAB 5.0"):
+        raise ValueError("unknown format")
+    import scipy.io  # a third of a second, and few files are MATLAB's
+
+    return {k: v for k, v in scipy.io.loadmat(io.BytesIO(data)).items() if k[:2] != "__"}
+
+
+def _choose_plane(path: Path | str, arrays: dict[str, Any]) -> np.ndarray:
+    planes = {
+        name: array
+        for name, array in arrays.items()
+        if isinstance(array, np.ndarray)
+        and (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer))
+        and array.ndim == 2
+        and min(array.shape) > 1  # MATLAB's scalars and vectors are 2-D as well
+    }
+    named = [name for name in planes if name.lower() in FINGERPRINT_NAMES]
+    chosen = named if len(named) == 1 else list(planes)
+    if len(chosen) == 1:
+        return planes[chosen[0]]
+    if planes:
+        raise InputError(
+            f"fingerprint {path} holds {len(planes)} planes ({', '.join(sorted(planes))}); "
+            "keep one, or call one of them fingerprint"
+        )
+    came = ", ".join(
+        f"{getattr(a, 'dtype', 'object')} {'x'.join(map(str, np.shape(a)))}".strip()
+        for a in arrays.values()
+    )
+    raise InputError(
+        f"fingerprint {path} holds no plane of real numbers ({came or 'no array at all'}); "
+        "save one 2-D array, height by width"
+    )
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; `InputError` if it is missing or not JSON."""
+    try:
+        return json.loads(_read(path, "file"))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"file {path} is not valid JSON; delete it or write it again") from None
+
+
+# ----------------------------------------------------------------------------------------- writing
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write a file that appears whole or not at all, replacing what was there.
+
+    Raises:
+      InputError: The folder is missing or not writable, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"file {path} cannot be written ({_reason(error)}); choose a folder with room that you "
+            "may write to"
+        ) from None
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write plain values, arrays, dataclasses and NamedTuples as JSON; nan and inf as null."""
+    text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    elif hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return _plain(np.asarray(value).tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_png(path: Path | str, pixels: np.ndarray) -> None:
+    """Write uint8 [h w 3] as a lossless PNG: no metadata, same pixels same bytes."""
+    pixels = np.asarray(pixels)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
+        raise ValueError(f"pixels must be uint8 [h w 3], got {pixels.dtype} {pixels.shape}")
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def write_fingerprint(path: Path | str, plane: np.ndarray) -> None:
+    """Write float [h w] as float32 in NumPy's .npy format, as `read_fingerprint` reads it."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(plane, dtype=np.float32), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def prepare_workdir(path: Path | str) -> Path:
+    """Create a folder for results, with its parents, and try that it can be written to.
+
+    Returns:
+      The absolute path.
+
+    Raises:
+      InputError: A file is in the way, or the folder cannot be created or written to.
+    """
+    folder = Path(path).expanduser().absolute()
+    probe = folder / f".{secrets.token_hex(8)}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"folder {path} cannot be created or written to ({_reason(error)}); choose another one"
+        ) from None
+    return folder
+
+
+# ------------------------------------------------------------------------------------- checkpoints
+
+
+_KEPT = 2  # checkpoints of a run: the newest, and one in case that is damaged
+_MANIFEST = "manifest.json"  # written last: layout of the tree and CRC-32 of every file of orbax
+
+
+@contextlib.contextmanager
+def _checkpointer(folder: Path) -> Iterator[Any]:
+    """An orbax checkpointer that saves before it returns and logs nothing; errors name the folder.
+
+    Saving in the background would hide 50 ms of 10 MB, at the price of threads that log, and that
+    read arrays which the next chunk is given to overwrite. orbax's CheckpointManager is not used: it
+    refuses a folder in which one checkpoint's metadata is damaged.
+    """
+    handlers, absl_logger = logging.root.handlers[:], logging.getLogger("absl")
+    absl_logger.addFilter(_nothing)
+    try:
+        import orbax.checkpoint as ocp  # takes a second, and many runs keep no checkpoint
+
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
+            yield checkpointer
+    except OSError as error:
+        raise InputError(
+            f"checkpoints in {folder} cannot be written or read ({_reason(error)}); choose another "
+            "work folder"
+        ) from None
+    finally:
+        absl_logger.removeFilter(_nothing)
+        logging.root.handlers[:] = handlers  # absl's first message installs one on the root
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
+
+
+def _layout(tree: Any) -> list[str]:
+    """One line per array: where it is, its type and its shape."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [f"{jax.tree_util.keystr(k)} {np.dtype(x.dtype)} {list(x.shape)}" for k, x in leaves]
+
+
+def _checksums(checkpoint: Path) -> dict[str, int]:
+    files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != _MANIFEST)
+    return {p.relative_to(checkpoint).as_posix(): zlib.crc32(p.read_bytes()) for p in files}
+
+
+def _steps(folder: Path) -> list[int]:
+    """Steps with a checkpoint, damaged ones too, newest first; unfinished ones have other names."""
+    return sorted((int(p.name) for p in folder.iterdir() if p.name.isdecimal()), reverse=True)
+
+
+def save_checkpoint(folder: Path | str, step: int, tree: Any) -> None:
+    """Write a tree of arrays as the newest checkpoint; the two newest are kept.
+
+    It is on disk when this returns; a process killed half-way leaves the earlier ones as they were.
+    Checkpoints of this step and later ones are removed first: the run has gone back before them.
+
+    Args:
+      folder: The checkpoints of one run, and nothing else.
+      step: Number of the step, at least 0.
+      tree: Nested dicts, tuples and NamedTuples of NumPy or JAX arrays, none of them empty.
+
+    Raises:
+      InputError: The folder cannot be written to.
+    """
+    folder = Path(folder).absolute()
+    tree = jax.tree.map(np.asarray, jax.device_get(tree))
+    with _checkpointer(folder) as checkpointer:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in [s for s in _steps(folder) if s >= step]:
+            shutil.rmtree(folder / str(stale))
+        for torn in folder.glob("*.orbax-checkpoint-tmp*"):
+            shutil.rmtree(torn)
+        checkpoint = folder / str(step)
+        checkpointer.save(checkpoint, tree)
+        manifest = {"layout": _layout(tree), "crc32": _checksums(checkpoint)}
+        write_json(checkpoint / _MANIFEST, manifest)
+        for old in _steps(folder)[_KEPT:]:
+            shutil.rmtree(folder / str(old))
+
+
+def latest_checkpoint(folder: Path | str, like: Any) -> tuple[int, Any] | None:
+    """Read the newest checkpoint that is whole, passing over unfinished and damaged ones.
+
+    Args:
+      folder: As given to `save_checkpoint`; it need not exist yet.
+      like: A tree of the same structure, of arrays or `jax.ShapeDtypeStruct`.
+
+    Returns:
+      The step and its tree, in the containers of `like`: NumPy arrays where `like` has them, JAX
+      arrays elsewhere. None when there is no whole checkpoint.
+
+    Raises:
+      InputError: The newest whole checkpoint has other arrays, so it was made with other settings.
+    """
+    folder = Path(folder).absolute()
+    if not folder.is_dir():
+        return None
+    blank = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), like)
+    with _checkpointer(folder) as checkpointer:
+        for step in _steps(folder):
+            checkpoint = folder / str(step)
+            try:
+                manifest = read_json(checkpoint / _MANIFEST)
+            except InputError:
+                continue  # killed before the last file, or that file is damaged
+            if manifest.get("crc32") != _checksums(checkpoint):
+                continue
+            if manifest.get("layout") != _layout(like):
+                differ = sorted(set(manifest["layout"]) ^ set(_layout(like))) or ["the order"]
+                raise InputError(
+                    f"checkpoint {checkpoint} was made with other settings ({differ[0]} differs); "
+                    "give those settings or delete that folder"
+                )
+            tree = checkpointer.restore(checkpoint, blank)
+            return step, jax.tree.map(_in_kind_of, like, tree)
+    return None
+
+
+def _in_kind_of(template: Any, array: Any) -> Any:
+    return np.asarray(array) if isinstance(template, np.ndarray) else jax.numpy.asarray(array)
+
+
+def delete_checkpoints(folder: Path | str) -> None:
+    """Remove a run's checkpoints; nothing happens where there are none."""
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,90 @@
+"""The nouns of the project: what flows from one room to the next.
+
+Axis names, everywhere: ``n`` photos, ``h w`` pixels, ``c`` channels, ``d`` input depth, ``t`` steps of a
+chunk, ``s`` snapshots, ``r k`` rows and columns of blocks, ``b`` block side, ``l`` blocks averaged.
+"pixels" are uint8 in [0, 255]; an "image" is float32 in [0, 1]; residuals are float32 in grey levels.
+"""
+
+from typing import Any, NamedTuple
+
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+Pixels = UInt8[Array, "*n h w 3"]
+Image = Float[Array, "*n h w 3"]
+Plane = Float[Array, "*n h w"]
+Params = Any  # a Flax parameter tree: nested dicts of float32 arrays
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used.
+
+    The message is one sentence: what is wrong, what came, what to do. The programs print it and exit with 2.
+    """
+
+
+class Problem(NamedTuple):
+    """One photo to invert.
+
+    Attributes:
+      pixels: The photo, sRGB as stored.
+      fingerprint: P of equation 9, in any unit; `inversion.problem` brings it to a standard scale.
+      key: The randomness of this photo; every draw is addressed from it by purpose and step.
+    """
+
+    pixels: UInt8[Array, "*n h w 3"]
+    fingerprint: Float[Array, "*n h w"]
+    key: Key[Array, "*n"]
+
+
+class State(NamedTuple):
+    """What the optimisation carries from step to step.
+
+    Attributes:
+      step: Number of updates done so far.
+      params: The generator's weights, φ.
+      gamma: Weight of the injected fingerprint, γ ≥ 0.
+      optimizer: The moments of Adam or AMSGrad over (params, gamma).
+    """
+
+    step: Int[Array, "*n"]
+    params: Params
+    gamma: Float[Array, "*n"]
+    optimizer: Any
+
+
+class Trace(NamedTuple):
+    """What the steps of a chunk produced, in order.
+
+    Attributes:
+      pixels: Snapshots I_φ, the generator's output without the injected fingerprint.
+      psnr: PSNR of the snapshot against the photo, dB.
+      loss: Equation 9 as the mean over pixels and channels, image scale [0, 1].
+      gamma: γ with which the step's loss was computed.
+    """
+
+    pixels: UInt8[Array, "*n t h w 3"]
+    psnr: Float[Array, "*n t"]
+    loss: Float[Array, "*n t"]
+    gamma: Float[Array, "*n t"]
+
+
+class Pool(NamedTuple):
+    """The best blocks seen so far, per block position, for one block side and one PSNR threshold.
+
+    Attributes:
+      blocks: The `l` best blocks of every position, best first; edge blocks are zero-padded to full size.
+      rank: Their ranking keys (`blocks.rank_key`), ascending; infinite where nothing has been kept yet.
+    """
+
+    blocks: UInt8[Array, "l r k b b 3"]
+    rank: Float[Array, "l r k"]
+
+
+class Best(NamedTuple):
+    """The snapshot of highest PSNR so far, used when none passes the threshold."""
+
+    pixels: UInt8[Array, "h w 3"]
+    psnr: Float[Array, ""]
+
+
+Mask = Bool[Array, "*n t"]

@@ -1,0 +1,174 @@
+"""Correlations and peaks: closed forms, oracles and statistics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dippas_jax import correlation
+from tests import oracles
+
+
+def planes(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_ncc_is_that_of_the_oracle_over_any_leading_axes():
+    a, b = planes(0, 2, 3, 33, 47) + 0.1, planes(1, 33, 47) + 0.1
+    ours = correlation.ncc(a, b)
+    assert ours.shape == (2, 3)
+    expected = [[oracles.ncc(plane, b) for plane in row] for row in a]
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
+    np.testing.assert_allclose(
+        jax.vmap(jax.vmap(correlation.ncc, (0, None)), (0, None))(a, b), ours
+    )
+
+
+def test_ncc_with_itself_is_one_whatever_the_scale():
+    a = planes(2, 64, 64)
+    for scale in (1e-6, 1.0, 1e6):
+        assert float(correlation.ncc(a, scale * a)) == pytest.approx(1, abs=1e-5)
+        assert float(correlation.ncc(a, -scale * a)) == pytest.approx(-1, abs=1e-5)
+
+
+def test_ncc_of_nothing_is_nan_and_its_gradient_is_finite():
+    zero, a = jnp.zeros((8, 8)), jnp.asarray(planes(3, 8, 8))
+    for pair in ((zero, a), (a, zero), (zero, zero)):
+        assert bool(jnp.isnan(correlation.ncc(*pair)))
+        for gradient in jax.grad(correlation.ncc, (0, 1))(*pair):
+            assert bool(jnp.isfinite(gradient).all())
+
+
+def test_gradient_of_ncc_vanishes_at_the_maximum():
+    a = jnp.asarray(planes(4, 16, 16))
+    np.testing.assert_allclose(jax.grad(correlation.ncc)(a, a), 0, atol=1e-6)
+
+
+def test_ncc_of_a_large_plane_keeps_its_precision():
+    a, b = planes(5, 1500, 2000), planes(6, 1500, 2000)
+    assert float(correlation.ncc(a, b)) == pytest.approx(oracles.ncc(a, b), abs=1e-6)
+
+
+def test_ncc_of_other_cameras_has_the_spread_that_z_scores_count_in():
+    a, b = planes(7, 400, 48, 64), planes(8, 400, 48, 64)
+    scores = correlation.z_score(correlation.ncc(a, b), 48, 64)
+    assert float(scores.std()) == pytest.approx(1, abs=0.15)
+    assert abs(float(scores.mean())) < 0.2
+
+
+def test_pattern_is_grey_times_fingerprint():
+    photos = np.stack([oracles.photo(seed, 33, 47) for seed in range(2)])
+    k = planes(9, 33, 47)
+    expected = np.stack([oracles.pattern(pixels, k) for pixels in photos])
+    np.testing.assert_allclose(correlation.pattern(photos, k), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize(("size", "side"), [((64, 64), 16), ((33, 47), 16), ((20, 30), 64)])
+def test_ncc_of_blocks_is_that_of_the_oracle_at_edges_too(size, side):
+    a, b = planes(10, *size), planes(11, *size)
+    ours = correlation.ncc_blocks(a, b, side)
+    np.testing.assert_allclose(ours, oracles.ncc_blocks(a, b, side), atol=1e-6)
+
+
+def test_blocks_of_snapshots_are_as_good_as_one_snapshot_at_a_time():
+    a, b = planes(12, 4, 33, 47), planes(13, 33, 47)
+    singles = [correlation.ncc_blocks(plane, b, 16) for plane in a]
+    blocks = jax.jit(correlation.ncc_blocks, static_argnums=2)
+    np.testing.assert_allclose(blocks(a, b, 16), np.stack(singles), atol=1e-6)
+    np.testing.assert_allclose(
+        jax.vmap(lambda x: blocks(x, b, 16))(a), np.stack(singles), atol=1e-6
+    )
+
+
+def test_only_blocks_without_a_residual_or_without_a_fingerprint_are_nan():
+    a, b = planes(14, 32, 48), planes(15, 32, 48)
+    a[:16, :16] = 0
+    b[16:, 32:] = 0
+    undefined = np.isnan(correlation.ncc_blocks(a, b, 16))
+    np.testing.assert_array_equal(undefined, [[True, False, False], [False, False, True]])
+    gradient = jax.grad(lambda x: jnp.nansum(correlation.ncc_blocks(x, b, 16)))(a)
+    assert bool(jnp.isfinite(gradient).all())
+
+
+@pytest.mark.parametrize("size", [(12, 16), (13, 15)])
+def test_cross_correlation_is_that_of_the_oracle(size):
+    a, b = planes(16, *size) + 3, planes(17, *size) - 2
+    ours = correlation.circular_cross_correlation(a, b)
+    np.testing.assert_allclose(ours, oracles.circular_cross_correlation(a, b), atol=1e-6)
+
+
+def test_cross_correlation_with_a_constant_is_undefined():
+    surface = correlation.circular_cross_correlation(planes(18, 12, 16), np.full((12, 16), 0.1))
+    assert bool(jnp.isnan(surface).all())
+    assert bool(jnp.isnan(correlation.pce(surface)))
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47), (7, 40)])
+def test_pce_is_that_of_the_oracle(size):
+    surfaces = planes(19, 2, *size) / 10
+    expected = [oracles.pce(surface) for surface in surfaces]
+    np.testing.assert_allclose(correlation.pce(surfaces), expected, rtol=1e-4)
+
+
+def test_pce_of_a_delta_on_an_even_floor():
+    surface = np.full((32, 32), 0.01, np.float32)
+    surface[0, 0] = -0.5
+    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-5)
+    surface[5, 27] = 0.9  # in the corner of the neighbourhood, round two borders
+    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-5)
+    surface[6, 0] = 0.9  # outside
+    assert float(correlation.pce(surface)) > -200
+
+
+def test_pce_over_zeros_is_infinite_and_without_an_outside_undefined():
+    delta = np.zeros((16, 16), np.float32)
+    delta[0, 0] = 1
+    assert correlation.pce(delta) == jnp.inf
+    assert bool(jnp.isnan(correlation.pce(np.zeros((16, 16), np.float32))))
+    assert bool(jnp.isnan(correlation.pce(np.ones((11, 11), np.float32))))
+
+
+def test_gradient_of_pce_is_finite():
+    b = jnp.asarray(planes(20, 16, 16))
+
+    def strength(a):
+        return correlation.pce(correlation.circular_cross_correlation(a, b))
+
+    for a in (planes(21, 16, 16), np.zeros((16, 16), np.float32)):
+        assert bool(jnp.isfinite(jax.grad(strength)(jnp.asarray(a))).all())
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (3, -5), (-20, 23)])
+def test_the_highest_peak_is_found_where_the_pattern_was_moved(shift):
+    b = planes(22, 40, 47)
+    a = np.roll(b, shift, (0, 1)) + 3 * planes(23, 40, 47)
+    surface = correlation.circular_cross_correlation(a, b)
+    peak = correlation.pce_over_shifts(surface)
+    assert tuple(peak.shift.tolist()) == shift
+    assert float(peak.pce) == pytest.approx(oracles.pce(surface, *shift), rel=1e-4)
+    every = [oracles.pce(surface, y, x) for y in range(40) for x in range(47)]
+    assert float(peak.pce) == pytest.approx(max(every), rel=1e-4)
+
+
+def test_peaks_of_many_surfaces_are_those_of_each():
+    a, b = planes(24, 2, 3, 20, 24), planes(25, 20, 24)
+    surfaces = correlation.circular_cross_correlation(a, b)
+    peaks = jax.jit(correlation.pce_over_shifts)(surfaces)
+    assert peaks.shift.shape == (2, 3, 2)
+    one = correlation.pce_over_shifts(surfaces[1, 2])
+    np.testing.assert_array_equal(peaks.shift[1, 2], one.shift)
+    np.testing.assert_allclose(peaks.pce[1, 2], one.pce, rtol=1e-5)
+
+
+def test_pce_at_shift_zero_is_about_the_square_of_the_z_score():
+    b = planes(26, 128, 128)
+    a = b + 5 * planes(27, 128, 128)
+    surface = correlation.circular_cross_correlation(a, b)
+    z = float(correlation.z_score(correlation.ncc(a, b), 128, 128))
+    assert float(correlation.pce(surface)) == pytest.approx(z**2, rel=0.1)
+
+
+def test_pure_noise_has_no_peak_worth_the_name():
+    surfaces = correlation.circular_cross_correlation(planes(28, 20, 64, 64), planes(29, 64, 64))
+    assert float(correlation.pce_over_shifts(surfaces).pce.max()) < 40
+    assert float(jnp.abs(correlation.pce(surfaces)).max()) < 15

@@ -1,0 +1,273 @@
+"""Folders of photos: what is found, under which name, with which part of the fingerprint."""
+
+import io
+import os
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dippas_jax import datasets
+from dippas_jax.datasets import folder
+from dippas_jax.types import InputError
+
+
+def pixels(height=80, width=100, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def plane(height=80, width=100, seed=0):
+    return np.random.default_rng(seed).normal(size=(height, width)).astype(np.float32)
+
+
+def add(path, array):
+    """Write a photo or a fingerprint, by the array's type, whatever the name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    if array.dtype == np.uint8:
+        Image.fromarray(array).save(buffer, "PNG")
+    else:
+        np.save(buffer, array)
+    path.write_bytes(buffer.getvalue())
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Two devices, photos in all the places they may be, and what must be passed over."""
+    add(tmp_path / "D70" / "photos" / "D70_2.png", pixels(seed=2))
+    add(tmp_path / "D70" / "photos" / "D70_1.TIFF", pixels(seed=1))
+    add(tmp_path / "D70" / "direct.PNG", pixels(seed=3))
+    add(tmp_path / "D70" / "prnu.npy", plane(seed=1))
+    add(tmp_path / "D200" / "natural" / "D200_9.png", pixels(seed=4))
+    add(tmp_path / "D200" / "Fingerprint.NPY", plane(seed=2))
+    for passed_over in (".hidden.png", "published/other/D70_1.png", "flat/D70_8.png"):
+        add(tmp_path / "D70" / passed_over, pixels())
+    (tmp_path / "D70" / "photos" / "notes.txt").write_text("notes")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "README.md").write_text("a dataset")
+    return tmp_path
+
+
+def ids(records):
+    return [record.id for record in records]
+
+
+def test_photos_are_found_in_order_of_their_names(dataset):
+    records = folder.records(dataset)
+    assert ids(records) == ["D200_9", "D70_direct", "D70_1", "D70_2"]
+    assert [record.device for record in records] == ["D200", "D70", "D70", "D70"]
+
+
+def test_a_record_reads_its_photo_and_the_fingerprint_of_its_device(dataset):
+    first, *_, last = folder.records(dataset)
+    np.testing.assert_array_equal(first.read().pixels, pixels(seed=4))
+    np.testing.assert_array_equal(first.read().fingerprint, plane(seed=2))
+    np.testing.assert_array_equal(last.read().pixels, pixels(seed=2))
+    np.testing.assert_array_equal(last.read().fingerprint, plane(seed=1))
+
+
+def test_a_folder_may_be_one_device_and_may_be_named_by_a_dot(dataset, monkeypatch):
+    expected = ["D70_direct", "D70_1", "D70_2"]
+    assert ids(folder.records(dataset / "D70")) == expected
+    monkeypatch.chdir(dataset / "D70")
+    assert ids(folder.records(".")) == expected
+
+
+def test_the_options_choose_photos_and_devices(dataset):
+    assert ids(folder.records(dataset, devices=["D70"], limit=2)) == ["D70_direct", "D70_1"]
+    assert ids(folder.records(dataset, limit=9)) == ids(folder.records(dataset))
+    assert ids(folder.records(dataset, photos=("flat",))) == ["D70_direct", "D70_8"]
+
+
+def test_load_reads_the_folder_of_a_config(dataset):
+    options = {"folder": str(dataset), "devices": ("D200",), "crop": 64}
+    (record,) = datasets.load(**options)
+    assert record.id == "D200_9"
+    assert datasets.check([record]) == [(64, 64)]
+
+
+def test_records_can_be_sent_to_another_process(dataset):
+    record = pickle.loads(pickle.dumps(folder.records(dataset)[0]))
+    np.testing.assert_array_equal(record.read().pixels, pixels(seed=4))
+
+
+def test_equal_names_are_told_apart_and_unsafe_ones_made_safe(tmp_path):
+    for name in ("photos/a.png", "natural/A.png", "natural/b.png", "natural/b.jpg", "b.png"):
+        add(tmp_path / "cam" / name, pixels())
+    add(tmp_path / "cam" / "photos" / "é: *?.png", pixels())
+    add(tmp_path / "cam_a" / "photos" / "x.png", pixels())
+    add(tmp_path / "cam" / "photos" / "a_x.png", pixels())
+    found = ids(folder.records(tmp_path, need_fingerprint=False))
+    assert found == [
+        "cam_b",
+        "cam_A_natural",
+        "cam_b_natural_jpg",
+        "cam_b_natural_png",
+        "cam_a_photos",
+        "cam_a_x",
+        "cam_é_",
+        "cam_a_x_2",
+    ] or len({name.casefold() for name in found}) == len(found)
+    for name in found:
+        assert not set(name) & set('/\\:*?"<>| ')
+
+
+@pytest.mark.parametrize(
+    ("photo", "print_", "crop"),
+    [
+        ((80, 100), (80, 100), 64),  # the whole photo's fingerprint
+        ((80, 100), (70, 70), 64),  # that of the centre
+        ((81, 100), (70, 71), 64),  # odd margins: the two cuts must not part
+        ((80, 101), (71, 70), 65),
+        ((83, 99), (65, 65), 65),
+        ((64, 64), (64, 64), 64),
+    ],
+)
+def test_photo_and_fingerprint_are_cropped_to_the_same_pixels(tmp_path, photo, print_, crop):
+    whole = pixels(*photo)
+    top, left = ((full - part) // 2 for full, part in zip(photo, print_, strict=True))
+    known = whole[top : top + print_[0], left : left + print_[1], 0].astype(np.float32)
+    add(tmp_path / "cam" / "a.png", whole)
+    add(tmp_path / "cam" / "prnu.npy", known)
+    sample = folder.records(tmp_path, crop=crop)[0].read()
+    y, x = (photo[0] - crop) // 2, (photo[1] - crop) // 2
+    np.testing.assert_array_equal(sample.pixels, whole[y : y + crop, x : x + crop])
+    np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
+
+
+def test_without_need_no_fingerprint_is_opened(tmp_path):
+    add(tmp_path / "cam" / "a.png", pixels())
+    (tmp_path / "cam" / "prnu.npy").write_bytes(b"damaged")
+    (record,) = folder.records(tmp_path, need_fingerprint=False)
+    assert record.read().fingerprint is None
+
+
+def test_a_device_beyond_the_limit_needs_no_fingerprint(tmp_path):
+    add(tmp_path / "a" / "1.png", pixels())
+    add(tmp_path / "a" / "prnu.npy", plane())
+    add(tmp_path / "b" / "1.png", pixels())
+    assert ids(folder.records(tmp_path, limit=1)) == ["a_1"]
+
+
+# ------------------------------------------------------------------------------------- refused
+
+
+def make(**files):
+    """A builder of folders: names with __ for the slash and _dot_ for the dot."""
+
+    def build(root):
+        for name, array in files.items():
+            path = root / name.replace("__", "/").replace("_dot_", ".")
+            if array is None:
+                path.mkdir(parents=True)
+            else:
+                add(path, array)
+
+    return build
+
+
+ONE = {"cam__a_dot_png": pixels()}
+BAD_FOLDERS = {
+    "without photos": (make(cam=None), {}, "holds no photos"),
+    "with photos where none are looked for": (
+        make(cam__misc__a_dot_png=pixels()),
+        {},
+        "DEVICE/photos|natural|crop512/",
+    ),
+    "fingerprint but no photo": (make(cam__prnu_dot_npy=plane()), {}, "holds no photos"),
+    "no fingerprint": (make(**ONE), {}, "prnu.npy (or .npz, .mat)"),
+    "two fingerprints": (
+        make(**ONE, cam__prnu_dot_npy=plane(), cam__fingerprint_dot_npz=plane()),
+        {},
+        "fingerprint.npz, prnu.npy",
+    ),
+    "unknown device": (
+        make(**ONE, cam2__a_dot_png=pixels()),
+        {"devices": ["cam3"]},
+        "it holds cam, cam2",
+    ),
+    "crop too small": (make(**ONE), {"crop": 63}, "at least 64"),
+    "negative crop": (make(**ONE), {"crop": -64}, "at least 64"),
+    "subfolder elsewhere": (make(**ONE), {"photos": ["../x"]}, "'../x'"),
+    "whole photo as subfolder": (make(**ONE), {"photos": ["."]}, "'.'"),
+}
+
+BAD_SAMPLES = {
+    "crop larger than the photo": (pixels(), plane(), 81, "80x100 pixels is smaller than"),
+    "fingerprint of the centre, whole photo asked": (
+        pixels(),
+        plane(70, 70),
+        0,
+        "choose data.crop=70 or less",
+    ),
+    "crop larger than the fingerprint": (pixels(), plane(70, 90), 72, "data.crop=70 or less"),
+    "fingerprint larger than the photo": (pixels(), plane(90, 100), 64, "of 90x100 does not fit"),
+    "tiny fingerprint": (pixels(), plane(20, 20), 0, "at this photo's size"),
+    "transposed": (pixels(), plane(100, 80), 0, "orientation"),
+    "transposed, cropped": (pixels(), plane(100, 80), 64, "orientation"),
+    "nan": (pixels(), np.full((80, 100), np.nan, np.float32), 0, "nan"),
+}
+
+
+def assert_refused(caught, root, word):
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(root) in message
+    assert word in message
+    assert ";" in message, "a message says what is wrong; and what to do"
+
+
+@pytest.mark.parametrize("name", BAD_FOLDERS)
+def test_folders_that_do_not_fit_are_refused_before_anything_is_read(tmp_path, name):
+    build, options, word = BAD_FOLDERS[name]
+    build(tmp_path)
+    with pytest.raises(InputError) as caught:
+        folder.records(tmp_path, **options)
+    assert_refused(caught, tmp_path, word)
+
+
+@pytest.mark.parametrize("name", ["absent", "file.png"])
+def test_a_missing_folder_or_a_file_in_its_place_is_refused(tmp_path, name):
+    add(tmp_path / "file.png", pixels())
+    with pytest.raises(InputError) as caught:
+        datasets.load(folder=str(tmp_path / name))
+    assert_refused(caught, tmp_path / name, "cannot be listed")
+
+
+@pytest.mark.parametrize("name", BAD_SAMPLES)
+def test_sizes_that_do_not_fit_are_found_by_the_check(tmp_path, name):
+    photo, fingerprint, crop, word = BAD_SAMPLES[name]
+    add(tmp_path / "cam" / "a.png", photo)
+    add(tmp_path / "cam" / "prnu.npy", fingerprint)
+    records = folder.records(tmp_path, crop=crop)
+    with pytest.raises(InputError) as caught:
+        datasets.check(records)
+    assert_refused(caught, tmp_path, word)
+
+
+@pytest.mark.parametrize("content", [b"", b"words, not a photo"])
+def test_the_check_finds_the_one_bad_photo_among_good_ones(dataset, content):
+    bad = dataset / "D70" / "photos" / "D70_1.TIFF"
+    assert datasets.check(folder.records(dataset)) == [(80, 100)] * 4
+    bad.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        datasets.check(folder.records(dataset))
+    assert_refused(caught, bad, "photo")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="no folder is closed to root")
+def test_a_closed_folder_is_refused(dataset):
+    (dataset / "D70").chmod(0)
+    try:
+        with pytest.raises(InputError, match="cannot be listed"):
+            folder.records(dataset)
+    finally:
+        (dataset / "D70").chmod(0o755)
+
+
+def test_options_that_do_not_fit_are_refused():
+    with pytest.raises(InputError, match="negative"):
+        datasets.load(limit=-1)
+    with pytest.raises(InputError, match="data.folder is empty"):
+        datasets.load(devices=("D70",))

@@ -1,0 +1,601 @@
+"""Files: what a photo and a fingerprint may be, and that what is written survives."""
+
+import io
+import json
+import logging
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import textwrap
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from dippas_jax import store
+from dippas_jax.types import InputError
+
+H, W = 70, 90
+
+
+def photo(height=H, width=W, seed=0):
+    """Smooth colours with some noise, so that JPEG has something to do."""
+    y, x = np.mgrid[:height, :width]
+    base = np.stack([100 + 50 * np.sin(x / 9), 90 + 40 * np.cos(y / 7), 60 + x / 2], axis=-1)
+    noise = np.random.default_rng(seed).normal(0, 8, base.shape)
+    return np.clip(base + noise, 0, 255).astype(np.uint8)
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def rgb(kind, **options):
+    return encoded(Image.fromarray(photo()), kind, **options)
+
+
+def half(data):
+    return data[: len(data) // 2]
+
+
+def flipped(data):
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :]
+
+
+def in_mode(mode, kind="PNG", **options):
+    return encoded(Image.fromarray(photo()).convert(mode), kind, **options)
+
+
+def png(depth, kind, rows, extra=b""):
+    """A PNG by hand: Pillow writes no 16-bit RGB."""
+
+    def chunk(name, data):
+        crc = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", W, H, depth, kind, 0, 0, 0)
+    raw = b"".join(b"\0" + row for row in rows)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + extra
+        + chunk(b"IDAT", zlib.compress(raw))
+        + chunk(b"IEND", b"")
+    )
+
+
+def with_alpha(alpha):
+    image = Image.fromarray(photo())
+    image.putalpha(Image.fromarray(np.full((H, W), alpha, np.uint8)))
+    return image
+
+
+def animation(kind):
+    frames = [Image.fromarray(photo(seed=i)) for i in range(3)]
+    return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
+
+
+def tiff16():
+    import tifffile  # comes with scikit-image; Pillow writes no 16-bit RGB
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, photo().astype(np.uint16) * 257, photometric="rgb")
+    return buffer.getvalue()
+
+
+# name: content, words the message must have
+BAD_PHOTOS = {
+    "text": (lambda: b"not a photo at all, only words" * 9, "not a photo"),
+    "empty": (lambda: b"", "empty"),
+    "gif": (lambda: in_mode("P", "GIF"), "GIF"),
+    "jpeg cut in half": (lambda: half(rgb("JPEG")), "truncated"),
+    "jpeg without its last bytes": (lambda: rgb("JPEG")[:-10], "truncated"),
+    "png cut in half": (lambda: half(rgb("PNG")), "truncated"),
+    "png with a flipped bit": (
+        lambda: flipped(rgb("PNG")),
+        "damaged",
+    ),
+    "webp cut in half": (lambda: half(rgb("WEBP")), "truncated"),
+    "tiff cut in half": (lambda: half(rgb("TIFF")), "truncated"),
+    "bmp cut in half": (lambda: half(rgb("BMP")), "truncated"),
+    "grey": (lambda: in_mode("L"), "grey"),
+    "grey with alpha": (lambda: in_mode("LA"), "grey"),
+    "black and white": (lambda: in_mode("1"), "1-bit"),
+    "palette": (lambda: in_mode("P"), "palette"),
+    "cmyk jpeg": (lambda: in_mode("CMYK", "JPEG"), "CMYK"),
+    "cmyk tiff": (lambda: in_mode("CMYK", "TIFF"), "CMYK"),
+    "lab tiff": (lambda: in_mode("LAB", "TIFF"), "LAB"),
+    "float tiff": (lambda: in_mode("F", "TIFF"), "32 bits"),
+    "16-bit grey png": (
+        lambda: encoded(Image.fromarray(np.full((H, W), 999, np.uint16)), "PNG"),
+        "16 bits",
+    ),
+    "16-bit grey tiff": (
+        lambda: encoded(Image.fromarray(np.full((H, W), 999, np.uint16)), "TIFF"),
+        "16 bits",
+    ),
+    "16-bit rgb png": (lambda: png(16, 2, [bytes(6 * W)] * H), "16 bits"),
+    "16-bit rgb tiff": (tiff16, "16 bits"),
+    "transparent": (lambda: encoded(with_alpha(254), "PNG"), "transparent"),
+    "transparent webp": (lambda: encoded(with_alpha(9), "WEBP", lossless=True), "transparent"),
+    "transparent by colour": (
+        lambda: png(8, 2, [bytes(3 * W)] * H, b"\0\0\0\x06tRNS" + bytes(6) + tail(bytes(6))),
+        "transparent",
+    ),
+    "animated png": (lambda: animation("PNG"), "frames"),
+    "animated webp": (lambda: animation("WEBP"), "frames"),
+    "tiff of three pages": (lambda: animation("TIFF"), "frames"),
+    "small": (lambda: encoded(Image.fromarray(photo(63, 90)), "PNG"), "63x90"),
+}
+
+
+def tail(data, name=b"tRNS"):
+    return struct.pack(">I", zlib.crc32(name + data))
+
+
+def assert_one_sentence(message, path, word):
+    assert "\n" not in message
+    assert str(path) in message
+    assert word in message
+    assert ";" in message, "a message says what is wrong; and what to do"
+
+
+@pytest.mark.parametrize("name", BAD_PHOTOS)
+def test_what_is_not_a_true_colour_photo_is_refused_in_one_sentence(tmp_path, name):
+    content, word = BAD_PHOTOS[name]
+    path = tmp_path / "bad.png"
+    path.write_bytes(content())
+    with pytest.raises(InputError) as caught:
+        store.read_photo(path)
+    assert_one_sentence(str(caught.value), path, word)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: rgb("PNG"),
+        lambda: rgb("TIFF"),
+        lambda: rgb("TIFF", compression="tiff_lzw"),
+        lambda: rgb("WEBP", lossless=True),
+        lambda: rgb("BMP"),
+        lambda: encoded(with_alpha(255), "PNG"),
+        lambda: rgb("PNG", transparency=(1, 2, 3)),  # no pixel has that colour
+    ],
+)
+def test_lossless_photos_arrive_as_they_were_stored(tmp_path, content):
+    path = tmp_path / "photo.any"  # the content decides, not the name
+    path.write_bytes(content())
+    pixels = store.read_photo(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.flags.writeable
+    np.testing.assert_array_equal(pixels, photo())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_exif_orientation_is_not_applied(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    path = tmp_path / "photo"
+    path.write_bytes(rgb(kind, exif=exif, **options))
+    pixels = store.read_photo(path)
+    assert pixels.shape == (H, W, 3)
+    assert np.abs(pixels.astype(float) - photo()).mean() < 12  # JPEG changes a little
+
+
+def test_a_jpeg_with_a_preview_behind_it_is_one_photo(tmp_path):
+    path = tmp_path / "phone.jpg"
+    path.write_bytes(animation("MPO"))
+    assert store.read_photo(path).shape == (H, W, 3)
+
+
+def test_truncated_photos_are_refused_whatever_another_library_chose(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(half(rgb("JPEG")))
+    with pytest.raises(InputError, match="truncated"):
+        store.read_photo(path)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
+def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", H * W // 3)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(rgb("PNG"))
+    with pytest.raises(InputError, match="pixels; crop it"):
+        store.read_photo(path)
+
+
+@pytest.mark.parametrize("read", [store.read_photo, store.read_fingerprint, store.read_json])
+def test_missing_files_and_folders_are_refused(tmp_path, read):
+    for path in (tmp_path / "absent", tmp_path, "nul\0byte"):
+        with pytest.raises(InputError) as caught:
+            read(path)
+        assert_one_sentence(str(caught.value), path, "cannot be read")
+
+
+# -------------------------------------------------------------------------------- fingerprints
+
+
+def plane(height=H, width=W):
+    return np.random.default_rng(1).normal(size=(height, width)).astype(np.float32)
+
+
+def npy(array, **options):
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def npz(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def mat(**arrays):
+    import scipy.io
+
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, arrays)
+    return buffer.getvalue()
+
+
+def spoiled(value, count=3):
+    array = plane()
+    array.flat[:count] = value
+    return array
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+BAD_FINGERPRINTS = {
+    "text": (lambda: b"0.1, 0.2, 0.3\n" * 100, "no .npy"),
+    "empty": (lambda: b"", "empty"),
+    "npy cut in half": (lambda: half(npy(plane())), "damaged"),
+    "npy cut in its header": (lambda: npy(plane())[:30], "damaged"),
+    "npz cut in half": (lambda: half(npz(a=plane())), "damaged"),
+    "mat cut in half": (lambda: half(mat(a=plane())), "damaged"),
+    "npy that claims more than memory": (
+        lambda: npy(plane()).replace(b"(70, 90), }    ", b"(7000000000, 90000000), }"[:15]),
+        "damaged",
+    ),
+    "nan": (lambda: npy(spoiled(np.nan)), "3 values"),
+    "infinite": (lambda: npy(spoiled(-np.inf)), "3 values"),
+    "too large for float32": (lambda: npy(spoiled(1).astype(float) * 1e300), "infinite"),
+    "all zero": (lambda: npy(np.zeros((H, W))), "constant"),
+    "constant": (lambda: npy(np.full((H, W), 2.5)), "2.5 everywhere"),
+    "one axis": (lambda: npy(np.arange(100.0)), "100"),
+    "three axes": (lambda: npy(np.zeros((H, W, 3))), "70x90x3"),
+    "complex": (lambda: npy(plane() + 1j), "complex"),
+    "words": (lambda: npy(np.array([["a", "b"], ["c", "d"]])), "2-D"),
+    "truth values": (lambda: npy(plane() > 0), "bool"),
+    "no array": (lambda: npz(), "no array at all"),
+    "two planes": (lambda: npz(a=plane(), b=plane()), "2 planes (a, b)"),
+    "matlab 7.3": (lambda: b"MATLAB 7.3 MAT-file, Platform: X" + bytes(600), "-v7"),
+    "hdf5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "-v7"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_FINGERPRINTS)
+def test_what_is_not_one_plane_of_numbers_is_refused_in_one_sentence(tmp_path, name):
+    content, word = BAD_FINGERPRINTS[name]
+    path = tmp_path / "prnu.npy"
+    path.write_bytes(content())
+    with pytest.raises(InputError) as caught:
+        store.read_fingerprint(path)
+    assert_one_sentence(str(caught.value), path, word)
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "bare pickle"])
+def test_pickled_fingerprints_are_refused_and_never_executed(tmp_path, form):
+    trap = tmp_path / "sprung"
+    objects = np.array([Trap(trap)], dtype=object)
+    content = {
+        "npy": lambda: npy(objects, allow_pickle=True),
+        "npz": lambda: npz(fingerprint=objects),
+        "bare pickle": lambda: pickle.dumps(Trap(trap)),
+    }[form]()
+    path = tmp_path / "prnu.npy"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        store.read_fingerprint(path)
+    word = "no .npy" if form == "bare pickle" else "never loaded"
+    assert_one_sentence(str(caught.value), path, word)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda a: npy(a),
+        lambda a: npy(a.astype(">f8")),
+        lambda a: npy(np.asfortranarray(a)),
+        lambda a: npz(anything=a, note=np.array("D70"), flats=np.array(25)),
+        lambda a: npz(other=2 * a, PRNU=a),
+        lambda a: mat(RP=a, count=25.0, name="D70"),
+        lambda a: mat(K=a, other=2 * a),
+    ],
+)
+def test_fingerprints_arrive_as_float32_in_their_own_unit(tmp_path, content):
+    path = tmp_path / "prnu.any"
+    path.write_bytes(content(plane()))
+    read = store.read_fingerprint(path)
+    assert read.dtype == np.float32
+    assert read.dtype.isnative
+    assert read.flags.c_contiguous
+    np.testing.assert_array_equal(read, plane())
+
+
+def test_integers_and_doubles_become_float32(tmp_path):
+    path = tmp_path / "prnu.npy"
+    path.write_bytes(npy(np.arange(H * W).reshape(H, W)))
+    np.testing.assert_array_equal(store.read_fingerprint(path), np.arange(H * W).reshape(H, W))
+
+
+def test_a_fingerprint_written_is_read_again(tmp_path):
+    store.write_fingerprint(tmp_path / "prnu.npy", plane().astype(float))
+    np.testing.assert_array_equal(store.read_fingerprint(tmp_path / "prnu.npy"), plane())
+
+
+# ------------------------------------------------------------------------------------- writing
+
+
+def test_a_png_written_is_lossless_and_always_the_same_bytes(tmp_path):
+    store.write_png(tmp_path / "a.png", photo())
+    store.write_png(tmp_path / "b.png", np.asfortranarray(photo()))
+    np.testing.assert_array_equal(store.read_photo(tmp_path / "a.png"), photo())
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "a.png") as image:
+        assert not image.info
+
+
+def test_writing_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "report.bin"
+    store.write_bytes(path, b"long" * 1000)
+    store.write_bytes(path, b"short")
+    assert path.read_bytes() == b"short"
+    assert os.listdir(tmp_path) == ["report.bin"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "report.bin"
+    store.write_bytes(path, b"old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError) as caught:
+        store.write_bytes(path, b"new")
+    assert_one_sentence(str(caught.value), path, "No space left")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["report.bin"]
+
+
+def test_json_holds_arrays_and_records_and_stays_valid_json(tmp_path):
+    class Score(NamedTuple):
+        z: float
+        ncc: Any
+
+    value = {
+        "score": Score(np.float32(1.5), np.nan),
+        "list": [np.int64(3), (np.arange(2), jnp.ones(())), float("inf"), True, None],
+        "path": Path("a/b"),
+        3: "Æ",
+    }
+    path = tmp_path / "report.json"
+    store.write_json(path, value)
+    expected = {
+        "score": {"z": 1.5, "ncc": None},
+        "list": [3, [[0, 1], 1.0], None, True, None],
+        "path": str(Path("a/b")),
+        "3": "Æ",
+    }
+    assert json.loads(path.read_text(encoding="utf-8")) == store.read_json(path) == expected
+
+
+def test_what_is_not_json_is_refused(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_bytes(b'{"a": \xff')
+    with pytest.raises(InputError) as caught:
+        store.read_json(path)
+    assert_one_sentence(str(caught.value), path, "not valid JSON")
+
+
+def test_a_work_folder_is_made_with_its_parents_and_left_empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = store.prepare_workdir("a/b")
+    assert folder == tmp_path / "a" / "b"
+    assert store.prepare_workdir(folder) == folder
+    assert os.listdir(folder) == []
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/nobody", "nul\0byte"])
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, place):
+    (tmp_path / "file").write_bytes(b"in the way")
+    path = place if place[0] == "/" or "\0" in place else str(tmp_path / place)
+    for attempt in (store.prepare_workdir, lambda p: store.write_bytes(f"{p}/x", b"")):
+        with pytest.raises(InputError) as caught:
+            attempt(path)
+        assert_one_sentence(str(caught.value), path, "written")
+
+
+# --------------------------------------------------------------------------------- checkpoints
+
+
+class Moments(NamedTuple):
+    mean: Any
+    empty: Any = ()
+
+
+class Carry(NamedTuple):
+    step: Any
+    params: Any
+    moments: Moments
+    pixels: Any
+
+
+def carry(step, side=8):
+    draw = np.random.default_rng(step)
+    return Carry(
+        jnp.int32(step),
+        {"block": {"kernel": jnp.asarray(draw.normal(size=(3, side)), jnp.float32)}},
+        Moments(jnp.array([np.nan, -0.0, np.inf], jnp.float32)),
+        (draw.integers(0, 256, (4, 4, 3), np.uint8), np.array([True, False]), None),
+    )
+
+
+def assert_same(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert isinstance(x, np.ndarray) == isinstance(y, np.ndarray)
+        assert (x.dtype, x.shape) == (y.dtype, y.shape)
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def test_a_checkpoint_gives_back_the_same_containers_and_bytes(tmp_path):
+    assert store.latest_checkpoint(tmp_path / "none", carry(0)) is None
+    store.save_checkpoint(tmp_path / "c", 7, carry(7))
+    step, tree = store.latest_checkpoint(tmp_path / "c", carry(0))
+    assert step == 7
+    assert_same(tree, carry(7))
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), carry(0))
+    _, tree = store.latest_checkpoint(tmp_path / "c", shapes)
+    assert isinstance(tree.pixels[0], jax.Array)
+
+
+def test_the_two_newest_checkpoints_are_kept_and_none_after_deletion(tmp_path):
+    for step in (1, 2, 5):
+        store.save_checkpoint(tmp_path / "c", step, carry(step))
+    assert {p.name for p in (tmp_path / "c").iterdir()} == {"2", "5"}
+    store.delete_checkpoints(tmp_path / "c")
+    store.delete_checkpoints(tmp_path / "c")
+    assert os.listdir(tmp_path) == []
+
+
+def test_only_checkpoints_are_removed_from_a_folder(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
+    for step in (1, 2, 3):
+        store.save_checkpoint(tmp_path, step, carry(step))
+    assert {p.name for p in tmp_path.iterdir()} == {"2", "3", "photos"}
+
+
+def test_saving_an_earlier_step_makes_it_the_newest(tmp_path):
+    for step in (10, 20, 20, 10):
+        store.save_checkpoint(tmp_path, step, carry(step + len(os.listdir(tmp_path))))
+    step, _ = store.latest_checkpoint(tmp_path, carry(0))
+    assert step == 10
+
+
+KILLED = """
+    import os, signal, sys
+    import numpy as np
+    import orbax.checkpoint as ocp
+    from dippas_jax import store
+
+    folder, when = sys.argv[1:]
+    tree = {"a": np.arange(1000, dtype=np.float32)}
+    store.save_checkpoint(folder, 1, tree)
+
+    def killed(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async def killed_async(*args, **kwargs):
+        killed()
+
+    if when == "before the arrays are in place":
+        from orbax.checkpoint._src.path import atomicity
+        atomicity.AtomicRenameTemporaryPath.finalize = killed_async
+    else:
+        store.write_json = killed
+    store.save_checkpoint(folder, 2, {"a": tree["a"] + 1})
+"""
+
+
+@pytest.mark.parametrize(
+    "when", ["before the arrays are in place", "before the manifest is written"]
+)
+def test_a_process_killed_while_saving_leaves_the_checkpoint_before(tmp_path, when):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path), when]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert done.returncode == -9, done.stderr.decode()
+    assert len(os.listdir(tmp_path)) == 2, "the torn save is there"
+    tree = {"a": np.arange(1000, dtype=np.float32)}
+    step, read = store.latest_checkpoint(tmp_path, tree)
+    assert step == 1
+    np.testing.assert_array_equal(read["a"], tree["a"])
+    store.save_checkpoint(tmp_path, 2, tree)
+    assert store.latest_checkpoint(tmp_path, tree)[0] == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"1", "2"}
+
+
+@pytest.mark.parametrize("how", ["cut", "zeroed", "flipped", "gone"])
+@pytest.mark.parametrize("what", ["arrays", "_CHECKPOINT_METADATA", "manifest.json"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, how, what):
+    tree = {"a": np.random.default_rng(0).normal(size=99_999).astype(np.float32)}
+    for step in (1, 2):
+        store.save_checkpoint(tmp_path, step, tree)
+    files = [p for p in (tmp_path / "2").rglob("*") if p.is_file()]
+    victim = max(files, key=lambda p: p.stat().st_size)
+    if what != "arrays":
+        victim = tmp_path / "2" / what
+    data = victim.read_bytes()
+    spoil = {"cut": half, "zeroed": lambda d: bytes(len(d)), "flipped": flipped, "gone": lambda _: b""}
+    victim.write_bytes(spoil[how](data))
+    step, read = store.latest_checkpoint(tmp_path, tree)
+    np.testing.assert_array_equal(read["a"], tree["a"])
+    assert step == 1
+    store.save_checkpoint(tmp_path, 2, tree)
+    assert store.latest_checkpoint(tmp_path, tree)[0] == 2
+
+
+def test_nothing_whole_means_starting_again(tmp_path):
+    store.save_checkpoint(tmp_path, 1, carry(1))
+    (tmp_path / "1" / "manifest.ocdbt").write_bytes(b"")
+    assert store.latest_checkpoint(tmp_path, carry(0)) is None
+
+
+def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):
+    store.save_checkpoint(tmp_path, 1, carry(1))
+    with pytest.raises(InputError) as caught:
+        store.latest_checkpoint(tmp_path, carry(0, side=9))
+    assert_one_sentence(str(caught.value), tmp_path, "params['block']['kernel']")
+    assert store.latest_checkpoint(tmp_path, carry(0))[0] == 1
+
+
+def test_checkpoints_in_a_bad_place_are_refused(tmp_path):
+    (tmp_path / "file").write_bytes(b"in the way")
+    with pytest.raises(InputError) as caught:
+        store.save_checkpoint(tmp_path / "file" / "c", 1, carry(1))
+    assert_one_sentence(str(caught.value), tmp_path / "file", "written")
+
+
+def test_checkpoints_neither_log_nor_install_log_handlers(tmp_path, caplog, capfd):
+    handlers = logging.root.handlers[:]
+    with caplog.at_level(logging.DEBUG):
+        store.save_checkpoint(tmp_path, 1, carry(1))
+        store.latest_checkpoint(tmp_path, carry(0))
+    assert logging.root.handlers == handlers
+    assert not [record for record in caplog.records if record.name == "absl"]
+    assert capfd.readouterr().err == ""
