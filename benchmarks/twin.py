@@ -4,6 +4,7 @@ Only the benchmarks and their test import this module; PyTorch is in the extra `
 channels-last memory format, which is PyTorch's fastest for convolutions on a CPU.
 """
 
+import jax
 import numpy as np
 import torch
 from torch import nn
@@ -81,6 +82,89 @@ class Generator(nn.Module):
         return torch.sigmoid(self.output(x))
 
 
-def _layers(module: nn.Module):
-    """Convolutions and normalisations in the order in which Flax names them."""
-    return [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+def _pairs(params, net: Generator):
+    """Each Flax layer's parameters beside the PyTorch module they belong to."""
+
+    def layer(values, module):
+        yield values["Convolution_0"], module[0]
+        yield values["Normalization_0"], module[1]
+
+    def block(values, module):
+        for index, part in enumerate([module.first, module.second, module.third, module.shortcut]):
+            yield from layer(values[f"Layer_{index}"], part)
+        yield values["Normalization_0"], module.stack
+        yield values["Normalization_1"], module.total
+
+    def path(values, module):
+        yield from layer(values["Layer_0"], module.main)
+        yield from layer(values["Layer_1"], module.shortcut)
+        yield values["Normalization_0"], module.total
+
+    for index, module in enumerate(net.blocks):
+        yield from block(params[f"MultiResolution_{index}"], module)
+    for index, module in enumerate(net.paths):
+        yield from path(params[f"ResidualPath_{index}"], module)
+    for index, module in enumerate(net.downs):
+        yield from layer(params[f"Layer_{index}"], module)
+    yield params["Convolution_0"], net.output
+
+
+def _names(module: nn.Module) -> tuple[tuple[str, str], ...]:
+    if isinstance(module, nn.Conv2d):
+        return (("kernel", "weight"), ("bias", "bias"))
+    return (("scale", "weight"), ("offset", "bias"))
+
+
+def from_flax(params, config: configuration.Generator) -> Generator:
+    """The twin with the weights of a Flax parameter tree."""
+    net = Generator(config)
+    with torch.no_grad():
+        for values, module in _pairs(params, net):
+            for ours, theirs in _names(module):
+                array = np.array(values[ours])
+                if array.ndim == 4:  # rows, columns, inputs, outputs -> outputs, inputs, rows, columns
+                    array = array.transpose(3, 2, 0, 1)
+                getattr(module, theirs).copy_(torch.from_numpy(np.ascontiguousarray(array)))
+    return net.to(memory_format=torch.channels_last)
+
+
+def to_flax(net: Generator, like):
+    """The twin's weights as a parameter tree with the structure of `like`."""
+    tree = jax.tree.map(np.asarray, like)
+    for values, module in _pairs(tree, net):
+        for ours, theirs in _names(module):
+            array = getattr(module, theirs).detach().numpy()
+            values[ours] = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+    return tree
+
+
+def to_torch(x: np.ndarray) -> torch.Tensor:
+    """(h, w, c) to (1, c, h, w), channels last in memory."""
+    return torch.from_numpy(np.array(x, np.float32)).permute(2, 0, 1)[None]
+
+
+class Inversion:
+    """Equation 9 with Adam or AMSGrad; `step` does one update and returns its loss."""
+
+    def __init__(self, net: Generator, photo, fingerprint, config: configuration.Inversion):
+        """Takes the image [h w 3] in [0, 1] and the fingerprint [h w] as it is injected."""
+        self.net, self.image = net, to_torch(photo)
+        self.fingerprint = torch.from_numpy(np.array(fingerprint, np.float32))
+        self.gamma = nn.Parameter(torch.zeros(()))
+        self.optimizer = torch.optim.Adam(
+            [*net.parameters(), self.gamma],
+            config.learning_rate,
+            amsgrad=config.optimizer == "amsgrad",
+            fused=True,
+        )
+
+    def step(self, z: torch.Tensor) -> torch.Tensor:
+        h, w = self.fingerprint.shape
+        self.optimizer.zero_grad()
+        generated = self.net(z)[..., :h, :w]
+        loss = nn.functional.mse_loss(generated * (1 + self.gamma * self.fingerprint), self.image)
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            self.gamma.clamp_(min=0)
+        return loss.detach()

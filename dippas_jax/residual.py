@@ -5,7 +5,8 @@ float32 in grey levels. The wavelet filter is that of Mihcak et al. (1999), "Low
 denoising based on statistical modeling of wavelet coefficients"; the residual made from it is that
 of Chen et al. (2008), "Determining image origin and integrity using sensor noise".
 
-Every function is differentiable, with finite gradients on flat photos too.
+Every function has a gradient (in reverse mode), finite on flat photos too. A batch is one call; on a
+CPU `jax.lax.map(residual.residual, photos)` is about twice as fast, as one photo fits the cache.
 """
 
 import functools
@@ -128,7 +129,7 @@ def _noise_share(power: Array, variance: Array) -> Array:
     """Wiener's gain σ²/(v + σ²) in [0, 1] for coefficients of that power [*n h w].
 
     v is the smallest over `WINDOWS` of max(mean power in the window - σ², 0), so that v + σ² is the
-    smallest mean or σ², whichever is greater. Where there is neither noise nor signal the gain is 0.
+    smallest mean or σ², whichever is greater. The gain is 0 where there is no noise and no signal.
     """
     smallest = functools.reduce(jnp.minimum, _window_means(power))
     total = jnp.maximum(smallest, variance)

@@ -360,9 +360,9 @@ _MANIFEST = "manifest.json"  # written last: layout of the tree and CRC-32 of ev
 def _checkpointer(folder: Path) -> Iterator[Any]:
     """An orbax checkpointer that saves before it returns and logs nothing; errors name the folder.
 
-    Saving in the background would hide 50 ms of 10 MB, at the price of threads that log, and that
-    read arrays which the next chunk is given to overwrite. orbax's CheckpointManager is not used: it
-    refuses a folder in which one checkpoint's metadata is damaged.
+    Saving in the background would hide 0.1 s of 10 MB, at the price of threads that log, and that
+    read arrays which the next chunk is given to overwrite. orbax's CheckpointManager is not used:
+    it refuses a folder in which one checkpoint's metadata is damaged.
     """
     handlers, absl_logger = logging.root.handlers[:], logging.getLogger("absl")
     absl_logger.addFilter(_nothing)

@@ -113,11 +113,11 @@ def test_pce_is_that_of_the_oracle(size):
 def test_pce_of_a_delta_on_an_even_floor():
     surface = np.full((32, 32), 0.01, np.float32)
     surface[0, 0] = -0.5
-    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-5)
+    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-4)
     surface[5, 27] = 0.9  # in the corner of the neighbourhood, round two borders
-    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-5)
+    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-4)
     surface[6, 0] = 0.9  # outside
-    assert float(correlation.pce(surface)) > -200
+    assert float(correlation.pce(surface)) > -300
 
 
 def test_pce_over_zeros_is_infinite_and_without_an_outside_undefined():

@@ -80,8 +80,8 @@ def test_a_planted_fingerprint_is_found_in_its_unit_and_another_is_not():
     planted = planted_fingerprint(2, 64, 64)
     other = planted_fingerprint(3, 64, 64)
     found = estimate(from_photos(flats(20, planted)))
-    noise = residual.residual(oracles.photo(4, 64, 64, planted))
     pixels = oracles.photo(4, 64, 64, planted)
+    noise = jax.jit(residual.residual)(pixels)
     assert float(correlation.ncc(found, planted.astype(np.float32))) > 0.8
     for k, found_in_photo in ((found, True), (other.astype(np.float32), False)):
         ncc = correlation.ncc(noise, correlation.pattern(pixels, k))
@@ -94,12 +94,12 @@ def test_a_planted_fingerprint_is_found_in_its_unit_and_another_is_not():
 def test_sums_of_hundreds_of_photos_keep_their_precision_in_float32():
     planted = planted_fingerprint(5, 32, 32)
     photos = flats(300, planted)
-    step = lambda acc, pixels: (fingerprint.update(acc, pixels), None)
-    start = fingerprint.init(32, 32)
-    accumulator, _ = jax.jit(lambda x: jax.lax.scan(step, start, x))(photos)
+    accumulator = from_photos(photos)
     assert int(accumulator.count) == 300
-    noise = jax.jit(residual.denoising_residual)(np.moveaxis(photos, -1, 1))
-    exact = np.sum(np.moveaxis(np.asarray(noise, np.float64), 1, -1) * photos / 255, 0)
+    exact = sum(
+        np.stack([oracles.denoising_residual(pixels[..., c]) for c in range(3)], -1) * pixels / 255
+        for pixels in photos.astype(np.float64)
+    )
     np.testing.assert_allclose(accumulator.numerator, exact, atol=1e-3)
     weights = oracles.intensity_weight(photos) * np.stack([oracles.usable(p) for p in photos])
     np.testing.assert_allclose(accumulator.denominator, np.sum(weights**2, 0), rtol=1e-5)
@@ -107,15 +107,11 @@ def test_sums_of_hundreds_of_photos_keep_their_precision_in_float32():
 
 def test_cameras_side_by_side_are_as_good_as_one_after_the_other():
     photos = np.stack([oracles.photo(seed, 33, 47) for seed in range(4)]).reshape(2, 2, 33, 47, 3)
-    singles = [estimate(from_photos(list(camera))) for camera in photos]
-
-    def both(camera):
-        start = fingerprint.init(33, 47)
-        return fingerprint.estimate(
-            fingerprint.update(fingerprint.update(start, camera[0]), camera[1])
-        )
-
-    np.testing.assert_allclose(jax.jit(jax.vmap(both))(photos), np.stack(singles), atol=1e-5)
+    singles = np.stack([estimate(from_photos(camera)) for camera in photos])
+    start = jax.tree.map(lambda x: jnp.stack([x, x]), fingerprint.init(33, 47))
+    together = functools.reduce(jax.jit(jax.vmap(fingerprint.update)), photos.swapaxes(0, 1), start)
+    assert together.count.tolist() == [2, 2]
+    np.testing.assert_allclose(estimate(together), singles, atol=1e-5)
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])

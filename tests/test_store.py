@@ -561,7 +561,12 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, how, what):
     if what != "arrays":
         victim = tmp_path / "2" / what
     data = victim.read_bytes()
-    spoil = {"cut": half, "zeroed": lambda d: bytes(len(d)), "flipped": flipped, "gone": lambda _: b""}
+    spoil = {
+        "cut": half,
+        "zeroed": lambda d: bytes(len(d)),
+        "flipped": flipped,
+        "gone": lambda _: b"",
+    }
     victim.write_bytes(spoil[how](data))
     step, read = store.latest_checkpoint(tmp_path, tree)
     np.testing.assert_array_equal(read["a"], tree["a"])

@@ -1,0 +1,109 @@
+"""The residual of a batch of photos: this package against NumPy, SciPy and PyWavelets, in one run.
+
+    python -m benchmarks.residual --size=512 --batch=16
+    python -m benchmarks.residual --size=512 --batch=16 --folder=/path/to/photos --json
+
+All work on the same photos in turn, several times, so that other load on the machine meets all; the
+medians are compared. The photos are made up, or centre crops of the PNG and JPEG photos under
+`--folder`. Compiling is timed apart. NumPy's version is the oracle of the tests, in float64: "numpy"
+on one core, "threads" with a photo on each core. "jax" is the whole batch in one call, "map" one
+photo after the other by `lax.map`. The ratios are to "threads": the same cores for both.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image
+
+from dippas_jax import image, residual
+from tests import oracles
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512, help="height and width, pixels")
+    parser.add_argument("--batch", type=int, default=16, help="number of photos")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each is timed")
+    parser.add_argument("--folder", type=Path, help="real photos, anywhere below it")
+    parser.add_argument("--json", action="store_true", help="one line of JSON")
+    arguments = parser.parse_args()
+    photos = _photos(arguments.folder, arguments.size, arguments.batch)
+    result = {
+        "benchmark": "residual",
+        "size": arguments.size,
+        "batch": arguments.batch,
+        "photos": "real" if arguments.folder else "synthetic",
+        "device": jax.devices()[0].device_kind,
+        **compare(photos, arguments.repeats),
+    }
+    if arguments.json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        print(f"{name:20} {value:.4g}" if isinstance(value, float) else f"{name:20} {value}")
+
+
+def compare(photos: np.ndarray, repeats: int) -> dict[str, float]:
+    """Seconds a batch, their ratios, and the largest difference in grey levels."""
+    batched = jax.jit(residual.residual)
+    mapped = jax.jit(lambda batch: jax.lax.map(residual.residual, batch))
+    pool = ThreadPoolExecutor(os.cpu_count())
+    cases: dict[str, Callable] = {
+        "numpy": lambda batch: np.stack([oracles.residual(pixels) for pixels in batch]),
+        "threads": lambda batch: np.stack(list(pool.map(oracles.residual, batch))),
+        "jax": lambda batch: np.asarray(batched(batch)),
+        "map": lambda batch: np.asarray(mapped(batch)),
+    }
+    compiling, _ = _timed(cases["jax"], photos)
+    _timed(cases["map"], photos)
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    results = {}
+    for _ in range(repeats):
+        for name, case in cases.items():
+            elapsed, results[name] = _timed(case, photos)
+            seconds[name].append(elapsed)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    return {
+        **{f"{name}_seconds": value for name, value in median.items()},
+        "first_call_seconds": compiling,
+        "ratio": median["threads"] / median["jax"],
+        "map_ratio": median["threads"] / median["map"],
+        "largest_difference": float(np.abs(results["jax"] - results["numpy"]).max()),
+    }
+
+
+def _timed(function: Callable, photos: np.ndarray) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    result = function(photos)
+    return time.perf_counter() - start, result
+
+
+def _photos(folder: Path | None, size: int, batch: int) -> np.ndarray:
+    """uint8 [batch size size 3]; real ones are repeated if there are too few."""
+    if folder is None:
+        return np.stack([oracles.photo(seed, size, size) for seed in range(batch)])
+    paths = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg")
+    ]
+    if not paths:
+        raise SystemExit(f"no PNG or JPEG photo in {folder}; choose another --folder")
+    crops = []
+    for path in itertools.islice(itertools.cycle(paths), batch):
+        with Image.open(path) as file:
+            crops.append(np.asarray(image.center_crop(np.asarray(file.convert("RGB")), size, size)))
+    return np.stack(crops)
+
+
+if __name__ == "__main__":
+    main()
