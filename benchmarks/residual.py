@@ -5,9 +5,10 @@
 
 All work on the same photos in turn, several times, so that other load on the machine meets all; the
 medians are compared. The photos are made up, or centre crops of the PNG and JPEG photos under
-`--folder`. Compiling is timed apart. NumPy's version is the oracle of the tests, in float64: "numpy"
-on one core, "threads" with a photo on each core. "jax" is the whole batch in one call, "map" one
-photo after the other by `lax.map`. The ratios are to "threads": the same cores for both.
+`--folder`. Compiling is timed apart. NumPy's version is the oracle of the tests, in float64:
+"numpy" is one photo after the other, "threads" a photo on each core, which helps it little. "jax" is
+the whole batch in one call, "map" one photo after the other by `lax.map`. The ratios are to the
+faster of NumPy's two.
 """
 
 import argparse
@@ -72,11 +73,12 @@ def compare(photos: np.ndarray, repeats: int) -> dict[str, float]:
             elapsed, results[name] = _timed(case, photos)
             seconds[name].append(elapsed)
     median = {name: statistics.median(values) for name, values in seconds.items()}
+    fastest = min(median["numpy"], median["threads"])
     return {
         **{f"{name}_seconds": value for name, value in median.items()},
         "first_call_seconds": compiling,
-        "ratio": median["threads"] / median["jax"],
-        "map_ratio": median["threads"] / median["map"],
+        "ratio": fastest / median["jax"],
+        "map_ratio": fastest / median["map"],
         "largest_difference": float(np.abs(results["jax"] - results["numpy"]).max()),
     }
 

@@ -51,7 +51,9 @@ class ResidualPath(nn.Module):
         self.total = _normalization(features)
 
     def forward(self, x):
-        return self.total(nn.functional.leaky_relu(self.main(x) + self.shortcut(x), generator.SLOPE))
+        return self.total(
+            nn.functional.leaky_relu(self.main(x) + self.shortcut(x), generator.SLOPE)
+        )
 
 
 class Generator(nn.Module):
@@ -122,7 +124,9 @@ def from_flax(params, config: configuration.Generator) -> Generator:
         for values, module in _pairs(params, net):
             for ours, theirs in _names(module):
                 array = np.array(values[ours])
-                if array.ndim == 4:  # rows, columns, inputs, outputs -> outputs, inputs, rows, columns
+                if (
+                    array.ndim == 4
+                ):  # rows, columns, inputs, outputs -> outputs, inputs, rows, columns
                     array = array.transpose(3, 2, 0, 1)
                 getattr(module, theirs).copy_(torch.from_numpy(np.ascontiguousarray(array)))
     return net.to(memory_format=torch.channels_last)

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 
-UNDEFINED = 3.0  # rank of a block without an NCC (a flat one): after every defined one, all at most 2
+UNDEFINED = (
+    3.0  # rank of a block without an NCC (a flat one): after every defined one, all at most 2
+)
 
 
 def side_for(side: int, h: int, w: int) -> int:
@@ -60,5 +62,8 @@ def average(
     """
     weight = kept / kept.sum(0)
     return jnp.einsum(
-        "lrk,lrkxyc->rkxyc", weight, ordered.astype(jnp.float32), precision=jax.lax.Precision.HIGHEST
+        "lrk,lrkxyc->rkxyc",
+        weight,
+        ordered.astype(jnp.float32),
+        precision=jax.lax.Precision.HIGHEST,
     )

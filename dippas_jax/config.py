@@ -213,10 +213,13 @@ def check_name(name: str) -> None:
 def help_text() -> str:
     """All settings, their documentation and defaults."""
     text = []
-    for name, kind in ("", Config), *(
-        (f"{field.name}.", type(field.default))
-        for field in dataclasses.fields(Config)
-        if dataclasses.is_dataclass(field.default)
+    for name, kind in (
+        ("", Config),
+        *(
+            (f"{field.name}.", type(field.default))
+            for field in dataclasses.fields(Config)
+            if dataclasses.is_dataclass(field.default)
+        ),
     ):
         text.append((kind.__doc__ or "").strip())
         text += [

@@ -33,7 +33,9 @@ def padded(size: int, config: configuration.Generator) -> int:
 def _uniform(fan_in: int):
     """PyTorch's default initialisation of a convolution: uniform within 1/√fan_in, weights and biases."""
     bound = fan_in**-0.5
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+        key, shape, dtype, -bound, bound
+    )
 
 
 class Convolution(nn.Module):

@@ -78,9 +78,7 @@ def loss(
     return jnp.mean(jnp.square(injected - image.to_image(problem.pixels))), generated
 
 
-def chunk(
-    state: State, problem: Problem, *, config: configuration.Config
-) -> tuple[State, Trace]:
+def chunk(state: State, problem: Problem, *, config: configuration.Config) -> tuple[State, Trace]:
     """`config.inversion.chunk` steps of one photo.
 
     Step t generates I_φ from φ_t, records it, then updates φ and γ (γ stays ≥ 0). Nothing here knows when to stop:

@@ -23,12 +23,15 @@ import tqdm
 from absl import flags
 from ml_collections import config_flags
 
-from dippas_jax import anonymize, datasets, inversion, report, residual, store
+from dippas_jax import anonymize, checkpoint, datasets, inversion, report, residual, store
 from dippas_jax import config as configuration
 from dippas_jax.types import InputError, Problem
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "File with the settings; aware.py:quick passes it an argument.", lock_config=True
+    "config",
+    None,
+    "File with the settings; aware.py:quick passes it an argument.",
+    lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for results and checkpoints.")
 
@@ -58,7 +61,7 @@ def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any
         else:
             _say(f"{record.id}: photo {index + 1} of {len(records)}")
             store.write_json(path, _photo(record, config, folder))
-            store.delete_checkpoints(folder / "checkpoints" / record.id)
+            checkpoint.delete(folder / "checkpoints" / record.id)
         done.append(store.read_json(path))
         print(report.lines(done[-1]), flush=True)
         summary = {"config": dataclasses.asdict(config), "photos": done}
@@ -113,7 +116,7 @@ def _photo(record: datasets.Record, config: configuration.Config, folder: Path) 
     reference = injected if sample.fingerprint is None else sample.fingerprint
     checkpoints = folder / "checkpoints" / record.id
     progress, spent = anonymize.start(problem, config), np.zeros(())
-    if found := store.latest_checkpoint(checkpoints, (progress, spent)):
+    if found := checkpoint.latest(checkpoints, (progress, spent)):
         progress, spent = found[1]
         _say(f"{record.id}: goes on from step {int(progress.steps)}")
     started = time.monotonic() - float(spent)
@@ -125,7 +128,7 @@ def _photo(record: datasets.Record, config: configuration.Config, folder: Path) 
             if time.monotonic() - saved >= pause and not anonymize.finished(progress, config):
                 before = time.monotonic()
                 tree = progress, np.asarray(before - started)
-                store.save_checkpoint(checkpoints, int(progress.steps), tree)
+                checkpoint.save(checkpoints, int(progress.steps), tree)
                 saved = time.monotonic()
                 pause = max(config.checkpoint_seconds, 10 * (saved - before) * (pause > 0))
     results = anonymize.assemble(progress, config)

@@ -136,12 +136,18 @@ def picture(
 
     sheet = figure.Figure(figsize=(11, 7.2), dpi=110, layout="constrained")
     backend_agg.FigureCanvasAgg(sheet)
-    panels = sheet.subplot_mosaic([["before", "after", "change"], ["steps"] * 3], height_ratios=[1, 0.8])
+    panels = sheet.subplot_mosaic(
+        [["before", "after", "change"], ["steps"] * 3], height_ratios=[1, 0.8]
+    )
     change = (after.astype(np.float32) - before) * _AMPLIFICATION + 128
     for key, pixels, title in (
         ("before", before, f"before: z {record['z_before']:.1f}"),
         ("after", after, f"after: z {record['z_after']:.1f}, {record['psnr']:.2f} dB"),
-        ("change", np.clip(change, 0, 255).astype(np.uint8), f"difference × {_AMPLIFICATION}, grey is none"),
+        (
+            "change",
+            np.clip(change, 0, 255).astype(np.uint8),
+            f"difference × {_AMPLIFICATION}, grey is none",
+        ),
     ):
         panels[key].imshow(pixels, interpolation="nearest")
         panels[key].set_title(title, fontsize=10, color=_INK)

@@ -5,8 +5,8 @@ float32 in grey levels. The wavelet filter is that of Mihcak et al. (1999), "Low
 denoising based on statistical modeling of wavelet coefficients"; the residual made from it is that
 of Chen et al. (2008), "Determining image origin and integrity using sensor noise".
 
-Every function has a gradient (in reverse mode), finite on flat photos too. A batch is one call; on a
-CPU `jax.lax.map(residual.residual, photos)` is about twice as fast, as one photo fits the cache.
+Every function has a gradient (in reverse mode), finite on flat photos too. A batch is one call; on
+a CPU `jax.lax.map(residual.residual, photos)` is almost twice as fast: one photo fits the cache.
 """
 
 import functools

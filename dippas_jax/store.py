@@ -1,4 +1,4 @@
-"""Files in and out: photos, fingerprints, results and checkpoints; nothing else opens a file.
+"""Files in and out: photos, fingerprints and results. Only this and `checkpoint` open files.
 
 Pixels are uint8 [h w 3], sRGB as stored, in sensor orientation: a fingerprint belongs to the
 sensor, so an EXIF orientation is never applied. Fingerprints are float32 [h w], in the unit of the
@@ -10,14 +10,11 @@ import contextlib
 import dataclasses
 import io
 import json
-import logging
 import math
 import os
 import secrets
-import shutil
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +53,8 @@ _SENSOR = {
 }
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What the system says of a failure, for a message."""
     return getattr(error, "strerror", None) or "not a usable path"
 
 
@@ -68,7 +66,7 @@ def _read(path: Path | str, noun: str) -> bytes:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{noun} {path} cannot be read ({_reason(error)}); check the path and its permissions"
+            f"{noun} {path} cannot be read ({reason(error)}); check the path and its permissions"
         ) from None
     if not data:
         raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
@@ -283,7 +281,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
                 temporary.unlink()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"file {path} cannot be written ({_reason(error)}); choose a folder with room that you "
+            f"file {path} cannot be written ({reason(error)}); choose a folder with room that you "
             "may write to"
         ) from None
 
@@ -344,135 +342,6 @@ def prepare_workdir(path: Path | str) -> Path:
         probe.unlink()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"folder {path} cannot be created or written to ({_reason(error)}); choose another one"
+            f"folder {path} cannot be created or written to ({reason(error)}); choose another one"
         ) from None
     return folder
-
-
-# ------------------------------------------------------------------------------------- checkpoints
-
-
-_KEPT = 2  # checkpoints of a run: the newest, and one in case that is damaged
-_MANIFEST = "manifest.json"  # written last: layout of the tree and CRC-32 of every file of orbax
-
-
-@contextlib.contextmanager
-def _checkpointer(folder: Path) -> Iterator[Any]:
-    """An orbax checkpointer that saves before it returns and logs nothing; errors name the folder.
-
-    Saving in the background would hide 0.1 s of 10 MB, at the price of threads that log, and that
-    read arrays which the next chunk is given to overwrite. orbax's CheckpointManager is not used:
-    it refuses a folder in which one checkpoint's metadata is damaged.
-    """
-    handlers, absl_logger = logging.root.handlers[:], logging.getLogger("absl")
-    absl_logger.addFilter(_nothing)
-    try:
-        import orbax.checkpoint as ocp  # takes a second, and many runs keep no checkpoint
-
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            yield checkpointer
-    except OSError as error:
-        raise InputError(
-            f"checkpoints in {folder} cannot be written or read ({_reason(error)}); choose another "
-            "work folder"
-        ) from None
-    finally:
-        absl_logger.removeFilter(_nothing)
-        logging.root.handlers[:] = handlers  # absl's first message installs one on the root
-
-
-def _nothing(record: logging.LogRecord) -> bool:
-    return False
-
-
-def _layout(tree: Any) -> list[str]:
-    """One line per array: where it is, its type and its shape."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return [f"{jax.tree_util.keystr(k)} {np.dtype(x.dtype)} {list(x.shape)}" for k, x in leaves]
-
-
-def _checksums(checkpoint: Path) -> dict[str, int]:
-    files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != _MANIFEST)
-    return {p.relative_to(checkpoint).as_posix(): zlib.crc32(p.read_bytes()) for p in files}
-
-
-def _steps(folder: Path) -> list[int]:
-    """Steps with a checkpoint, damaged ones too, newest first; unfinished ones have other names."""
-    return sorted((int(p.name) for p in folder.iterdir() if p.name.isdecimal()), reverse=True)
-
-
-def save_checkpoint(folder: Path | str, step: int, tree: Any) -> None:
-    """Write a tree of arrays as the newest checkpoint; the two newest are kept.
-
-    It is on disk when this returns; a process killed half-way leaves the earlier ones as they were.
-    Checkpoints of this step and later ones are removed first: the run has gone back before them.
-
-    Args:
-      folder: The checkpoints of one run, and nothing else.
-      step: Number of the step, at least 0.
-      tree: Nested dicts, tuples and NamedTuples of NumPy or JAX arrays, none of them empty.
-
-    Raises:
-      InputError: The folder cannot be written to.
-    """
-    folder = Path(folder).absolute()
-    tree = jax.tree.map(np.asarray, jax.device_get(tree))
-    with _checkpointer(folder) as checkpointer:
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in [s for s in _steps(folder) if s >= step]:
-            shutil.rmtree(folder / str(stale))
-        for torn in folder.glob("*.orbax-checkpoint-tmp*"):
-            shutil.rmtree(torn)
-        checkpoint = folder / str(step)
-        checkpointer.save(checkpoint, tree)
-        manifest = {"layout": _layout(tree), "crc32": _checksums(checkpoint)}
-        write_json(checkpoint / _MANIFEST, manifest)
-        for old in _steps(folder)[_KEPT:]:
-            shutil.rmtree(folder / str(old))
-
-
-def latest_checkpoint(folder: Path | str, like: Any) -> tuple[int, Any] | None:
-    """Read the newest checkpoint that is whole, passing over unfinished and damaged ones.
-
-    Args:
-      folder: As given to `save_checkpoint`; it need not exist yet.
-      like: A tree of the same structure, of arrays or `jax.ShapeDtypeStruct`.
-
-    Returns:
-      The step and its tree, in the containers of `like`: NumPy arrays where `like` has them, JAX
-      arrays elsewhere. None when there is no whole checkpoint.
-
-    Raises:
-      InputError: The newest whole checkpoint has other arrays, so it was made with other settings.
-    """
-    folder = Path(folder).absolute()
-    if not folder.is_dir():
-        return None
-    blank = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), like)
-    with _checkpointer(folder) as checkpointer:
-        for step in _steps(folder):
-            checkpoint = folder / str(step)
-            try:
-                manifest = read_json(checkpoint / _MANIFEST)
-            except InputError:
-                continue  # killed before the last file, or that file is damaged
-            if manifest.get("crc32") != _checksums(checkpoint):
-                continue
-            if manifest.get("layout") != _layout(like):
-                differ = sorted(set(manifest["layout"]) ^ set(_layout(like))) or ["the order"]
-                raise InputError(
-                    f"checkpoint {checkpoint} was made with other settings ({differ[0]} differs); "
-                    "give those settings or delete that folder"
-                )
-            tree = checkpointer.restore(checkpoint, blank)
-            return step, jax.tree.map(_in_kind_of, like, tree)
-    return None
-
-
-def _in_kind_of(template: Any, array: Any) -> Any:
-    return np.asarray(array) if isinstance(template, np.ndarray) else jax.numpy.asarray(array)
-
-
-def delete_checkpoints(folder: Path | str) -> None:
-    """Remove a run's checkpoints; nothing happens where there are none."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -46,7 +46,7 @@ def test_synthesis_of_changed_coefficients_is_that_of_pywavelets():
         lambda band: rng.standard_normal(band.shape).astype(np.float32),
         oracles.wavedec2(planes(33, 47)),
     )
-    ours = wavelet.waverec2(jax.tree.map(jnp.asarray, changed), (33, 47))
+    ours = jax.jit(wavelet.waverec2, static_argnums=1)(changed, (33, 47))
     np.testing.assert_allclose(ours, oracles.waverec2(changed)[:33, :47], atol=1e-5)
 
 
