@@ -6,7 +6,7 @@
 All work on the same photos in turn, several times, so that other load on the machine meets all; the
 medians are compared. The photos are made up, or centre crops of the PNG and JPEG photos under
 `--folder`. Compiling is timed apart. NumPy's version is the oracle of the tests, in float64:
-"numpy" is one photo after the other, "threads" a photo on each core, which helps it little. "jax" is
+"numpy" is one photo after the other, "threads" a photo on each core, which helps little. "jax" is
 the whole batch in one call, "map" one photo after the other by `lax.map`. The ratios are to the
 faster of NumPy's two.
 """

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, UInt8
 
 from dippas_jax import blocks, correlation, image, inversion, pool, residual
@@ -108,7 +109,7 @@ def finished(progress: Progress, config: configuration.Config) -> bool:
 def advance(
     progress: Progress,
     problem: Problem,
-    reference: Float[Array, "h w"],
+    reference: Float[ArrayLike, "h w"],
     config: configuration.Config,
 ) -> Progress:
     """One chunk further. The arrays of `progress` are consumed.

@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import ml_collections
@@ -194,7 +194,7 @@ def to_config_dict(config: Config) -> ml_collections.ConfigDict:
     return ml_collections.ConfigDict(dataclasses.asdict(config))
 
 
-def _unknown(name: str, known: typing.Iterable[str], path: str) -> InputError:
+def _unknown(name: str, known: Iterable[str], path: str) -> InputError:
     near = difflib.get_close_matches(name, list(known), 1)
     guess = f'did you mean "{path}{near[0]}"' if near else f"known are {', '.join(known)}"
     return InputError(f'there is no setting "{path}{name}"; {guess}')

@@ -7,6 +7,7 @@ functions here are pure: `jax.vmap` over `Problem` and `State` inverts many phot
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from dippas_jax import config as configuration
@@ -18,7 +19,7 @@ _WEIGHTS, _INPUT, _NOISE = range(3)  # purposes of a photo's key
 
 
 def problem(
-    key: Key[Array, ""], pixels: UInt8[Array, "h w 3"], fingerprint: Float[Array, "h w"]
+    key: Key[Array, ""], pixels: UInt8[ArrayLike, "h w 3"], fingerprint: Float[ArrayLike, "h w"]
 ) -> Problem:
     """States the inversion of one photo; P's unit is removed, so that γ does not depend on it.
 

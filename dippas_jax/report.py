@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jax.typing import ArrayLike
+from jaxtyping import Float, UInt8
 
 from dippas_jax import anonymize, correlation, image, inversion, residual
 from dippas_jax import config as configuration
@@ -20,7 +21,7 @@ _INK, _BLUE, _RED, _GREY = "#1f2430", "#2f6fb0", "#c8452d", "#9aa3ad"
 
 
 def figures(
-    pixels: UInt8[Array, "h w 3"], fingerprint: Float[Array, "h w"], sigma: float
+    pixels: UInt8[ArrayLike, "h w 3"], fingerprint: Float[ArrayLike, "h w"], sigma: float
 ) -> dict[str, float]:
     """NCC, z-score and PCE at zero shift of one photo with one fingerprint."""
     ncc, pce = _figures(pixels, fingerprint, sigma=sigma)
