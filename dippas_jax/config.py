@@ -189,6 +189,42 @@ class Config:
         )
 
 
+def preset(mode: str, setting: str) -> Config:
+    """The settings behind configs/aware.py and configs/blind.py.
+
+    Args:
+      mode: "aware" or "blind".
+      setting: "paper" for the values of the paper (sections 3.4 and 4.3); "default" for the same network
+        with a cheaper input and schedule, which reaches the same PSNR in a tenth of the steps or
+        fewer (docs/fidelity.md); "quick" for seconds.
+    """
+    _check(
+        setting in ("default", "paper", "quick"),
+        f'there is no setting "{setting}"; choose "paper", "quick" or none for the default',
+    )
+    if setting == "paper":
+        return Config(
+            mode=mode,
+            generator=Generator(depth=512),
+            inversion=Inversion(),
+            assembly=Assembly(
+                sides=(64, 32, 128, 256, 512),
+                averages=(10, 1, 5, 25, 50, 75, 100),
+                thresholds=(38.0, 35.0, 36.0, 37.0),
+            ),
+        )
+    fast = Inversion(learning_rate=1e-2, noise_std=0.0, max_steps=2000)
+    if setting == "default":
+        return Config(mode=mode, inversion=fast, data=Data(crop=0))
+    return Config(
+        mode=mode,
+        data=Data(crop=SMALLEST_PHOTO),
+        generator=Generator(depth=8, widths=(16, 32), skips=(8,)),
+        inversion=dataclasses.replace(fast, max_steps=100, chunk=20),
+        assembly=Assembly(sides=(32,), averages=(5,), thresholds=(25.0,)),
+    )
+
+
 def to_config_dict(config: Config) -> ml_collections.ConfigDict:
     """The same settings as a mutable, flag-friendly tree."""
     return ml_collections.ConfigDict(dataclasses.asdict(config))
@@ -230,7 +266,9 @@ def help_text() -> str:
     return "\n".join(text)
 
 
-def from_config_dict(values: Mapping[str, Any], kind: type = Config, path: str = "") -> Any:
+def from_config_dict(
+    values: Mapping[str, Any] | ml_collections.ConfigDict, kind: type = Config, path: str = ""
+) -> Any:
     """Back to the frozen form, checked.
 
     Raises:
@@ -242,6 +280,10 @@ def from_config_dict(values: Mapping[str, Any], kind: type = Config, path: str =
         if name not in hints:
             raise _unknown(name, hints, path)
         if dataclasses.is_dataclass(hints[name]):
+            _check(
+                isinstance(value, Mapping | ml_collections.ConfigDict),
+                f"{path}{name} is {value!r}; give it as a group of settings",
+            )
             fields[name] = from_config_dict(value, hints[name], f"{path}{name}.")
         else:
             fields[name] = _convert(value, hints[name], path + name)

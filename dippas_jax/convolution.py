@@ -1,90 +1,97 @@
-from functools import partial
+"""Two-dimensional convolution with a weight gradient that is fast on a CPU.
+
+XLA's CPU backend computes the gradient of a small kernel over a large image as a convolution with an image-sized window, 5
+to 15 times slower than the matrix products below. Other platforms keep XLA's own gradient.
+
+Images are float32 [h w c], kernels [side side inputs outputs], padding zero and as wide as half the kernel.
+"""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
-DN = ("NHWC", "HWIO", "NHWC")
-
-
-def _conv(x, k, stride, pad):
-    return lax.conv_general_dilated(x[None], k, (stride, stride), pad, dimension_numbers=DN)[0]
+_DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+_STRIP = 2048  # pixels whose products are summed in one go: they stay in a core's cache
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(x, k, stride=1):
-    p = k.shape[0] // 2
-    return _conv(x, k, stride, ((p, p), (p, p)))
+def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+    half = kernel.shape[0] // 2
+    padding = ((half, half), (half, half))
+    strides = (stride, stride)
+    return lax.conv_general_dilated(
+        x[None], kernel, strides, padding, dimension_numbers=_DIMENSIONS
+    )[0]
 
 
-def fwd(x, k, stride):
-    return convolve(x, k, stride), (x, k)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(
+    x: Float[Array, "h w i"], kernel: Float[Array, "side side i o"], stride: int = 1
+) -> Float[Array, "H W o"]:
+    """Slides `kernel`, of odd side, over `x`; H and W are ⌈h/stride⌉ and ⌈w/stride⌉."""
+    return _convolve(x, kernel, stride)
 
 
-MODE = "slices"
+def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return _convolve(x, kernel, stride), (x, kernel)
 
 
-def bwd(stride, res, g):
-    x, k = res
-    s = k.shape[0]
-    p = s // 2
-    h, w, ci = x.shape
-    co = g.shape[-1]
-    if s == 1:
-        dx = (g.reshape(-1, co) @ k[0, 0].T).reshape(x.shape)
-        dk = (x.reshape(-1, ci).T @ g.reshape(-1, co))[None, None]
-        return dx, dk
-    # input gradient
-    kt = k[::-1, ::-1].swapaxes(2, 3)
-    if stride == 1:
-        dx = _conv(g, kt, 1, ((p, p), (p, p)))
-    else:
-        gh, gw = g.shape[:2]
-        dx = lax.conv_general_dilated(
-            g[None],
-            kt,
-            (1, 1),
-            ((p, h - (stride * (gh - 1) + 1) - p + 2 * p),) * 1
-            + ((p, w - (stride * (gw - 1) + 1) - p + 2 * p),),
-            lhs_dilation=(stride, stride),
-            dimension_numbers=DN,
-        )[0]
-    gh, gw = g.shape[:2]
-    if ci <= co or stride != 1:
-        xp = jnp.pad(x, ((p, p), (p, p), (0, 0)))
-        dk = jnp.stack(
-            [
-                jnp.stack(
-                    [
-                        lax.dot_general(
-                            xp[i : i + h : stride, j : j + w : stride],
-                            g,
-                            (((0, 1), (0, 1)), ((), ())),
-                        )
-                        for j in range(s)
-                    ]
-                )
-                for i in range(s)
-            ]
-        )
-    else:
-        gp = jnp.pad(g, ((p, p), (p, p), (0, 0)))
-        dk = jnp.stack(
-            [
-                jnp.stack(
-                    [
-                        lax.dot_general(
-                            x,
-                            gp[2 * p - i : 2 * p - i + h, 2 * p - j : 2 * p - j + w],
-                            (((0, 1), (0, 1)), ((), ())),
-                        )
-                        for j in range(s)
-                    ]
-                )
-                for i in range(s)
-            ]
-        )
-    return dx, dk
+def _backward(stride: int, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    dkernel = lax.platform_dependent(
+        x,
+        g,
+        cpu=functools.partial(_products, side=kernel.shape[0], stride=stride),
+        default=lambda x, g: jax.vjp(lambda k: _convolve(x, k, stride), kernel)[1](g)[0],
+    )
+    return _input_gradient(x, kernel, g, stride), dkernel
 
 
-convolve.defvjp(fwd, bwd)
+convolve.defvjp(_forward, _backward)
+
+
+def _input_gradient(x: Array, kernel: Array, g: Array, stride: int) -> Array:
+    """The convolution of `g`, spread by the stride, with the turned kernel.
+
+    JAX's own transposition says the same with permuted dimensions, which the CPU backend does not
+    give to its fast convolution.
+    """
+    half = kernel.shape[0] // 2
+    padding = [
+        (half, size + half - (stride * (spread - 1) + 1))
+        for size, spread in zip(x.shape[:2], g.shape[:2], strict=True)
+    ]
+    return lax.conv_general_dilated(
+        g[None],
+        kernel[::-1, ::-1].swapaxes(2, 3),
+        (1, 1),
+        padding,
+        lhs_dilation=(stride, stride),
+        dimension_numbers=_DIMENSIONS,
+    )[0]
+
+
+def _products(x: Array, g: Array, *, side: int, stride: int) -> Array:
+    """The kernel's gradient: for each of its elements the product of the shifted input with `g`.
+
+    The input's shifts are taken of whichever of the two has fewer channels. Its column shifts are stacked as channels, its
+    row shifts are views; each product is summed strip by strip.
+    """
+    h, w, _ = g.shape
+    half = side // 2
+    shift_gradient = stride == 1 and g.shape[-1] < x.shape[-1]
+    few, many = (g, x) if shift_gradient else (x, g)
+    few = jnp.pad(few, ((half, half), (half, half), (0, 0)))
+    span = stride * (w - 1) + 1
+    columns = jnp.concatenate([few[:, j : j + span : stride] for j in range(side)], -1)
+    rows = max(d for d in range(1, h + 1) if h % d == 0 and (d == 1 or d * w <= _STRIP))
+    many = many.reshape(h // rows, rows * w, -1)
+    span = stride * (h - 1) + 1
+    elements = []
+    for i in range(side):
+        shifted = columns[i : i + span : stride].reshape(h // rows, rows * w, -1)
+        elements.append(lax.dot_general(shifted, many, (((1,), (1,)), ((0,), (0,)))).sum(0))
+    gradient = jnp.stack(elements).reshape(side, side, -1, many.shape[-1])
+    return gradient[::-1, ::-1].swapaxes(2, 3) if shift_gradient else gradient

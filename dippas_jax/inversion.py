@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from dippas_jax import config as configuration
-from dippas_jax import generator, image, optimizer
+from dippas_jax import generator, image, noise, optimizer
 from dippas_jax.types import Params, Problem, State, Trace
 
 FINGERPRINT_STD = 0.01  # P is brought to this standard deviation, that of a one-percent PRNU
@@ -49,7 +49,7 @@ def input_noise(
         generator.padded(w, config.generator),
         config.generator.depth,
     )
-    return config.inversion.input_std * jax.random.normal(jax.random.fold_in(key, _INPUT), shape)
+    return config.inversion.input_std * noise.normal(jax.random.fold_in(key, _INPUT), shape)
 
 
 def perturb(
@@ -62,7 +62,7 @@ def perturb(
     if config.inversion.noise_std == 0:
         return z
     key = jax.random.fold_in(jax.random.fold_in(key, _NOISE), step)
-    return z + config.inversion.noise_std * jax.random.normal(key, z.shape)
+    return z + config.inversion.noise_std * noise.normal(key, z.shape)
 
 
 def loss(

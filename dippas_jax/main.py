@@ -212,8 +212,9 @@ def _settings(arguments: Sequence[str]) -> tuple[configuration.Config, str]:
     try:
         rest = flags.FLAGS(list(arguments))[1:]
         values = _CONFIG.value.to_dict() if _CONFIG.value is not None else None
-    except (flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-        reason = " ".join(str(error.args[0] if error.args else error).split())
+    except Exception as error:
+        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+        reason = " ".join(str(reason).split()) or type(error).__name__
         raise InputError(f"the command line cannot be used: {reason}") from error
     if rest:
         raise InputError(f'"{rest[0]}" is no option; give --config=FILE and --workdir=DIR')

@@ -17,3 +17,29 @@ import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
 jaxtyping.install_import_hook("dippas_jax", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def fresh():
+    """Parameters of the two-scale network as they are drawn, for two keys."""
+    from dippas_jax import inversion
+    from tests import tiny
+
+    settings = tiny.settings(tiny.TWO_SCALES)
+    starts = (tiny.problem(key=key) for key in (0, 1))
+    return tuple(inversion.init_compiled(start, config=settings).params for start in starts)
+
+
+@pytest.fixture(scope="session")
+def walked():
+    """A finished run: its problem, progress, results of four combinations, and settings."""
+    from dippas_jax import anonymize, config
+    from tests import tiny
+
+    grid = config.Assembly(sides=(32, 64), averages=(3,), thresholds=(1.0, 80.0))
+    settings = tiny.settings(assembly=grid, stop_psnr=90.0)
+    problem = tiny.problem()
+    progress = anonymize.start(problem, settings)
+    while not anonymize.finished(progress, settings):
+        progress = anonymize.advance(progress, problem, problem.fingerprint, settings)
+    return problem, progress, anonymize.assemble(progress, settings), settings

@@ -137,11 +137,13 @@ def test_photo_and_fingerprint_are_cropped_to_the_same_pixels(tmp_path, photo, p
     np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
 
 
-def test_without_need_no_fingerprint_is_opened(tmp_path):
-    add(tmp_path / "cam" / "a.png", pixels())
-    (tmp_path / "cam" / "prnu.npy").write_bytes(b"damaged")
-    (record,) = folder.records(tmp_path, need_fingerprint=False)
-    assert record.read().fingerprint is None
+def test_without_need_a_fingerprint_may_be_absent_and_is_read_where_it_is_there(tmp_path):
+    add(tmp_path / "a" / "a.png", pixels())
+    add(tmp_path / "b" / "b.png", pixels())
+    add(tmp_path / "b" / "prnu.npy", plane())
+    without, having = folder.records(tmp_path, need_fingerprint=False)
+    assert without.read().fingerprint is None
+    np.testing.assert_array_equal(having.read().fingerprint, plane())
 
 
 def test_a_device_beyond_the_limit_needs_no_fingerprint(tmp_path):

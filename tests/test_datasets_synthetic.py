@@ -124,7 +124,7 @@ def test_the_camera_is_found_in_its_photo_and_another_is_not():
 
 
 def test_records_are_distinct_photos_of_one_camera():
-    records = synthetic.records(size=64, count=4, seed=5, need_fingerprint=False)
+    records = synthetic.records(size=64, count=4, seed=5)
     assert [record.id for record in records] == [
         "synthetic_5_coffee_0",
         "synthetic_5_chelsea_1",
@@ -132,17 +132,16 @@ def test_records_are_distinct_photos_of_one_camera():
         "synthetic_5_chelsea_3",
     ]
     samples = [record.read() for record in records]
-    assert all(sample.fingerprint is None for sample in samples)
     assert len({sample.pixels.tobytes() for sample in samples}) == 4
     camera = synthetic.Camera(5, strength=0.0)
-    (plain,) = synthetic.records(size=64, camera=camera, need_fingerprint=False)
+    (plain,) = synthetic.records(size=64, camera=camera)
     assert np.any(plain.read().pixels != samples[0].pixels)
 
 
 def test_load_gives_the_simulated_camera_where_no_folder_is_named():
-    records = datasets.load(need_fingerprint=False)
+    records = datasets.load()
     assert datasets.check(records) == [(synthetic.SIZE, synthetic.SIZE)]
-    assert datasets.check(datasets.load(crop=64, limit=2, need_fingerprint=False)) == [(64, 64)] * 2
+    assert datasets.check(datasets.load(crop=64, limit=2)) == [(64, 64)] * 2
 
 
 @pytest.mark.parametrize("size", [63, 301, -1])

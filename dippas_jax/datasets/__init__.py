@@ -58,7 +58,8 @@ def load(
       photos: Subfolders of a device that hold photos.
       limit: The first so many photos; 0 for all (simulated: one).
       devices: Names of the devices to use; empty for all.
-      need_fingerprint: Whether each photo must come with its camera's fingerprint.
+      need_fingerprint: Whether each photo must come with its camera's fingerprint; where it need
+        not, one that is there comes all the same, to measure against.
 
     Raises:
       InputError: The folder does not hold what is asked for, or an option does not fit.
@@ -85,9 +86,7 @@ def load(
         )
     from dippas_jax.datasets import synthetic
 
-    return synthetic.records(
-        size=crop or synthetic.SIZE, count=limit or 1, need_fingerprint=need_fingerprint
-    )
+    return synthetic.records(size=crop or synthetic.SIZE, count=limit or 1)
 
 
 def check(records: Sequence[Record]) -> list[tuple[int, int]]:

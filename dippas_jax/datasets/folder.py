@@ -46,7 +46,7 @@ def records(
       photos: Subfolders of a device that hold photos.
       devices: Names of the devices to use; empty for all.
       limit: The first so many photos; 0 for all.
-      need_fingerprint: Whether a device must have a fingerprint; if not, none is opened.
+      need_fingerprint: Whether a device must have a fingerprint; one that is there is read anyway.
 
     Raises:
       InputError: No such folder, device, photo or fingerprint, or the crop is below 64.
@@ -65,9 +65,10 @@ def records(
                 raise InputError(f"device {name} is not in {folder}; it holds {', '.join(names)}")
         found = [photo for photo in found if photo.device.name in devices]
     found = found[:limit] if limit else found
-    fingerprints: dict[Path, Path | None] = {photo.device: None for photo in found}
-    if need_fingerprint:
-        fingerprints = {device: _fingerprint(device) for device in fingerprints}
+    fingerprints = {
+        device: _fingerprint(device) if need_fingerprint or _fingerprint_files(device) else None
+        for device in dict.fromkeys(photo.device for photo in found)
+    }
     return [
         datasets.Record(
             photo.id,

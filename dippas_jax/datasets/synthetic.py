@@ -129,7 +129,6 @@ def records(
     count: int = 1,
     seed: int = 0,
     camera: Camera | None = None,
-    need_fingerprint: bool = True,
 ) -> list[datasets.Record]:
     """Photos of one simulated camera.
 
@@ -138,7 +137,6 @@ def records(
       count: How many: two whole scenes, then other parts of them.
       seed: Identity of the camera.
       camera: The camera itself, in place of the default one of that seed.
-      need_fingerprint: Whether to estimate the fingerprint from flat fields.
 
     Raises:
       InputError: The size is not between 64 and 300.
@@ -153,12 +151,12 @@ def records(
         datasets.Record(
             f"{device}_{SCENES[i % len(SCENES)]}_{i}",
             device,
-            functools.partial(_read, camera, i, size, need_fingerprint),
+            functools.partial(_read, camera, i, size),
         )
         for i in range(count)
     ]
 
 
-def _read(camera: Camera, index: int, size: int, need_fingerprint: bool) -> datasets.Sample:
+def _read(camera: Camera, index: int, size: int) -> datasets.Sample:
     pixels = expose(camera, scene(index, size), index)
-    return datasets.Sample(pixels, estimate(camera, size, size) if need_fingerprint else None)
+    return datasets.Sample(pixels, estimate(camera, size, size))

@@ -1,0 +1,19 @@
+"""The paper's blind mode: no fingerprint is known; the photo's own residual is injected (equation 11).
+
+    python -m dippas_jax.main --config=configs/blind.py --workdir=runs/blind
+        TIME_BLIND
+    python -m dippas_jax.main --config=configs/blind.py:quick --workdir=runs/quick
+        TIME_QUICK
+    python -m dippas_jax.main --config=configs/blind.py:paper --workdir=runs/paper \
+            --config.data.folder=FOLDER --config.data.crop=512
+        The paper's exact values, for a GPU: TIME_PAPER
+
+Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists them.
+"""
+
+from dippas_jax import config as configuration
+
+
+def get_config(setting: str = "default"):
+    """Settings as a ConfigDict; `setting` is "default", "quick" or "paper"."""
+    return configuration.to_config_dict(configuration.preset("blind", setting))

@@ -1,0 +1,183 @@
+"""The walk: where it ends, what it assembles, and that stopping and going on changes nothing."""
+
+import functools
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from dippas_jax import anonymize, checkpoint, config, inversion
+from tests import oracles, tiny
+
+STEPS = 12
+GRID = config.Assembly(sides=(32, 64, 512), averages=(3, 1), thresholds=(1.0, 12.0))
+
+
+def settings(**options):
+    return tiny.settings(assembly=GRID, **{"stop_psnr": 90.0, "max_steps": STEPS, **options})
+
+
+def walk(chosen, problem=None, progress=None):
+    """From the start, or from `progress`, to the end."""
+    problem = problem or tiny.problem()
+    progress = progress or anonymize.start(problem, chosen)
+    while not anonymize.finished(progress, chosen):
+        progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
+    return progress
+
+
+@functools.cache
+def whole():
+    """A run of all steps."""
+    return walk(settings())
+
+
+def outcome(progress, chosen):
+    """What a run leaves: its photos, their numbers of snapshots, and its history."""
+    results = anonymize.assemble(progress, chosen)
+    history = [values[: int(progress.steps)] for values in progress.history]
+    best = progress.best.pixels, progress.best.psnr
+    return [result.pixels for result in results], [r.snapshots for r in results], history, best
+
+
+@functools.cache
+def crossing():
+    """A step in the middle of chunks of 2, 3 and 5 that is the first above some PSNR, and that."""
+    psnr = whole().history.psnr
+    step = next(s for s in (6, 10, 7, 8) if psnr[s] > psnr[:s].max())
+    return step, float((psnr[:step].max() + psnr[step]) / 2)
+
+
+@pytest.mark.parametrize("chunk", [2, 3, 5])
+def test_the_run_ends_with_the_first_snapshot_past_the_limit_for_any_chunk_length(chunk):
+    step, limit = crossing()
+    chosen = settings(stop_psnr=limit, chunk=chunk)
+    progress = walk(chosen)
+    assert progress.steps == step + 1
+    tiny.assert_same_bytes(
+        [values[: step + 1] for values in progress.history],
+        [values[: step + 1] for values in whole().history],
+    )
+    at_most = settings(max_steps=step + 1)
+    tiny.assert_same_bytes(outcome(progress, chosen), outcome(walk(at_most), at_most))
+
+
+def test_a_snapshot_just_at_the_limit_does_not_end_the_run():
+    step, _ = crossing()
+    limit = float(whole().history.psnr[step])
+    assert walk(settings(stop_psnr=limit)).steps > step + 1
+
+
+def test_steps_beyond_the_last_do_not_count_where_chunks_do_not_divide_them():
+    chosen = settings(max_steps=7)
+    progress = walk(chosen)
+    assert progress.steps == 7
+    assert progress.history.psnr.shape == (7,)
+    results = anonymize.assemble(progress, chosen)
+    assert results[0].snapshots == 7
+    assert progress.best.psnr == whole().history.psnr[:7].max()
+
+
+def test_every_number_and_photo_is_that_of_the_snapshots_at_once():
+    """Residuals, NCC, order and mean by the oracles, from the trace of the inversion alone."""
+    problem, chosen = tiny.problem(), settings(max_steps=9)
+    trace = tiny.run(problem, chosen, 9)
+    plane = np.asarray(problem.fingerprint, np.float64)
+    noise = [oracles.residual(snapshot) for snapshot in trace.pixels]
+    patterns = [oracles.pattern(snapshot, plane) for snapshot in trace.pixels]
+    tau = float(np.sort(trace.psnr)[2])  # exactly the PSNR of a snapshot, which is to count
+    grid = config.Assembly(sides=(32, 512), averages=(1, 3), thresholds=(tau,))
+    chosen = tiny.settings(assembly=grid, stop_psnr=90.0, max_steps=9)
+    progress = walk(chosen, problem)
+    ncc = [oracles.ncc(w, p) for w, p in zip(noise, patterns, strict=True)]
+    np.testing.assert_allclose(progress.history.ncc, ncc, atol=2e-5)
+    tiny.assert_same_bytes(progress.history.psnr, trace.psnr)
+    admitted = [step for step in range(9) if trace.psnr[step] >= tau]
+    for result in anonymize.assemble(progress, chosen):
+        side, photo = min(result.choice.side, 64), np.zeros((64, 64, 3))
+        for y in range(0, 64, side):
+            for x in range(0, 64, side):
+                cut = slice(y, y + side), slice(x, x + side)
+                score = {s: oracles.ncc(noise[s][cut], patterns[s][cut]) for s in admitted}
+                order = sorted(admitted, key=lambda s: (score[s] >= 0, abs(score[s])))
+                photo[cut] = np.mean(
+                    [trace.pixels[s][cut] for s in order[: result.choice.average]], 0
+                )
+        assert result.snapshots == len(admitted) == 7
+        assert result.pixels.dtype == np.uint8
+        assert np.abs(result.pixels - photo).max() < 0.501, result.choice
+
+
+def test_one_inversion_serves_the_grid_as_runs_of_their_own_would():
+    progress = whole()
+    results = anonymize.assemble(progress, settings())
+    assert [tuple(result.choice) for result in results] == [
+        (side, average, tau) for side in (32, 64, 512) for average in (3, 1) for tau in (1.0, 12.0)
+    ]
+    for result in (results[0], results[3]):
+        side, average, tau = result.choice
+        alone = config.Assembly(sides=(side,), averages=(average,), thresholds=(tau,))
+        chosen = tiny.settings(assembly=alone, stop_psnr=90.0, max_steps=STEPS)
+        (single,) = anonymize.assemble(walk(chosen), chosen)
+        tiny.assert_same_bytes(single.pixels, result.pixels)
+        assert single.snapshots == result.snapshots
+    whole_photo = [r.pixels for r in results if r.choice.side == 64]
+    tiny.assert_same_bytes(whole_photo, [r.pixels for r in results if r.choice.side == 512])
+    assert (results[0].pixels != whole_photo[0]).any()
+
+
+def test_what_is_carried_does_not_grow_with_the_steps():
+    def sizes(progress):
+        return [np.shape(x) for x in jax.tree.leaves(progress)]
+
+    assert sizes(anonymize.start(tiny.problem(), settings())) == sizes(whole())
+
+
+@pytest.mark.parametrize("steps", [3, 9])
+def test_going_on_from_a_checkpoint_changes_no_byte(tmp_path, steps):
+    problem, chosen = tiny.problem(), settings()
+    progress = anonymize.start(problem, chosen)
+    while progress.steps < steps:
+        progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
+    checkpoint.save(tmp_path, steps, progress)
+    del progress
+    found, progress = checkpoint.latest(tmp_path, anonymize.start(problem, chosen))
+    assert found == progress.steps == steps
+    again = walk(chosen, problem, progress)
+    tiny.assert_same_bytes(outcome(again, chosen), outcome(whole(), chosen))
+    tiny.assert_same_bytes(again.state, whole().state)
+
+
+def test_a_learning_rate_without_bounds_is_named_with_its_step():
+    chosen = settings(learning_rate=1e30)
+    loss = tiny.run(tiny.problem(), chosen, 3).loss
+    step = int(np.flatnonzero(~np.isfinite(loss))[0])
+    with pytest.raises(anonymize.DivergedError, match=f"at step {step};.* below 1e\\+30"):
+        walk(chosen)
+
+
+def test_a_run_without_numbers_is_named_with_the_step_of_the_whole_run():
+    problem, chosen = tiny.problem(), settings()
+    progress = anonymize.start(problem, chosen)
+    progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
+    broken = problem._replace(fingerprint=problem.fingerprint * np.nan)
+    with pytest.raises(anonymize.DivergedError, match=re.escape("the loss is nan at step 3;")):
+        anonymize.advance(progress, broken, problem.fingerprint, chosen)
+
+
+def test_without_a_snapshot_past_the_threshold_the_best_one_is_given_and_flagged():
+    grid = config.Assembly(sides=(32,), averages=(3,), thresholds=(80.0, 1.0))
+    chosen = tiny.settings(assembly=grid, stop_psnr=90.0, max_steps=STEPS)
+    progress = walk(chosen)
+    fallback, usual = anonymize.assemble(progress, chosen)
+    assert (fallback.snapshots, usual.snapshots) == (0, STEPS)
+    trace = tiny.run(tiny.problem(), chosen, STEPS)
+    np.testing.assert_array_equal(fallback.pixels, trace.pixels[np.argmax(trace.psnr)])
+    assert (fallback.pixels != usual.pixels).any()
+
+
+def test_nothing_is_finished_before_its_first_step():
+    chosen = settings()
+    assert not anonymize.finished(anonymize.start(tiny.problem(), chosen), chosen)
+    assert inversion.FINGERPRINT_STD == 0.01, "the unit of gamma in every history"

@@ -1,0 +1,180 @@
+"""Settings: there and back, and what is said of those that cannot be used."""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from dippas_jax import config
+from dippas_jax.types import InputError
+
+FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+
+ODD = config.Config(
+    mode="blind",
+    seed=7,
+    sigma=2.5,
+    data=config.Data(folder="x", crop=100, photos=("a",), devices=("b", "c"), limit=3),
+    generator=config.Generator(depth=3, widths=(8, 9), skips=(2,), alpha=2.0),
+    inversion=config.Inversion(optimizer="amsgrad", learning_rate=0.5, noise_std=0.0, chunk=7),
+    assembly=config.Assembly(sides=(8, 9), averages=(1, 2), thresholds=(30.0,), write_all=True),
+)
+
+OUT_OF_RANGE = [
+    ("Data", "crop", 63, "data.crop"),
+    ("Data", "crop", -1, "data.crop"),
+    ("Data", "limit", -1, "data.limit"),
+    ("Generator", "depth", 0, "generator.depth"),
+    ("Generator", "widths", (), "generator.widths"),
+    ("Generator", "widths", (16,) * 8, "generator.widths"),
+    ("Generator", "widths", (3, 16, 16, 16, 16), "generator.widths"),
+    ("Generator", "alpha", 0.1, "generator.widths"),
+    ("Generator", "skips", (16, 32), "generator.skips"),
+    ("Generator", "skips", (16, 32, 64, 0), "generator.skips"),
+    ("Inversion", "optimizer", "sgd", "inversion.optimizer"),
+    ("Inversion", "learning_rate", 0.0, "inversion.learning_rate"),
+    ("Inversion", "learning_rate", float("nan"), "inversion.learning_rate"),
+    ("Inversion", "learning_rate", float("inf"), "inversion.learning_rate"),
+    ("Inversion", "input_std", -0.1, "inversion.input_std"),
+    ("Inversion", "noise_std", -0.1, "inversion.noise_std"),
+    ("Inversion", "noise_std", float("nan"), "inversion.noise_std"),
+    ("Inversion", "max_steps", 0, "inversion.max_steps"),
+    ("Inversion", "stop_psnr", 0.0, "inversion.stop_psnr"),
+    ("Inversion", "stop_psnr", float("nan"), "inversion.stop_psnr"),
+    ("Inversion", "chunk", 1, "inversion.chunk"),
+    ("Assembly", "sides", (), "assembly.sides"),
+    ("Assembly", "sides", (64, 7), "assembly.sides"),
+    ("Assembly", "averages", (0,), "assembly.averages"),
+    ("Assembly", "thresholds", (), "assembly.thresholds"),
+    ("Assembly", "thresholds", (float("nan"),), "assembly.thresholds"),
+    ("Config", "mode", "aweer", "mode"),
+    ("Config", "seed", -1, "seed"),
+    ("Config", "seed", 2**32, "seed"),
+    ("Config", "sigma", 0.0, "sigma"),
+    ("Config", "checkpoint_seconds", -1.0, "checkpoint_seconds"),
+    ("Config", "checkpoint_seconds", float("nan"), "checkpoint_seconds"),
+]
+
+
+def fields():
+    """The full name of every setting, and its default."""
+    for field in dataclasses.fields(config.Config):
+        if dataclasses.is_dataclass(field.default):
+            for inner in dataclasses.fields(field.default):
+                yield f"{field.name}.{inner.name}", inner.default
+        else:
+            yield field.name, field.default
+
+
+@pytest.mark.parametrize("settings", [config.Config(), ODD], ids=["default", "odd"])
+def test_settings_survive_the_edge(settings):
+    tree = config.to_config_dict(settings)
+    assert config.from_config_dict(tree) == settings
+    assert config.from_config_dict(tree.to_dict()) == settings
+
+
+def test_settings_are_hashable_and_cannot_be_changed():
+    assert hash(ODD) == hash(config.from_config_dict(config.to_config_dict(ODD)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ODD.seed = 1
+
+
+def test_what_is_not_given_keeps_its_default():
+    some = config.from_config_dict({"inversion": {"chunk": 5}})
+    assert some == config.Config(inversion=config.Inversion(chunk=5))
+
+
+def test_numbers_and_single_values_are_converted_where_nothing_is_lost():
+    some = {"sigma": 3, "assembly": {"sides": 32, "averages": [1, 2], "thresholds": [37, 38.5]}}
+    read = config.from_config_dict(some)
+    assert read.assembly == config.Assembly(sides=(32,), averages=(1, 2), thresholds=(37.0, 38.5))
+    assert isinstance(read.sigma, float)
+
+
+@pytest.mark.parametrize(("kind", "name", "value", "named"), OUT_OF_RANGE)
+def test_a_value_out_of_range_is_refused_in_one_sentence(kind, name, value, named):
+    with pytest.raises(InputError) as caught:
+        getattr(config, kind)(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(named)
+    assert "\n" not in message
+    assert ". " not in message, "one sentence"
+    assert any(word in message for word in ("choose", "give")), "what to do"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("inversion.chunk", "25"),
+        ("inversion.chunk", 2.5),
+        ("inversion.chunk", True),
+        ("inversion.learning_rate", "fast"),
+        ("inversion.learning_rate", True),
+        ("assembly.write_all", 1),
+        ("assembly.sides", (32, "64")),
+        ("data.folder", 3),
+        ("seed", None),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_its_name(path, value):
+    *section, name = path.split(".")
+    tree = {section[0]: {name: value}} if section else {name: value}
+    with pytest.raises(InputError) as caught:
+        config.from_config_dict(tree)
+    assert str(caught.value).startswith(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("section", [3, "fast", None, (1, 2)])
+def test_a_section_that_is_no_section_is_refused(section):
+    with pytest.raises(InputError, match="inversion"):
+        config.from_config_dict({"inversion": section})
+
+
+@pytest.mark.parametrize(
+    ("path", "guess"),
+    [
+        ("inversion.lerning_rate", '"inversion.learning_rate"'),
+        ("assembly.side", '"assembly.sides"'),
+        ("inversoin.chunk", '"inversion"'),
+        ("sead", '"seed"'),
+    ],
+)
+def test_an_unknown_setting_is_refused_with_the_nearest_name(path, guess):
+    *section, name = path.split(".")
+    tree = {section[0]: {name: 1}} if section else {name: 1}
+    for refuse in (lambda: config.from_config_dict(tree), lambda: config.check_name(path)):
+        with pytest.raises(InputError) as caught:
+            refuse()
+        assert f"did you mean {guess}" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_setting_near_none_lists_those_there_are():
+    with pytest.raises(InputError, match=r"known are .*chunk"):
+        config.check_name("inversion.zzz")
+
+
+def test_every_setting_is_a_known_name():
+    for name, _ in fields():
+        config.check_name(name)
+    with pytest.raises(InputError):
+        config.check_name("seed.chunk")
+
+
+def test_the_help_names_every_setting_with_its_default_and_says_what_it_is():
+    text = config.help_text()
+    for name, default in fields():
+        assert f"--config.{name}={default!r}" in text
+        last = name.rpartition(".")[2]
+        assert f"{last}: " in text, f"{name} is not described"
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
+def test_every_file_of_settings_can_be_used(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    settings = config.from_config_dict(module.get_config())
+    assert settings.mode in ("aware", "blind")

@@ -1,0 +1,370 @@
+"""The program: what it refuses, what it leaves alone, and what a kill cannot change."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+from PIL import Image
+
+from dippas_jax import anonymize, main
+from tests import oracles, tiny
+
+pytestmark = pytest.mark.filterwarnings(  # ml_collections 1.1 loads files of settings with it
+    "ignore:the load_module:DeprecationWarning"
+)
+
+ROOT = Path(__file__).parents[1]
+AWARE = ROOT / "configs" / "aware.py"
+
+SETTINGS = """
+from dippas_jax import config as c
+
+
+def get_config(setting=""):
+    return c.to_config_dict(
+        c.Config(
+            checkpoint_seconds=0.0,
+            data=c.Data(folder={folder!r}),
+            generator=c.Generator(depth=3, widths=(8,), skips=()),
+            inversion=c.Inversion(
+                learning_rate=0.01, noise_std=0.03, max_steps=40, chunk=3, stop_psnr=90.0
+            ),
+            assembly=c.Assembly(sides=(32, 512), averages=(3, 1), thresholds=(14.0,)),
+        )
+    )
+"""
+
+
+def write_photo(path, seed=0, size=(64, 64)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(oracles.photo(seed, *size, 10 * tiny.fingerprint(*size))).save(path)
+
+
+def read(path):
+    with Image.open(path) as photo:
+        return np.asarray(photo)
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A folder of one camera with two photos, settings for it, and no workdir yet."""
+    folder = tmp_path / "cameras"
+    for seed, name in enumerate("ab"):
+        write_photo(folder / "cam" / "photos" / f"{name}.png", seed)
+    np.save(folder / "cam" / "prnu.npy", tiny.fingerprint())
+    path = tmp_path / "settings.py"
+    path.write_text(SETTINGS.format(folder=str(folder)))
+    return {"folder": folder, "config": path, "workdir": tmp_path / "run"}
+
+
+@pytest.fixture
+def program(monkeypatch):
+    """Runs the program in this process, as a new one would: flags and settings files are global.
+
+    ml_collections looks for overrides in `sys.argv`, whatever is parsed.
+    """
+
+    def run(*arguments):
+        command = ["dippas_jax", *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        monkeypatch.delitem(sys.modules, "config_config", raising=False)
+        with flagsaver.flagsaver():
+            return main.main(command)
+
+    return run
+
+
+def of(case, *more):
+    return [f"--config={case['config']}", f"--workdir={case['workdir']}", *more]
+
+
+def digests(folder):
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def only_line(capsys):
+    """What the program said: one line on stderr, none on stdout."""
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1, said.err
+    assert said.err.startswith("dippas_jax: ")
+    return said.err
+
+
+# ---------------------------------------------------------------------------------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config={config}", "--workdir={w}", "--config.inversion.lerning_rate=1"],
+         'did you mean "inversion.learning_rate"'),
+        (["--config={config}", "--workdir={w}", "--config.seed.x=1"], "seed.x"),
+        (["--config={config}", "--workdir={w}", "--confgi=1"], "confgi"),
+        (["--config={config}", "--workdir={w}", "photo.jpg"], "photo.jpg"),
+        (["--config={config}", "--workdir={w}", "--config.inversion.max_steps=many"], "max_steps"),
+        (["--config={config}", "--workdir={w}", "--config.inversion.max_steps=0"], "max_steps"),
+        (["--config={config}", "--workdir={w}", "--config.inversion.chunk=1"], "inversion.chunk"),
+        (["--config={config}", "--workdir={w}", "--config.mode=aweer"], "aweer"),
+        (["--config={w}/none.py", "--workdir={w}"], "none.py"),
+        (["--config={config}"], "--workdir"),
+        (["--workdir={w}"], "--config"),
+        ([], "--config"),
+        (["--config={config}", "--workdir={file}"], "settings.py"),
+        (["--config={config}", "--workdir={file}/run"], "settings.py"),
+        (["--config={config}", "--workdir={w}", "--config.data.folder={w}/none"], "none"),
+        (["--config={config}", "--workdir={w}", "--config.data.folder={empty}"], "no photos"),
+        (["--config={config}", "--workdir={w}", "--config.data.crop=65"], "crop"),
+    ],
+)  # fmt: skip
+def test_a_bad_command_line_is_answered_in_one_line(case, program, capsys, arguments, words):
+    empty = case["folder"].parent / "empty"
+    empty.mkdir()
+    names = {"config": case["config"], "w": case["workdir"], "file": case["config"], "empty": empty}
+    assert program(*(argument.format(**names) for argument in arguments)) == 2
+    assert words in only_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("def get_config(:", "settings.py"),
+        ("import nothing_of_this_name\n", "nothing_of_this_name"),
+        ("def other():\n    pass\n", "get_config"),
+        ("def get_config():\n    return 1 / 0\n", "division"),
+        ("from ml_collections import ConfigDict as D\n"
+         "def get_config():\n    return D({'inversion': {'chnk': 3}})\n", "inversion.chunk"),
+        ("from ml_collections import ConfigDict as D\n"
+         "def get_config():\n    return D({'inversion': 3})\n", "inversion"),
+    ],
+)  # fmt: skip
+def test_a_bad_file_of_settings_is_answered_in_one_line(case, program, capsys, text, words):
+    case["config"].write_text(text)
+    assert program(*of(case)) == 2
+    assert words in only_line(capsys)
+
+
+def spoil_photo(folder):
+    path = folder / "cam" / "photos" / "b.png"
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def other_size(folder):
+    np.save(folder / "cam" / "prnu.npy", tiny.fingerprint(64, 80))
+
+
+def not_finite(folder):
+    plane = tiny.fingerprint()
+    plane[3, 4] = np.nan
+    np.save(folder / "cam" / "prnu.npy", plane)
+
+
+def without_fingerprint(folder):
+    (folder / "cam" / "prnu.npy").unlink()
+
+
+def too_small(folder):
+    write_photo(folder / "cam" / "photos" / "b.png", 1, (63, 64))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (spoil_photo, "b.png"),
+        (other_size, "64x80"),
+        (not_finite, "nan"),
+        (without_fingerprint, "blind"),
+        (too_small, "63x64"),
+    ],
+)
+def test_a_bad_file_is_found_before_any_work(case, program, capsys, spoil, words):
+    spoil(case["folder"])
+    assert program(*of(case)) == 2
+    assert words in only_line(capsys)
+    assert digests(case["workdir"]) == {}
+
+
+def test_a_flat_photo_is_refused_in_blind_mode(case, program, capsys):
+    for name in "ab":
+        flat = np.full((64, 64, 3), 90, np.uint8)
+        Image.fromarray(flat).save(case["folder"] / "cam" / "photos" / f"{name}.png")
+    assert program(*of(case, "--config.mode=blind")) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "cam_a" in said[-1]
+    assert "flat" in said[-1]
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_shows_the_command_and_every_setting(program, capsys, option):
+    assert program(option) == 0
+    said = capsys.readouterr()
+    assert "python -m dippas_jax.main --config=" in said.out
+    assert "--config.inversion.learning_rate=0.001" in said.out
+    assert said.err == ""
+
+
+def test_settings_come_from_the_file_and_the_command_line(monkeypatch, tmp_path):
+    command = [
+        "dippas_jax",
+        f"--config={AWARE}",
+        f"--workdir={tmp_path}",
+        "--config.inversion.max_steps=17",
+        "--config.assembly.sides=(32,16)",
+        "--config.mode=blind",
+    ]
+    monkeypatch.setattr(sys, "argv", command)
+    with flagsaver.flagsaver():
+        settings, workdir = main._settings(command)
+    assert workdir == str(tmp_path)
+    assert (settings.inversion.max_steps, settings.mode) == (17, "blind")
+    assert settings.assembly.sides == (32, 16)
+
+
+# ---------------------------------------------------------------------------------- what is written
+
+
+def stand_in(monkeypatch):
+    """No inversion from here on: a photo that is done again fails."""
+
+    def refuse(*_):
+        raise AssertionError("this photo was finished")
+
+    monkeypatch.setattr(anonymize, "start", refuse)
+
+
+def test_a_run_leaves_its_results_and_touches_nothing_else(case, program, capsys, monkeypatch):
+    originals = digests(case["folder"])
+    assert program(*of(case)) == 0
+    said = capsys.readouterr()
+    assert digests(case["folder"]) == originals
+    work = case["workdir"]
+    names = [
+        f"cam_{n}{end}" for n in "ab" for end in (".figure.png", ".history.json", ".json", ".png")
+    ]
+    assert sorted(os.listdir(work / "photos")) == sorted(names)
+    summary = json.loads((work / "summary.json").read_text(), parse_constant=pytest.fail)
+    assert [photo["id"] for photo in summary["photos"]] == ["cam_a", "cam_b"]
+    for photo in summary["photos"]:
+        assert {"psnr", "ssim", "steps", "seconds"} <= set(photo)
+        assert {f"{k}_{when}" for k in ("ncc", "z", "pce") for when in ("before", "after")} <= set(
+            photo
+        )
+        assert photo["steps"] == 40
+        assert photo["reference"] == "camera"
+        original = read(case["folder"] / "cam" / "photos" / f"{photo['id'][-1]}.png")
+        written = read(work / "photos" / f"{photo['id']}.png")
+        np.testing.assert_allclose(photo["psnr"], oracles.psnr(written, original), rtol=1e-5)
+        assert photo["sha256"] == hashlib.sha256(written.tobytes()).hexdigest()
+        history = json.loads((work / "photos" / f"{photo['id']}.history.json").read_text())
+        assert {len(values) for values in history.values()} == {40}
+        assert re.search(rf"{photo['id']}  64.64 pixels, 40 steps", said.out)
+        with Image.open(work / "photos" / f"{photo['id']}.figure.png") as picture:
+            assert picture.format == "PNG"
+    assert not list((work / "checkpoints").glob("*")), "finished photos keep no checkpoints"
+
+    # The same command again does nothing; other settings are refused.
+    stamps = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in (work / "photos").iterdir()}
+    stand_in(monkeypatch)
+    assert program(*of(case)) == 0
+    assert capsys.readouterr().err.count("finished before, skipped") == 2
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in stamps} == stamps
+    assert program(*of(case, "--config.inversion.max_steps=50")) == 2
+    line = only_line(capsys)
+    assert "inversion.max_steps was 40, now 50" in line
+    assert {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in stamps} == stamps
+
+
+def test_all_combinations_are_written_on_request_and_blind_mode_needs_no_fingerprint(case, program):
+    (case["folder"] / "cam" / "prnu.npy").unlink()
+    more = ["--config.mode=blind", "--config.data.limit=1", "--config.assembly.write_all=true"]
+    assert program(*of(case, *more)) == 0
+    written = sorted(path.name for path in (case["workdir"] / "photos").glob("*.png"))
+    assert written == [
+        "cam_a.B32.L1.tau14.png",
+        "cam_a.B512.L1.tau14.png",
+        "cam_a.B512.L3.tau14.png",
+        "cam_a.figure.png",
+        "cam_a.png",
+    ]
+    record = json.loads((case["workdir"] / "photos" / "cam_a.json").read_text())
+    assert (record["mode"], record["reference"]) == ("blind", "residual")
+    assert record["ncc_before"] > 0.5, "the photo's own residual is what is looked for"
+
+
+def test_a_run_without_numbers_ends_with_one_line_and_keeps_finished_photos(case, program, capsys):
+    path = case["config"]
+    path.write_text(path.read_text().replace("learning_rate=0.01", "learning_rate=1e30"))
+    assert program(*of(case)) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"dippas_jax: the loss is \S+ at step \d+; choose", last)
+    assert not list((case["workdir"] / "photos").glob("*.png"))
+
+
+# -------------------------------------------------------------------------------------- what is cut
+
+
+def outputs(folder):
+    """Digests of all pictures and histories; the records hold times."""
+    found = digests(folder / "photos")
+    return {n: d for n, d in found.items() if n.endswith((".png", ".history.json"))}
+
+
+def started(case, workdir):
+    command = [sys.executable, "-m", "dippas_jax.main", f"--config={case['config']}"]
+    return subprocess.Popen(
+        [*command, f"--workdir={workdir}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.01)
+
+
+def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
+    """The reference runs first and fills the cache of programs, so that a kill tears none of it."""
+    whole, cut = case["workdir"], case["workdir"].with_name("cut")
+    process = started(case, whole)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    seed = random.randrange(10**6)
+    moments, kills = random.Random(seed), []
+    for nth in range(3):
+        process = started(case, cut)
+        made = cut / "checkpoints" / ("cam_a" if nth < 2 else "cam_b")
+        until(lambda made=made: list(made.glob("*/manifest.json")), process)
+        time.sleep(moments.uniform(0, 0.5))
+        process.kill()
+        kills.append((process.communicate(timeout=60)[1], process.returncode))
+    process = started(case, cut)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert kills[0][1] == -9, "the first kill came too late to test anything"
+    later = said + "".join(text for text, _ in kills[1:])
+    assert "goes on from step" in later, (seed, later)
+    assert outputs(cut) == outputs(whole), f"kills at moments of seed {seed}"
+    assert not [name for name in os.listdir(cut / "photos") if name.endswith(".tmp")], seed
+    one, other = (json.loads((run / "summary.json").read_text()) for run in (whole, cut))
+    for a, b in zip(one["photos"], other["photos"], strict=True):
+        assert {**a, "seconds": 0} == {**b, "seconds": 0}
+    shutil.rmtree(cut)
