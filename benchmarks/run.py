@@ -3,8 +3,9 @@
     python -m benchmarks.run --case=inversion_step --size=128,256,512 --depth=32,512
     python -m benchmarks.run --case=inversion_step --size=128 --depth=32 --json
 
-Each side runs in a process of its own, so that its peak memory is its own; the two take turns, and the ratio is the median
-over turns of PyTorch's time over ours: above 1, ours is faster. Needs the extra `bench`.
+Each side runs in a process of its own, so that its peak memory is its own; the two take turns, and
+the ratio is the median over turns of PyTorch's time over ours: above 1, ours is faster. Needs the
+extra `bench`.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def _jax_worker(size: int, depth: int, steps: int, noise: float):
     yield time.perf_counter() - start
     while True:
         start = time.perf_counter()
-        state, trace = jax.block_until_ready(chunk(state, problem))
+        state, _ = jax.block_until_ready(chunk(state, problem))
         yield (time.perf_counter() - start) / steps
 
 
@@ -98,8 +99,11 @@ class _Side:
 
     def __init__(self, worker: str, size: int, depth: int, options: argparse.Namespace):
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.run", f"--worker={worker}", f"--size={size}"]
-            + [f"--depth={depth}", f"--steps={options.steps}", f"--noise={options.noise}"],
+            [
+                *(sys.executable, "-m", "benchmarks.run", f"--worker={worker}"),
+                *(f"--size={size}", f"--depth={depth}"),
+                *(f"--steps={options.steps}", f"--noise={options.noise}"),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

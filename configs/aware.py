@@ -8,7 +8,8 @@
             --config.data.folder=FOLDER --config.data.crop=512
         The paper's exact values, for a GPU: TIME_PAPER
 
-Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists them.
+Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists
+them.
 """
 
 from dippas_jax import config as configuration

@@ -1,4 +1,5 @@
-"""The paper's blind mode: no fingerprint is known; the photo's own residual is injected (equation 11).
+"""The paper's blind mode: no fingerprint is known; the photo's own residual is injected (equation
+11).
 
     python -m dippas_jax.main --config=configs/blind.py --workdir=runs/blind
         TIME_BLIND
@@ -8,7 +9,8 @@
             --config.data.folder=FOLDER --config.data.crop=512
         The paper's exact values, for a GPU: TIME_PAPER
 
-Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists them.
+Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists
+them.
 """
 
 from dippas_jax import config as configuration

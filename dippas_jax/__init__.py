@@ -1,7 +1,7 @@
 """Reduce, or look for, a camera's sensor fingerprint in a photo: DIPPAS in JAX.
 
-The method is that of Picetti, Mandelli, Bestagini, Lipari and Tubaro, "DIPPAS: a deep image prior PRNU anonymization
-scheme", EURASIP Journal on Information Security, 2022 ("the paper").
+The method is that of Picetti, Mandelli, Bestagini, Lipari and Tubaro, "DIPPAS: a deep image prior
+PRNU anonymization scheme", EURASIP Journal on Information Security, 2022 ("the paper").
 
 Glossary:
   PRNU: photo response non-uniformity, the multiplicative noise pattern of one sensor.

@@ -1,7 +1,8 @@
 """The walk, written once: photo and fingerprint in, anonymised photos out.
 
-`start`, `advance` until `finished`, `assemble`. What is carried between is one tree of arrays, `Progress`, which a caller may
-write down after any `advance` and go on from later: the results are the same.
+`start`, `advance` until `finished`, `assemble`. What is carried between is one tree of arrays,
+`Progress`, which a caller may write down after any `advance` and go on from later: the results are
+the same.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ class DivergedError(ArithmeticError):
 
 
 class Choice(NamedTuple):
-    """One way to assemble: block side B in pixels, number L of blocks averaged, PSNR threshold τ in dB."""
+    """One way to assemble: block side B in pixels, L blocks averaged, PSNR threshold τ in dB."""
 
     side: int
     average: int
@@ -170,7 +171,7 @@ _measure = jax.jit(_measure_all, static_argnames="sigma")
 
 
 def assemble(progress: Progress, config: configuration.Config) -> list[Result]:
-    """The photo of every combination of side, average and threshold, in the order of the settings."""
+    """The photo of every combination of side, average and threshold, in the settings' order."""
     h, w, _ = progress.best.pixels.shape
     pools = dict(zip(_pairs(h, w, config), progress.pools, strict=True))
     psnr = progress.history.psnr[: int(progress.steps)]

@@ -1,7 +1,9 @@
-"""Cutting photos into blocks, ordering the blocks and averaging the best (section 3.3 of the paper).
+"""Cutting photos into blocks, ordering the blocks and averaging the best (section 3.3 of the
+paper).
 
-A photo of h × w pixels has r = ⌈h/b⌉ rows and k = ⌈w/b⌉ columns of blocks of side b. Where b does not divide the photo
-the last row and column are smaller; in block form they are filled up with zeros, which `merge` cuts off again.
+A photo of h × w pixels has r = ⌈h/b⌉ rows and k = ⌈w/b⌉ columns of blocks of side b. Where b does
+not divide the photo the last row and column are smaller; in block form they are filled up with
+zeros, which `merge` cuts off again.
 """
 
 import jax
@@ -14,7 +16,7 @@ UNDEFINED = (
 
 
 def side_for(side: int, h: int, w: int) -> int:
-    """`side`, or the photo's longer side where that is smaller: one block is then the whole photo."""
+    """`side`, or the photo's longer side if that is smaller: one block is then the whole photo."""
     return min(side, max(h, w))
 
 
@@ -35,10 +37,12 @@ def merge(blocks: Array, h: int, w: int) -> Array:
 
 
 def rank_key(ncc: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """A number whose ascending order is the paper's: negative NCC first, weakest first; then positive, weakest first.
+    """A number whose ascending order is the paper's: negative NCC first, weakest first; then
+    positive, weakest first.
 
     Args:
-      ncc: Correlation of a snapshot's block with the fingerprint's, in [-1, 1]; nan where undefined.
+      ncc: Correlation of a snapshot's block with the fingerprint's, in [-1, 1]; nan where
+        undefined.
 
     Returns:
       Values in [0, 2], or `UNDEFINED` for nan.

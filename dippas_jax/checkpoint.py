@@ -1,7 +1,7 @@
 """Checkpoints of a run, with orbax: the only module that knows it.
 
-A checkpoint is one tree of arrays. It is on disk when `save` returns; what a killed process left half-written is passed
-over, and so is what was damaged later.
+A checkpoint is one tree of arrays. It is on disk when `save` returns; what a killed process left
+half-written is passed over, and so is what was damaged later.
 """
 
 import contextlib
@@ -39,8 +39,8 @@ def _checkpointer(folder: Path) -> Iterator[Any]:
             yield checkpointer
     except OSError as error:
         raise InputError(
-            f"checkpoints in {folder} cannot be written or read ({store.reason(error)}); choose another "
-            "work folder"
+            f"checkpoints in {folder} cannot be written or read ({store.reason(error)}); choose "
+            "another work folder"
         ) from None
     finally:
         absl_logger.removeFilter(_nothing)

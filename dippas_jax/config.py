@@ -1,11 +1,13 @@
 """Every setting, its default and what is allowed.
 
-The dataclasses are frozen and hashable, so that they can be static arguments of `jax.jit`. At the edge they travel as an
-`ml_collections.ConfigDict` (`to_config_dict`, `from_config_dict`): a file under configs/ builds one, flags override it.
+The dataclasses are frozen and hashable, so that they can be static arguments of `jax.jit`. At the
+edge they travel as an `ml_collections.ConfigDict` (`to_config_dict`, `from_config_dict`): a file
+under configs/ builds one, flags override it.
 """
 
 import dataclasses
 import difflib
+import inspect
 import math
 import typing
 from collections.abc import Iterable, Mapping
@@ -161,10 +163,12 @@ class Config:
     """One run of `dippas_jax.main`.
 
     Attributes:
-      mode: "aware" injects the camera's fingerprint (equation 10), "blind" the photo's own residual (equation 11).
+      mode: "aware" injects the camera's fingerprint (equation 10), "blind" the photo's own residual
+        (equation 11).
       seed: Of all randomness.
       sigma: Noise standard deviation assumed by the extractor, in grey levels.
-      checkpoint_seconds: Time between two checkpoints of the photo being worked on; changes no result.
+      checkpoint_seconds: Time between two checkpoints of the photo being worked on; changes no
+        result.
     """
 
     mode: str = "aware"
@@ -194,9 +198,9 @@ def preset(mode: str, setting: str) -> Config:
 
     Args:
       mode: "aware" or "blind".
-      setting: "paper" for the values of the paper (sections 3.4 and 4.3); "default" for the same network
-        with a cheaper input and schedule, which reaches the same PSNR in a tenth of the steps or
-        fewer (docs/fidelity.md); "quick" for seconds.
+      setting: "paper" for the values of the paper (sections 3.4 and 4.3); "default" for the same
+        network with a cheaper input and schedule, which reaches the same PSNR in a tenth of the
+        steps or fewer (docs/fidelity.md); "quick" for seconds.
     """
     _check(
         setting in ("default", "paper", "quick"),
@@ -237,7 +241,7 @@ def _unknown(name: str, known: Iterable[str], path: str) -> InputError:
 
 
 def check_name(name: str) -> None:
-    """Raises `InputError`, with the nearest known name, unless `name` ("inversion.chunk") is a setting."""
+    """Raises `InputError`, with the nearest known name, unless `name` is a setting."""
     kind, path = Config, ""
     for part in name.split("."):
         hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
@@ -249,19 +253,16 @@ def check_name(name: str) -> None:
 def help_text() -> str:
     """All settings, their documentation and defaults."""
     text = []
-    for name, kind in (
-        ("", Config),
-        *(
-            (f"{field.name}.", type(field.default))
-            for field in dataclasses.fields(Config)
-            if dataclasses.is_dataclass(field.default)
-        ),
-    ):
-        text.append((kind.__doc__ or "").strip())
+    parts: dict[str, Any] = {"": Config()}
+    parts |= {f"{name}.": value for name, value in vars(Config()).items()}
+    for prefix, part in parts.items():
+        if not dataclasses.is_dataclass(part):
+            continue
+        text.append(inspect.cleandoc(part.__doc__ or ""))
         text += [
-            f"      --config.{name}{field.name}={field.default!r}"
-            for field in dataclasses.fields(kind)
-            if not dataclasses.is_dataclass(field.default)
+            f"      --config.{prefix}{name}={value!r}"
+            for name, value in vars(part).items()
+            if not dataclasses.is_dataclass(value)
         ]
     return "\n".join(text)
 
@@ -272,7 +273,8 @@ def from_config_dict(
     """Back to the frozen form, checked.
 
     Raises:
-      InputError: An unknown field (with the nearest known one), a value of the wrong type or out of range.
+      InputError: An unknown field (with the nearest known one), a value of the wrong type or out of
+        range.
     """
     hints = typing.get_type_hints(kind)
     fields = {}

@@ -1,9 +1,11 @@
 """Two-dimensional convolution with a weight gradient that is fast on a CPU.
 
-XLA's CPU backend computes the gradient of a small kernel over a large image as a convolution with an image-sized window, 5
-to 15 times slower than the matrix products below. Other platforms keep XLA's own gradient.
+XLA's CPU backend computes the gradient of a small kernel over a large image as a convolution with
+an image-sized window, 5 to 15 times slower than the matrix products below. Other platforms keep
+XLA's own gradient.
 
-Images are float32 [h w c], kernels [side side inputs outputs], padding zero and as wide as half the kernel.
+Images are float32 [h w c], kernels [side side inputs outputs], padding zero and as wide as half the
+kernel.
 """
 
 import functools
@@ -76,8 +78,8 @@ def _input_gradient(x: Array, kernel: Array, g: Array, stride: int) -> Array:
 def _products(x: Array, g: Array, *, side: int, stride: int) -> Array:
     """The kernel's gradient: for each of its elements the product of the shifted input with `g`.
 
-    The input's shifts are taken of whichever of the two has fewer channels. Its column shifts are stacked as channels, its
-    row shifts are views; each product is summed strip by strip.
+    The input's shifts are taken of whichever of the two has fewer channels. Its column shifts are
+    stacked as channels, its row shifts are views; each product is summed strip by strip.
     """
     h, w, _ = g.shape
     half = side // 2

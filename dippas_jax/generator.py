@@ -1,8 +1,8 @@
 """The generator f_φ: a multi-resolution U-Net (section 3.4 and figure 5 of the paper).
 
-Images are float32 in (0, 1), channels last, one photo at a time; `jax.vmap` makes batches. The network has parameters and
-no state: its normalisation always uses the statistics of the one photo, which is what batch normalisation in training
-mode does with a batch of one.
+Images are float32 in (0, 1), channels last, one photo at a time; `jax.vmap` makes batches. The
+network has parameters and no state: its normalisation always uses the statistics of the one photo,
+which is what batch normalisation in training mode does with a batch of one.
 """
 
 import flax.linen as nn
@@ -31,11 +31,9 @@ def padded(size: int, config: configuration.Generator) -> int:
 
 
 def _uniform(fan_in: int):
-    """PyTorch's default initialisation of a convolution: uniform within 1/√fan_in, weights and biases."""
+    """PyTorch's default for a convolution's weights and biases: uniform within 1/√fan_in."""
     bound = fan_in**-0.5
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
-        key, shape, dtype, -bound, bound
-    )
+    return lambda key, shape: jax.random.uniform(key, shape, minval=-bound, maxval=bound)
 
 
 class Convolution(nn.Module):
@@ -138,7 +136,8 @@ def apply(
     params: Params, z: Float[Array, "h w d"], config: configuration.Generator
 ) -> Float[Array, "h w 3"]:
     """I_φ = f_φ(z). Height and width of `z` must be multiples of 2^(scales − 1): see `padded`."""
-    return Generator(config).apply({"params": params}, z)
+    image = Generator(config).apply({"params": params}, z)
+    return jnp.asarray(image)
 
 
 def count(params: Params) -> int:

@@ -1,7 +1,8 @@
 """Deep image prior inversion of one photo (sections 3.1 and 3.2 of the paper).
 
-The unknowns are the generator's weights φ and the scalar γ; equation 9 compares f_φ(z)(1 + γP) with the photo. All
-functions here are pure: `jax.vmap` over `Problem` and `State` inverts many photos at once.
+The unknowns are the generator's weights φ and the scalar γ; equation 9 compares f_φ(z)(1 + γP) with
+the photo. All functions here are pure: `jax.vmap` over `Problem` and `State` inverts many photos at
+once.
 """
 
 import jax
@@ -26,10 +27,11 @@ def problem(
     Args:
       key: The photo's own randomness.
       pixels: The photo.
-      fingerprint: K (equation 10) or the photo's residual W (equation 11), in any unit; not constant.
+      fingerprint: K (equation 10) or the photo's residual W (equation 11), in any unit; not
+        constant.
     """
-    fingerprint = fingerprint * (FINGERPRINT_STD / jnp.std(fingerprint))
-    return Problem(pixels, fingerprint.astype(jnp.float32), key)
+    fingerprint = jnp.asarray(fingerprint) * (FINGERPRINT_STD / jnp.std(jnp.asarray(fingerprint)))
+    return Problem(jnp.asarray(pixels), fingerprint.astype(jnp.float32), key)
 
 
 def init(problem: Problem, config: configuration.Config) -> State:
@@ -58,7 +60,7 @@ def perturb(
     step: Int[Array, ""],
     config: configuration.Config,
 ) -> Float[Array, "H W d"]:
-    """z plus the fresh noise of this step (section 4.3), which depends on nothing but key and step."""
+    """z plus the fresh noise of this step (section 4.3), which depends only on key and step."""
     if config.inversion.noise_std == 0:
         return z
     key = jax.random.fold_in(jax.random.fold_in(key, _NOISE), step)
@@ -82,8 +84,9 @@ def loss(
 def chunk(state: State, problem: Problem, *, config: configuration.Config) -> tuple[State, Trace]:
     """`config.inversion.chunk` steps of one photo.
 
-    Step t generates I_φ from φ_t, records it, then updates φ and γ (γ stays ≥ 0). Nothing here knows when to stop:
-    the caller cuts the trace at the first snapshot past the limit, so that the chunk's length changes no result.
+    Step t generates I_φ from φ_t, records it, then updates φ and γ (γ stays ≥ 0). Nothing here
+    knows when to stop: the caller cuts the trace at the first snapshot past the limit, so that the
+    chunk's length changes no result.
     """
     update = optimizer.make(config.inversion).update
     h, w, _ = problem.pixels.shape

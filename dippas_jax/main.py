@@ -2,8 +2,9 @@
 
     python -m dippas_jax.main --config=configs/aware.py --workdir=runs/aware
 
-A finished photo is never done again and an interrupted one goes on from its last checkpoint: the same command, as often
-as needed. Exit codes: 0 done, 1 a photo's run failed, 2 something that was given cannot be used.
+A finished photo is never done again and an interrupted one goes on from its last checkpoint: the
+same command, as often as needed. Exit codes: 0 done, 1 a photo's run failed, 2 something that was
+given cannot be used.
 """
 
 import dataclasses
@@ -80,7 +81,8 @@ def _claim(folder: Path, config: configuration.Config) -> None:
     theirs = configuration.from_config_dict(store.read_json(path))
     if theirs != config:
         raise InputError(
-            f"{folder} holds a run with other settings ({_difference(dataclasses.asdict(theirs), ours)}); "
+            f"{folder} holds a run with other settings "
+            f"({_difference(dataclasses.asdict(theirs), ours)}); "
             "choose another --workdir or give the same settings"
         )
 
@@ -98,8 +100,9 @@ def _problem(
     record: datasets.Record, sample: datasets.Sample, config: configuration.Config
 ) -> tuple[Problem, np.ndarray]:
     """The photo's inversion, and P in its own unit."""
-    injected = sample.fingerprint
-    if config.mode == "blind":
+    if config.mode == "aware" and sample.fingerprint is not None:
+        injected = sample.fingerprint
+    else:
         injected = np.asarray(jax.jit(residual.residual)(sample.pixels, sigma=config.sigma))
     if not injected.std() > 0:
         raise InputError(
@@ -140,8 +143,8 @@ def _photo(record: datasets.Record, config: configuration.Config, folder: Path) 
     summary["seconds"] = time.monotonic() - started
     photos = folder / "photos"
     for index, result in enumerate(results if config.assembly.write_all else results[:1]):
-        b, l, tau = result.choice
-        suffix = f".B{b}.L{l}.tau{tau:g}" if index else ""
+        side, average, threshold = result.choice
+        suffix = f".B{side}.L{average}.tau{threshold:g}" if index else ""
         store.write_png(photos / f"{record.id}{suffix}.png", result.pixels)
     written = results[0].pixels
     summary["sha256"] = hashlib.sha256(written.tobytes()).hexdigest()
@@ -153,7 +156,7 @@ def _photo(record: datasets.Record, config: configuration.Config, folder: Path) 
 
 
 class _Bar:
-    """Progress on stderr. The end is where the PSNR, a line over the logarithm of the step, meets its limit."""
+    """Progress on stderr; the end is where the PSNR, a line over log(step), meets its limit."""
 
     def __init__(self, config: configuration.Config):
         self._config = config.inversion
@@ -204,7 +207,7 @@ def _cache_compilations() -> None:
 
 
 def _settings(arguments: Sequence[str]) -> tuple[configuration.Config, str]:
-    """Reads the command line. A file of settings is a program: errors of any kind may come out of it."""
+    """Reads the command line; a file of settings is a program and may raise anything."""
     for argument in arguments[1:]:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config."):

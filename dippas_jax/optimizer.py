@@ -1,7 +1,7 @@
 """Adam as the paper names it, and AMSGrad with the arithmetic of the authors' framework.
 
-PyTorch's AMSGrad takes the running maximum of the raw second moment and corrects its bias afterwards;
-`optax.scale_by_amsgrad` corrects first, so that an early large gradient stays for good.
+PyTorch's AMSGrad takes the running maximum of the raw second moment and corrects its bias
+afterwards; `optax.scale_by_amsgrad` corrects first, so that an early large gradient stays for good.
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
 class AmsgradState(NamedTuple):
-    """Step count, first moment, second moment and its running maximum, as trees like the parameters."""
+    """Step count, first moment, second moment and its running maximum, like the parameters."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # hides tuple.count, as in optax
     first: optax.Updates
     second: optax.Updates
     largest: optax.Updates

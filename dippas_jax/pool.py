@@ -1,7 +1,7 @@
 """The snapshots worth keeping: per block position the best, merged chunk by chunk.
 
-A pool's memory is that of `l` photos, whatever the number of steps. Merging is exact: the pool after any sequence of chunks
-holds what sorting all snapshots at once would put first.
+A pool's memory is that of `l` photos, whatever the number of steps. Merging is exact: the pool
+after any sequence of chunks holds what sorting all snapshots at once would put first.
 """
 
 import functools
@@ -53,9 +53,11 @@ merge_compiled = functools.partial(jax.jit, donate_argnames="pool")(merge)
 
 
 def assemble(pool: Pool, best: Best, length: int) -> Float[Array, "h w 3"]:
-    """The anonymised photo: at every position the mean of the first `length` blocks, in grey levels.
+    """The anonymised photo: at every position the mean of the first `length` blocks, in grey
+    levels.
 
-    Fewer are averaged where the pool holds fewer; with an empty pool the result is the best snapshot.
+    Fewer are averaged where the pool holds fewer; with an empty pool the result is the best
+    snapshot.
     """
     h, w, _ = best.pixels.shape
     kept = jnp.isfinite(pool.rank[:length])

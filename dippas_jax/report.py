@@ -1,7 +1,8 @@
 """What a run says: figures of merit, one record a photo, a picture. Nothing here touches files.
 
-NCC, z and PCE are those of the reference fingerprint at zero shift: the camera's K where it is known, else the photo's own
-residual. They describe one attacker, the one the paper tests; others may still find the camera.
+NCC, z and PCE are those of the reference fingerprint at zero shift: the camera's K where it is
+known, else the photo's own residual. They describe one attacker, the one the paper tests; others
+may still find the camera.
 """
 
 import io
@@ -25,7 +26,7 @@ def figures(
 ) -> dict[str, float]:
     """NCC, z-score and PCE at zero shift of one photo with one fingerprint."""
     ncc, pce = _figures(pixels, fingerprint, sigma=sigma)
-    h, w = fingerprint.shape
+    h, w = np.shape(fingerprint)
     return {
         "ncc": float(ncc),
         "z": float(correlation.z_score(ncc, h, w)),
@@ -60,7 +61,8 @@ def photo(
     results: Sequence[anonymize.Result],
     config: configuration.Config,
 ) -> dict[str, Any]:
-    """The record of one photo, as it stands in summary.json (docs/formats.md); times are added by the caller.
+    """The record of one photo, as it stands in summary.json (docs/formats.md); times are added by
+    the caller.
 
     Args:
       name: The photo's id.
@@ -118,8 +120,8 @@ def lines(record: dict[str, Any]) -> str:
         text.append(f"  {label:4s} {before:9.{places}f} before {after:9.{places}f} after")
     if record["fallback"]:
         text.append(
-            f"  no snapshot reached {record['results'][0]['threshold']:g} dB: this is the best one, "
-            "not an average; more steps or a lower assembly.thresholds would give a pool"
+            f"  no snapshot reached {record['results'][0]['threshold']:g} dB: this is the best "
+            "one, not an average; more steps or a lower assembly.thresholds would give a pool"
         )
     return "\n".join(text)
 
@@ -131,7 +133,7 @@ def picture(
     record: dict[str, Any],
     config: configuration.Config,
 ) -> bytes:
-    """Before, after, amplified difference, and NCC and PSNR along the steps (figure 2 of the paper), as a PNG."""
+    """Before, after, amplified difference, NCC and PSNR along the steps (figure 2), as a PNG."""
     from matplotlib import figure  # a second to import, used once a photo
     from matplotlib.backends import backend_agg
 

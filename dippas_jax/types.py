@@ -1,8 +1,9 @@
 """The nouns of the project: what flows from one room to the next.
 
-Axis names, everywhere: ``n`` photos, ``h w`` pixels, ``c`` channels, ``d`` input depth, ``t`` steps of a
-chunk, ``s`` snapshots, ``r k`` rows and columns of blocks, ``b`` block side, ``l`` blocks averaged.
-"pixels" are uint8 in [0, 255]; an "image" is float32 in [0, 1]; residuals are float32 in grey levels.
+Axis names, everywhere: ``n`` photos, ``h w`` pixels, ``c`` channels, ``d`` input depth, ``t`` steps
+of a chunk, ``s`` snapshots, ``r k`` rows and columns of blocks, ``b`` block side, ``l`` blocks
+averaged. "pixels" are uint8 in [0, 255]; an "image" is float32 in [0, 1]; residuals are float32 in
+grey levels.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +19,8 @@ Params = Any  # a Flax parameter tree: nested dicts of float32 arrays
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message is one sentence: what is wrong, what came, what to do. The programs print it and exit with 2.
+    The message is one sentence: what is wrong, what came, what to do. The programs print it and
+    exit with 2.
     """
 
 
@@ -72,8 +74,10 @@ class Pool(NamedTuple):
     """The best blocks seen so far, per block position, for one block side and one PSNR threshold.
 
     Attributes:
-      blocks: The `l` best blocks of every position, best first; edge blocks are zero-padded to full size.
-      rank: Their ranking keys (`blocks.rank_key`), ascending; infinite where nothing has been kept yet.
+      blocks: The `l` best blocks of every position, best first; edge blocks are zero-padded to full
+        size.
+      rank: Their ranking keys (`blocks.rank_key`), ascending; infinite where nothing has been kept
+        yet.
     """
 
     blocks: UInt8[Array, "l r k b b 3"]
