@@ -15,7 +15,7 @@ WALK = {"blocks", "pool", "anonymize"}
 EDGES = {"report", "store", "checkpoint", "datasets"}
 
 MAY = {
-    "": set(),
+    "": BASE | SIGNAL | PRIOR | WALK | {"report", "store", "datasets"},
     "types": set(),
     "config": {"types"},
     "image": BASE,

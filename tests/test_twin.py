@@ -11,6 +11,8 @@ from tests import tiny
 torch = pytest.importorskip("torch")
 from benchmarks import twin  # noqa: E402
 
+torch.set_num_threads(1)  # its threads wait spinning, for minutes where the cores are busy
+
 NETWORKS = {1: tiny.ONE_SCALE, 2: tiny.TWO_SCALES, 3: tiny.THREE_SCALES}
 STEPS = 10
 
