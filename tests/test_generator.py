@@ -1,6 +1,7 @@
 """The network: its size as the paper's program has it, and every operation against NumPy."""
 
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -101,3 +102,30 @@ def test_fresh_parameters_differ_from_layer_to_layer_and_from_key_to_key(fresh):
     scaled = np.array([k[:12] / np.abs(k[:12]).max() for k in kernels])
     similarity = np.abs(np.corrcoef(scaled)) - np.eye(len(scaled))
     assert similarity.max() < 0.98
+
+
+def test_every_layer_starts_uniform_within_its_own_bound():
+    settings = config.Generator(depth=32)
+    params = generator.init(jax.random.key(5), settings)
+
+    def check(tree):
+        if "scale" in tree:
+            assert (tree["scale"] == 1).all()
+            assert (tree["offset"] == 0).all()
+        elif "kernel" in tree:
+            bound = np.prod(tree["kernel"].shape[:-1]) ** -0.5
+            for leaf in tree.values():
+                assert np.abs(leaf).max() <= bound
+            kernel = np.asarray(tree["kernel"], np.float64).ravel()
+            assert kernel.std() == pytest.approx(bound / np.sqrt(3), rel=5 / np.sqrt(kernel.size))
+            assert abs(kernel.mean()) < 5 * bound / np.sqrt(3 * kernel.size)
+        else:
+            for part in tree.values():
+                check(part)
+
+    check(params)
+    kernels = [np.asarray(x).ravel()[:100] for x in jax.tree.leaves(params) if x.ndim == 4]
+    scaled = [kernel / np.abs(kernel).max() for kernel in kernels]
+    for one, other in itertools.pairwise(scaled):
+        size = min(len(one), len(other))
+        assert abs(np.corrcoef(one[:size], other[:size])[0, 1]) < 0.6
