@@ -23,7 +23,7 @@ import numpy as np
 from dippas_jax import datasets, fingerprint
 from dippas_jax.types import InputError
 
-SIZE = 192
+SIZE = 128
 """Default side of a simulated photo, pixels."""
 
 LARGEST = 300
