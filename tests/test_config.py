@@ -178,3 +178,38 @@ def test_every_file_of_settings_can_be_used(path):
     spec.loader.exec_module(module)
     settings = config.from_config_dict(module.get_config())
     assert settings.mode in ("aware", "blind")
+
+
+@pytest.mark.parametrize("mode", ["aware", "blind"])
+def test_the_paper_setting_has_the_values_of_the_paper(mode):
+    paper = config.preset(mode, "paper")
+    assert paper.mode == mode
+    assert paper.generator == config.Generator(
+        depth=512, widths=(16, 32, 64, 128, 256), skips=(16, 32, 64, 128), alpha=1.67
+    )
+    run = paper.inversion
+    assert (run.optimizer, run.learning_rate, run.input_std, run.noise_std) == (
+        "adam",
+        1e-3,
+        0.1,
+        0.1,
+    )
+    assert (run.stop_psnr, run.max_steps) == (39.0, 10_000)
+    assert set(paper.assembly.sides) == {32, 64, 128, 256, 512}
+    assert set(paper.assembly.averages) == {1, 5, 10, 25, 50, 75, 100}
+    assert set(paper.assembly.thresholds) == {35.0, 36.0, 37.0, 38.0}
+    assert paper.sigma == 3.0
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("setting", ["default", "paper", "quick"])
+def test_every_settings_file_gives_the_preset_it_names(path, setting):
+    spec = importlib.util.spec_from_file_location("settings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert config.from_config_dict(module.get_config(setting)) == config.preset(path.stem, setting)
+
+
+def test_an_unknown_setting_is_refused():
+    with pytest.raises(InputError, match='"fast".*"paper", "quick"'):
+        config.preset("aware", "fast")
