@@ -2,9 +2,10 @@
 11).
 
     python -m dippas_jax.main --config=configs/blind.py --workdir=runs/blind
-        TIME_BLIND
+        1 min 20 s on two CPU cores, compilation included (embedded sample, 128x128): 714 steps,
+        PSNR 38.1 dB, z 17.0 before and 1.3 after (with the camera's fingerprint, not used).
     python -m dippas_jax.main --config=configs/blind.py:quick --workdir=runs/quick
-        TIME_QUICK
+        14 s in all, to see it run.
     python -m dippas_jax.main --config=configs/blind.py:paper --workdir=runs/paper \
             --config.data.folder=FOLDER --config.data.crop=512
         The paper's exact values, for a GPU: TIME_PAPER
