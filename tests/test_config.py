@@ -211,5 +211,5 @@ def test_every_settings_file_gives_the_preset_it_names(path, setting):
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(InputError, match='"fast".*"paper", "quick"'):
+    with pytest.raises(InputError, match=r'"fast".*"paper", "quick"'):
         config.preset("aware", "fast")
