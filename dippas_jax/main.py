@@ -45,7 +45,7 @@ def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any
 
     Raises:
       InputError: Before any work, if settings, photos, fingerprints or the folder cannot be used.
-      anonymize.DivergedError: A run that lost its numbers; finished photos are kept.
+      anonymize.DivergedError: After all photos, if a run lost its numbers; the others are kept.
     """
     folder = store.prepare_workdir(workdir)
     store.prepare_workdir(folder / "photos")
@@ -54,20 +54,26 @@ def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any
     )
     datasets.check(records)
     _claim(folder, config)
-    done = []
+    done, failed = [], []
     for index, record in enumerate(records):
         path = folder / "photos" / f"{record.id}.json"
         if path.exists():
             _say(f"{record.id}: finished before, skipped")
         else:
             _say(f"{record.id}: photo {index + 1} of {len(records)}")
-            store.write_json(path, _photo(record, config, folder))
+            try:
+                store.write_json(path, _photo(record, config, folder))
+            except anonymize.DivergedError as error:
+                failed.append(f"{record.id}: {error}")
+                continue
             checkpoint.delete(folder / "checkpoints" / record.id)
         done.append(store.read_json(path))
         print(report.lines(done[-1]), flush=True)
         summary = {"config": dataclasses.asdict(config), "photos": done}
         store.write_json(folder / "summary.json", summary)
     _say(f"results are in {folder}")
+    if failed:
+        raise anonymize.DivergedError("; ".join(failed))
     return done
 
 

@@ -306,12 +306,13 @@ def test_all_combinations_are_written_on_request_and_blind_mode_needs_no_fingerp
     assert record["ncc_before"] > 0.5, "the photo's own residual is what is looked for"
 
 
-def test_a_run_without_numbers_ends_with_one_line_and_keeps_finished_photos(case, program, capsys):
+def test_photos_that_lose_their_numbers_are_all_tried_and_named_in_one_line(case, program, capsys):
     path = case["config"]
     path.write_text(path.read_text().replace("learning_rate=0.01", "learning_rate=1e30"))
     assert program(*of(case)) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(r"dippas_jax: the loss is \S+ at step \d+; choose", last)
+    for name in ("cam_a", "cam_b"):
+        assert re.search(rf"{name}: the loss is \S+ at step \d+; choose", last)
     assert not list((case["workdir"] / "photos").glob("*.png"))
 
 
