@@ -146,12 +146,14 @@ def advance(
             pools[index] = pool.merge_compiled(
                 pools[index], trace.pixels, residuals, problem.fingerprint, admitted
             )
+    best = pool.improve(progress.best, trace.pixels, trace.psnr, jnp.asarray(counts))
+    jax.block_until_ready((pools, best))  # or the next chunk's snapshots join these in memory
     for name, values in (("psnr", psnr), ("ncc", ncc), ("loss", loss), ("gamma", gamma)):
         getattr(progress.history, name)[done : done + counted] = np.asarray(values)[:counted]
     return Progress(
         state,
         tuple(pools),
-        pool.improve(progress.best, trace.pixels, trace.psnr, jnp.asarray(counts)),
+        best,
         progress.history,
         np.asarray(done + counted, np.int32),
     )
