@@ -23,9 +23,10 @@ import jax
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from dippas_jax import config
 from dippas_jax.types import InputError
 
-SMALLEST = 64
+SMALLEST = config.SMALLEST_PHOTO
 """Least height and width of a photo, pixels: below it little is left for four wavelet levels."""
 
 FINGERPRINT_NAMES = ("fingerprint", "prnu", "k")

@@ -8,11 +8,8 @@ grey levels.
 
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8
 
-Pixels = UInt8[Array, "*n h w 3"]
-Image = Float[Array, "*n h w 3"]
-Plane = Float[Array, "*n h w"]
 Params = Any  # a Flax parameter tree: nested dicts of float32 arrays
 
 
@@ -89,6 +86,3 @@ class Best(NamedTuple):
 
     pixels: UInt8[Array, "h w 3"]
     psnr: Float[Array, ""]
-
-
-Mask = Bool[Array, "*n t"]
