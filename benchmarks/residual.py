@@ -2,6 +2,7 @@
 
     python -m benchmarks.residual --size=512 --batch=16
     python -m benchmarks.residual --size=512 --batch=16 --folder=/path/to/photos --json
+    python -m benchmarks.residual --size=2000x3008 --batch=2 --folder=/path/to/photos
 
 All work on the same photos in turn, several times, so that other load on the machine meets all; the
 medians are compared. The photos are made up, or centre crops of the PNG and JPEG photos under
@@ -31,16 +32,18 @@ from tests import oracles
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=512, help="height and width, pixels")
+    parser.add_argument("--size", default="512", help="side, or height x width, pixels")
     parser.add_argument("--batch", type=int, default=16, help="number of photos")
     parser.add_argument("--repeats", type=int, default=3, help="how often each is timed")
     parser.add_argument("--folder", type=Path, help="real photos, anywhere below it")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     arguments = parser.parse_args()
-    photos = _photos(arguments.folder, arguments.size, arguments.batch)
+    sides = [int(side) for side in arguments.size.split("x")]
+    height, width = sides[0], sides[-1]
+    photos = _photos(arguments.folder, height, width, arguments.batch)
     result = {
         "benchmark": "residual",
-        "size": arguments.size,
+        "size": f"{height}x{width}",
         "batch": arguments.batch,
         "photos": "real" if arguments.folder else "synthetic",
         "device": jax.devices()[0].device_kind,
@@ -89,22 +92,23 @@ def _timed(function: Callable, photos: np.ndarray) -> tuple[float, np.ndarray]:
     return time.perf_counter() - start, result
 
 
-def _photos(folder: Path | None, size: int, batch: int) -> np.ndarray:
-    """uint8 [batch size size 3]; real ones are repeated if there are too few."""
+def _photos(folder: Path | None, height: int, width: int, batch: int) -> np.ndarray:
+    """uint8 [batch h w 3]; real ones are repeated if there are too few, smaller ones left out."""
     if folder is None:
-        return np.stack([oracles.photo(seed, size, size) for seed in range(batch)])
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg")
-    ]
-    if not paths:
-        raise SystemExit(f"no PNG or JPEG photo in {folder}; choose another --folder")
-    crops = []
-    for path in itertools.islice(itertools.cycle(paths), batch):
+        return np.stack([oracles.photo(seed, height, width) for seed in range(batch)])
+    crops: list[np.ndarray] = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in (".png", ".jpg", ".jpeg") or len(crops) == batch:
+            continue
         with Image.open(path) as file:
-            crops.append(np.asarray(image.center_crop(np.asarray(file.convert("RGB")), size, size)))
-    return np.stack(crops)
+            if file.height >= height and file.width >= width:
+                pixels = np.asarray(file.convert("RGB"))
+                crops.append(np.asarray(image.center_crop(pixels, height, width)))
+    if not crops:
+        raise SystemExit(
+            f"no PNG or JPEG photo of {height}x{width} pixels in {folder}; choose another --folder"
+        )
+    return np.stack(list(itertools.islice(itertools.cycle(crops), batch)))
 
 
 if __name__ == "__main__":

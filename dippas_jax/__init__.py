@@ -15,44 +15,41 @@ Glossary:
   pool: the best blocks seen so far.
 """
 
-from dippas_jax.anonymize import advance, assemble, finished, start
-from dippas_jax.blocks import merge, rank, split
-from dippas_jax.config import Config, preset
-from dippas_jax.correlation import (
-    circular_cross_correlation,
-    ncc,
-    ncc_blocks,
-    pattern,
-    pce,
-    pce_over_shifts,
-    z_score,
-)
-from dippas_jax.image import luma, psnr
-from dippas_jax.inversion import problem
-from dippas_jax.residual import residual as extract_residual
-from dippas_jax.types import InputError
+import importlib
+from typing import Any
 
-__all__ = [
-    "Config",
-    "InputError",
-    "advance",
-    "assemble",
-    "circular_cross_correlation",
-    "extract_residual",
-    "finished",
-    "luma",
-    "merge",
-    "ncc",
-    "ncc_blocks",
-    "pattern",
-    "pce",
-    "pce_over_shifts",
-    "preset",
-    "problem",
-    "psnr",
-    "rank",
-    "split",
-    "start",
-    "z_score",
-]
+_HOMES = {
+    "anonymize": ("advance", "assemble", "finished", "start"),
+    "blocks": ("merge", "rank", "split"),
+    "config": ("Config", "preset"),
+    "correlation": (
+        "circular_cross_correlation",
+        "ncc",
+        "ncc_blocks",
+        "p_value",
+        "pattern",
+        "pce",
+        "pce_over_shifts",
+        "z_score",
+    ),
+    "image": ("luma", "psnr"),
+    "inversion": ("problem",),
+    "types": ("InputError",),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = ["extract_residual", *_MODULE_OF]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are asked for: `dippas --help` needs none of them."""
+    if name == "extract_residual":
+        return importlib.import_module(f"{__name__}.residual").residual
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

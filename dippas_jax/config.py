@@ -30,25 +30,48 @@ class Data:
     """Which photos.
 
     Attributes:
-      folder: `dataset/device/{photos, prnu.npy}`; empty for the embedded simulated camera.
-      crop: Side of the centre crop in pixels; 0 for the whole photo.
-      photos: Sub-folders of a device that hold photos, beside those lying in it directly.
+      folder: Where they are; empty for the embedded simulated cameras.
+      layout: How the folder is laid out: "devices" (`dataset/device/{photos, prnu.npy}`), "dresden"
+        or "vision" (as those datasets are distributed; docs/datasets.md).
+      crop: Side of the crops in pixels; 0 for the whole photo.
+      crops: Crops a photo at most, none overlapping, nearest to the centre first; 1 for the centre
+        crop, 0 for all that fit.
+      photos: Sub-folders of a device that hold photos, beside those lying in it directly; at its
+        default, "dresden" looks in natural/ and "vision" in nat/.
       devices: Names of the devices to use; empty for all.
+      per_device: At most this many photos a device; 0 for all.
       limit: At most this many photos; 0 for all.
+      cameras: Number of simulated cameras, where no folder is named.
     """
 
     folder: str = ""
+    layout: str = "devices"
     crop: int = 0
+    crops: int = 1
     photos: tuple[str, ...] = ("photos", "natural", "crop512")
     devices: tuple[str, ...] = ()
+    per_device: int = 0
     limit: int = 0
+    cameras: int = 1
 
     def __post_init__(self):
+        _check(
+            self.layout in ("devices", "dresden", "vision"),
+            f'data.layout is "{self.layout}"; choose "devices", "dresden" or "vision"',
+        )
         _check(
             self.crop == 0 or self.crop >= SMALLEST_PHOTO,
             f"data.crop is {self.crop}; choose 0 for the whole photo or at least {SMALLEST_PHOTO}",
         )
-        _check(self.limit >= 0, f"data.limit is {self.limit}; choose 0 for all photos, or more")
+        _check(self.crops >= 0, f"data.crops is {self.crops}; choose 0 for all that fit, or more")
+        _check(
+            self.crops == 1 or self.crop > 0,
+            f"data.crops is {self.crops} but data.crop is 0; give the side of the crops",
+        )
+        for name in ("per_device", "limit"):
+            value = getattr(self, name)
+            _check(value >= 0, f"data.{name} is {value}; choose 0 for all photos, or more")
+        _check(self.cameras >= 1, f"data.cameras is {self.cameras}; choose 1 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,6 +216,43 @@ class Config:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Methods against attackers on one set of photos.
+
+    Attributes:
+      methods: Names in `baselines.METHODS`, "dippas-aware" and "dippas-blind" (this package's
+        inversion), "published:NAME" (photos from DEVICE/published/NAME); the original photos are
+        always among the rows.
+      attackers: Names in `evaluation.attackers.ATTACKERS`; empty for all that can be run. The
+        paper's, "wavelet", always is.
+      fingerprints: Where K and K' come from: "file": K is the device's file, K' estimated from its
+        flat-field photos; "halves": K from every second flat-field photo, K' from the others.
+      flats: Sub-folder of a device that holds its flat-field photos.
+      group: Photos of one camera behind the K that the attacker "set" estimates, at most.
+      seed: Of all randomness.
+      data: Which photos.
+      run: Settings of "dippas-aware" and "dippas-blind"; its data, mode and seed are the study's.
+    """
+
+    methods: tuple[str, ...] = ("subtraction_search", "denoising_sigma3_times1")
+    attackers: tuple[str, ...] = ()
+    fingerprints: str = "file"
+    flats: str = "flat"
+    group: int = 10
+    seed: int = 0
+    data: Data = Data()
+    run: Config = Config()
+
+    def __post_init__(self):
+        _check(
+            self.fingerprints in ("file", "halves"),
+            f'fingerprints is "{self.fingerprints}"; choose "file" or "halves"',
+        )
+        _check(self.group >= 2, f"group is {self.group}; choose 2 or more photos")
+        _check(0 <= self.seed < 2**32, f"seed is {self.seed}; choose one from 0 to {2**32 - 1}")
+
+
 def preset(mode: str, setting: str) -> Config:
     """The settings behind configs/aware.py and configs/blind.py.
 
@@ -229,7 +289,7 @@ def preset(mode: str, setting: str) -> Config:
     )
 
 
-def to_config_dict(config: Config) -> ml_collections.ConfigDict:
+def to_config_dict(config: Config | Study) -> ml_collections.ConfigDict:
     """The same settings as a mutable, flag-friendly tree."""
     return ml_collections.ConfigDict(dataclasses.asdict(config))
 
@@ -240,9 +300,9 @@ def _unknown(name: str, known: Iterable[str], path: str) -> InputError:
     return InputError(f'there is no setting "{path}{name}"; {guess}')
 
 
-def check_name(name: str) -> None:
-    """Raises `InputError`, with the nearest known name, unless `name` is a setting."""
-    kind, path = Config, ""
+def check_name(name: str, kind: type = Config) -> None:
+    """Raises `InputError`, with the nearest known name, unless `name` is a setting of `kind`."""
+    path = ""
     for part in name.split("."):
         hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
         if part not in hints:

@@ -42,8 +42,9 @@ class Accumulator(NamedTuple):
 
 def init(height: int, width: int) -> Accumulator:
     """The sums over no photo."""
-    zeros = jnp.zeros((height, width, 3), jnp.float32)
-    return Accumulator(zeros, zeros, jnp.zeros((), jnp.int32))
+    # Two arrays, so that a compiled `update` may write over both.
+    numerator, denominator = (jnp.zeros((height, width, 3), jnp.float32) for _ in range(2))
+    return Accumulator(numerator, denominator, jnp.zeros((), jnp.int32))
 
 
 def update(

@@ -14,7 +14,6 @@ import math
 import os
 import secrets
 import warnings
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,11 @@ import jax
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from dippas_jax import config
-from dippas_jax.types import InputError
+from dippas_jax import config, fingerprint_file
+from dippas_jax.types import Fingerprint, InputError
 
 SMALLEST = config.SMALLEST_PHOTO
 """Least height and width of a photo, pixels: below it little is left for four wavelet levels."""
-
-FINGERPRINT_NAMES = ("fingerprint", "prnu", "k")
-"""Names under which a fingerprint is looked for in a file of several arrays, any case."""
 
 _FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP")
 _KINDS = {
@@ -131,6 +127,31 @@ def read_photo(path: Path | str) -> np.ndarray:
     return pixels
 
 
+def photo_size(path: Path | str) -> tuple[int, int]:
+    """Height and width of a photo from its header, in sensor orientation; `InputError` if none."""
+    return _header(path)[0]
+
+
+def photo_orientation(path: Path | str) -> int:
+    """The EXIF orientation of a photo from its header, 1 to 8: how a viewer is to turn it."""
+    return _header(path)[1]
+
+
+def _header(path: Path | str) -> tuple[tuple[int, int], int]:
+    try:
+        with _strict_pillow(), Image.open(path) as image:
+            orientation = image.getexif().get(274, 1)
+            orientation = orientation if orientation in _SENSOR else 1
+            # Pillow gives a TIFF's size as it will be when it is turned.
+            turned = image.format == "TIFF" and orientation >= 5
+            size = (image.width, image.height) if turned else (image.height, image.width)
+            return size, orientation
+    except Exception:  # as in read_photo, and what the system says of the path
+        raise InputError(
+            f"{path} is not a photo that can be read; give an 8-bit RGB JPEG, PNG, TIFF or WebP"
+        ) from None
+
+
 def _require_true_colour(path: Path | str, image: Image.Image, data: bytes) -> None:
     """Refuse, from the header alone, what is not one frame of 8-bit RGB of at least 64x64."""
     if image.format not in _FORMATS:
@@ -159,94 +180,29 @@ def _require_true_colour(path: Path | str, image: Image.Image, data: bytes) -> N
 
 
 def read_fingerprint(path: Path | str) -> np.ndarray:
-    """Read a camera fingerprint from a .npy, .npz or MATLAB 5 .mat file; nothing is ever unpickled.
-
-    Args:
-      path: A file of one plane of real numbers, or of several arrays of which one is the only plane
-        or is called fingerprint, prnu or K.
+    """Read a camera fingerprint's plane alone, as `read_fingerprint_file` does.
 
     Returns:
       float32 [h w], unit of the file.
+    """
+    return read_fingerprint_file(path).plane
+
+
+def read_fingerprint_file(path: Path | str) -> Fingerprint:
+    """Read a camera fingerprint from a .npz, .npy, .mat or .h5 file; nothing is ever unpickled.
+
+    Args:
+      path: The file; its content decides the format, not its name. One plane of real numbers, or
+        several arrays of which one is the only plane or is called fingerprint, prnu or K.
+
+    Returns:
+      The plane, float32, unit of the file, and what the file says of it.
 
     Raises:
-      InputError: Missing, damaged, pickled, not one plane of real numbers, not finite, or constant.
+      InputError: Missing, damaged, pickled, not one plane of real numbers, not finite, constant, or
+        at odds with its own metadata.
     """
-    data = _read(path, "fingerprint")
-    try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")  # files written by Python 2, repeated MATLAB names
-            arrays = _arrays(path, data)
-            array = _choose_plane(path, arrays)
-            plane = np.ascontiguousarray(array, dtype=np.float32)
-    except InputError:
-        raise
-    except Exception:  # the parsers meet damage with ValueError, zlib.error, IndexError and others
-        raise InputError(
-            f"fingerprint {path} is damaged or no .npy, .npz or .mat file; save it again as .npy"
-        ) from None
-    bad = plane.size - int(np.isfinite(plane).sum())
-    if bad:
-        raise InputError(
-            f"fingerprint {path} holds {bad} values that are nan or infinite in float32; "
-            "estimate it again"
-        )
-    if plane.min() == plane.max():
-        raise InputError(
-            f"fingerprint {path} is constant ({plane.flat[0]:g} everywhere); estimate it again"
-        )
-    return plane
-
-
-def _arrays(path: Path | str, data: bytes) -> dict[str, np.ndarray]:
-    """The arrays in a file, recognised by its first bytes; those of Python objects are refused."""
-    if data.startswith(np.lib.format.MAGIC_PREFIX) or zipfile.is_zipfile(io.BytesIO(data)):
-        try:
-            loaded = np.load(io.BytesIO(data), allow_pickle=False)
-            return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-        except ValueError as error:
-            if "allow_pickle" not in str(error):
-                raise
-            raise InputError(
-                f"fingerprint {path} holds pickled Python objects, which are never loaded; "
-                "save it as a plain array of numbers"
-            ) from None
-    if data.startswith(b"MATLAB 7.3") or data.startswith(b"\x89HDF"):
-        raise InputError(
-            f"fingerprint {path} is a MATLAB 7.3 file; save it with save(..., '-v7') or as .npy"
-        )
-    if not data.startswith(b"MATLAB 5.0"):
-        raise ValueError("unknown format")
-    import scipy.io  # a third of a second, and few files are MATLAB's
-
-    return {k: v for k, v in scipy.io.loadmat(io.BytesIO(data)).items() if k[:2] != "__"}
-
-
-def _choose_plane(path: Path | str, arrays: dict[str, Any]) -> np.ndarray:
-    planes = {
-        name: array
-        for name, array in arrays.items()
-        if isinstance(array, np.ndarray)
-        and (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer))
-        and array.ndim == 2
-        and min(array.shape) > 1  # MATLAB's scalars and vectors are 2-D as well
-    }
-    named = [name for name in planes if name.lower() in FINGERPRINT_NAMES]
-    chosen = named if len(named) == 1 else list(planes)
-    if len(chosen) == 1:
-        return planes[chosen[0]]
-    if planes:
-        raise InputError(
-            f"fingerprint {path} holds {len(planes)} planes ({', '.join(sorted(planes))}); "
-            "keep one, or call one of them fingerprint"
-        )
-    came = ", ".join(
-        f"{getattr(a, 'dtype', 'object')} {'x'.join(map(str, np.shape(a)))}".strip()
-        for a in arrays.values()
-    )
-    raise InputError(
-        f"fingerprint {path} holds no plane of real numbers ({came or 'no array at all'}); "
-        "save one 2-D array, height by width"
-    )
+    return fingerprint_file.decode(path, _read(path, "fingerprint"))
 
 
 def read_json(path: Path | str) -> Any:
@@ -257,6 +213,17 @@ def read_json(path: Path | str) -> Any:
         if isinstance(error, InputError):
             raise
         raise InputError(f"file {path} is not valid JSON; delete it or write it again") from None
+
+
+def cache_compilations() -> None:
+    """A second run compiles nothing; JAX_COMPILATION_CACHE_DIR chooses another place."""
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+
+
+def cache_folder() -> Path:
+    """Where what can be made or fetched again is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dippas_jax"
 
 
 # ----------------------------------------------------------------------------------------- writing
@@ -289,8 +256,12 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write plain values, arrays, dataclasses and NamedTuples as JSON; nan and inf as null."""
-    text = json.dumps(_plain(value), indent=2, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, (json_text(value, indent=2) + "\n").encode())
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """The JSON that `write_json` writes; without an indent on one line."""
+    return json.dumps(_plain(value), indent=indent, allow_nan=False, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
@@ -324,6 +295,16 @@ def write_fingerprint(path: Path | str, plane: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(plane, dtype=np.float32), allow_pickle=False)
     write_bytes(path, buffer.getvalue())
+
+
+def write_fingerprint_file(path: Path | str, fingerprint: Fingerprint) -> None:
+    """Write a fingerprint as .npz, .mat or .h5 with all that is known of it, or its plane as .npy.
+
+    Raises:
+      InputError: The path's extension is none of these, h5py is missing, or the folder is missing,
+        not writable or full.
+    """
+    write_bytes(path, fingerprint_file.encode(path, fingerprint))
 
 
 def prepare_workdir(path: Path | str) -> Path:

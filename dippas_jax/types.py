@@ -8,6 +8,7 @@ grey levels.
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 Params = Any  # a Flax parameter tree: nested dicts of float32 arrays
@@ -86,3 +87,32 @@ class Best(NamedTuple):
 
     pixels: UInt8[Array, "h w 3"]
     psnr: Float[Array, ""]
+
+
+class Fingerprint(NamedTuple):
+    """A camera's fingerprint with what has to be known to use it: the content of a file.
+
+    Attributes:
+      plane: K, float32.
+      unit: What a value of 1 means, in words; "" where the file does not say.
+      photo: Height and width of the whole photos it belongs to, pixels.
+      offset: Row and column of the plane's corner in such a photo.
+      orientation: "sensor", the only one used here; "" where the file does not say.
+      photos: Number of flat-field photos behind it; 0 where the file does not say.
+      extractor: Of the residuals, in words.
+      sigma: Standard deviation of the noise that the extractor looks for, grey levels; nan where
+        the file does not say.
+      reliability: Correlation ρ of the estimates from two halves of the photos; nan where unknown.
+      sha256: Of the plane's bytes, float32 little-endian, row by row; hexadecimal.
+    """
+
+    plane: Float[np.ndarray, "h w"]
+    unit: str
+    photo: tuple[int, int]
+    offset: tuple[int, int]
+    orientation: str
+    photos: int
+    extractor: str
+    sigma: float
+    reliability: float
+    sha256: str

@@ -6,16 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from dippas_jax import config
+from dippas_jax import config, study
 from dippas_jax.types import InputError
 
-FILES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+EVERY = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+FILES = [path for path in EVERY if not path.stem.startswith("study")]
+STUDIES = [path for path in EVERY if path not in FILES]
 
 ODD = config.Config(
     mode="blind",
     seed=7,
     sigma=2.5,
-    data=config.Data(folder="x", crop=100, photos=("a",), devices=("b", "c"), limit=3),
+    data=config.Data(
+        folder="x",
+        layout="vision",
+        crop=100,
+        crops=0,
+        photos=("a",),
+        devices=("b", "c"),
+        per_device=2,
+        limit=3,
+        cameras=2,
+    ),
     generator=config.Generator(depth=3, widths=(8, 9), skips=(2,), alpha=2.0),
     inversion=config.Inversion(optimizer="amsgrad", learning_rate=0.5, noise_std=0.0, chunk=7),
     assembly=config.Assembly(sides=(8, 9), averages=(1, 2), thresholds=(30.0,), write_all=True),
@@ -24,7 +36,12 @@ ODD = config.Config(
 OUT_OF_RANGE = [
     ("Data", "crop", 63, "data.crop"),
     ("Data", "crop", -1, "data.crop"),
+    ("Data", "layout", "Dresden", "data.layout"),
+    ("Data", "crops", -1, "data.crops"),
+    ("Data", "crops", 4, "data.crops"),
+    ("Data", "per_device", -1, "data.per_device"),
     ("Data", "limit", -1, "data.limit"),
+    ("Data", "cameras", 0, "data.cameras"),
     ("Generator", "depth", 0, "generator.depth"),
     ("Generator", "widths", (), "generator.widths"),
     ("Generator", "widths", (16,) * 8, "generator.widths"),
@@ -208,6 +225,16 @@ def test_every_settings_file_gives_the_preset_it_names(path, setting):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert config.from_config_dict(module.get_config(setting)) == config.preset(path.stem, setting)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("setting", ["default", "dresden", "vision"])
+def test_every_study_gives_the_preset_it_names(path, setting):
+    spec = importlib.util.spec_from_file_location("settings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    expected = study.preset(path.stem.removeprefix("study_"), setting)
+    assert config.from_config_dict(module.get_config(setting), config.Study) == expected
 
 
 def test_an_unknown_setting_is_refused():

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from dippas_jax import correlation
 from tests import oracles
@@ -172,3 +173,40 @@ def test_pure_noise_has_no_peak_worth_the_name():
     surfaces = correlation.circular_cross_correlation(planes(28, 20, 64, 64), planes(29, 64, 64))
     assert float(correlation.pce_over_shifts(surfaces).pce.max()) < 40
     assert float(jnp.abs(correlation.pce(surfaces)).max()) < 15
+
+
+def test_p_value_is_the_normal_tail_to_its_last_representable_end():
+    z = np.array([-40.0, -3.0, 0.0, 1.6449, 5.0, 20.0, 37.0])
+    np.testing.assert_allclose(correlation.p_value(z), scipy.stats.norm.sf(z), rtol=1e-11)
+    assert 0 < correlation.p_value(np.float64(37)) < 1e-298
+    assert correlation.p_value(np.float64(39)) == 0
+    assert np.isnan(correlation.p_value(np.array([[np.nan]]))).tolist() == [[True]]
+
+
+def test_p_value_over_many_keeps_what_a_power_would_lose():
+    assert correlation.p_value_over(np.array(1e-30), 10**6) == pytest.approx(1e-24, rel=1e-9)
+    p = np.array([0.0, 1e-3, 0.4, 1.0])
+    np.testing.assert_allclose(correlation.p_value_over(p, 7), 1 - (1 - p) ** 7, rtol=1e-12)
+    np.testing.assert_allclose(correlation.p_value_over(p, 1), p, rtol=1e-12)
+    assert np.isnan(correlation.p_value_over(np.array(np.nan), 5))
+
+
+def test_spread_is_one_for_white_noise_and_that_of_z_scores_where_jpeg_blocks_agree():
+    white = correlation.circular_cross_correlation(planes(30, 8, 64, 64), planes(31, 64, 64))
+    spreads = np.asarray(correlation.spread(white))
+    assert (spreads >= 1).all()
+    assert spreads.mean() < 1.15
+    louder = np.kron(np.ones((8, 8)), np.pad(3 * np.ones((1, 8)), [(0, 7), (0, 0)])) + 1
+    a, b = planes(32, 300, 64, 64) * louder, planes(33, 300, 64, 64) * louder
+    real = correlation.z_score(correlation.ncc(a, b), 64, 64).std()
+    surfaces = correlation.circular_cross_correlation(a, b)
+    assert float(real) > 1.5
+    assert float(correlation.spread(surfaces).mean()) == pytest.approx(float(real), rel=0.1)
+
+
+def test_spread_does_not_see_the_peak_itself():
+    b = planes(34, 64, 64)
+    alone = correlation.spread(correlation.circular_cross_correlation(b, b))
+    assert float(alone) < 1.3
+    assert bool(jnp.isnan(correlation.spread(np.full((16, 16), np.nan, np.float32))))
+    assert float(correlation.spread(np.zeros((8, 8), np.float32))) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import datasets
+from dippas_jax import datasets, fingerprint_file, store
 from dippas_jax.datasets import folder
 from dippas_jax.types import InputError
 
@@ -137,6 +137,110 @@ def test_photo_and_fingerprint_are_cropped_to_the_same_pixels(tmp_path, photo, p
     np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
 
 
+def test_the_window_says_where_on_the_photo_the_pixels_lie(tmp_path):
+    whole = pixels(83, 99)
+    add(tmp_path / "cam" / "a.png", whole)
+    (record,) = folder.records(tmp_path, need_fingerprint=False)
+    assert record.read().window == datasets.Window((83, 99), 0, 0, 83, 99)
+    (record,) = folder.records(tmp_path, crop=64, need_fingerprint=False)
+    assert record.read().window == datasets.Window((83, 99), 9, 17, 64, 64)
+    assert record.id == "cam_a", "the centre crop is called as the photo is"
+    assert (record.path, record.fingerprint) == (tmp_path / "cam" / "a.png", None)
+
+
+def test_crops_of_photo_and_fingerprint_show_the_same_pixels(tmp_path):
+    whole = pixels(140, 210)
+    add(tmp_path / "cam" / "a.png", whole)
+    add(tmp_path / "cam" / "prnu.npy", whole[..., 0].astype(np.float32))
+    records = folder.records(tmp_path, crop=64, crops=0)
+    assert ids(records)[:2] == ["cam_a_r6c72", "cam_a_r70c72"]
+    assert len(records) == len(set(ids(records))) == 6
+    for record in records:
+        sample = record.read()
+        top, left = sample.window.top, sample.window.left
+        assert record.id == f"cam_a_r{top}c{left}"
+        np.testing.assert_array_equal(sample.pixels, whole[top : top + 64, left : left + 64])
+        np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
+    assert ids(folder.records(tmp_path, crop=64, crops=2)) == ids(records)[:2]
+
+
+def test_a_fingerprint_of_the_centre_gives_the_crops_that_it_covers(tmp_path):
+    whole = pixels(300, 400)
+    known = whole[22:278, 72:328, 0].astype(np.float32)  # the centre 256x256
+    add(tmp_path / "cam" / "a.png", whole)
+    add(tmp_path / "cam" / "prnu.npy", known)
+    records = folder.records(tmp_path, crop=64, crops=0)
+    assert len(records) == 16
+    for record in records:
+        sample = record.read()
+        np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
+    without = folder.records(tmp_path, crop=64, crops=0, need_fingerprint=False)
+    assert len(without) == 24
+    samples = [record.read() for record in without]
+    some = [sample for sample in samples if sample.fingerprint is not None]
+    assert 0 < len(some) < 24, "what it does not cover comes without"
+    for sample in some:
+        np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
+
+
+def test_a_fingerprint_that_says_where_it_lies_is_taken_from_there(tmp_path):
+    whole = pixels(200, 210)
+    known = whole[10:150, 4:150, 0].astype(np.float32)
+    add(tmp_path / "cam" / "a.png", whole)
+    stored = fingerprint_file.new(known, unit="grey", photo=(200, 210), offset=(10, 4))
+    store.write_fingerprint_file(tmp_path / "cam" / "prnu.npz", stored)
+    for options in ({"crops": 0}, {"crops": 1}):
+        records = folder.records(tmp_path, crop=66, **options)
+        for record in records:
+            sample = record.read()
+            np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
+    with pytest.raises(InputError, match=r"does not hold the pixels of data\.crop=150"):
+        datasets.check(folder.records(tmp_path, crop=150))
+    with pytest.raises(InputError, match=r"does not hold the pixels of data\.crop=150"):
+        folder.records(tmp_path, crop=150, crops=0)
+    add(tmp_path / "cam" / "a.png", pixels(210, 200))
+    with pytest.raises(InputError, match="of photos of 200x210 and does not fit photo"):
+        datasets.check(folder.records(tmp_path, crop=64))
+
+
+def test_the_crops_of_a_photo_decode_it_once(dataset, monkeypatch):
+    decoded = []
+    read = store.read_photo
+    monkeypatch.setattr(store, "read_photo", lambda path: decoded.append(path) or read(path))
+    add(dataset / "Z" / "wide.png", pixels(70, 200))
+    records = folder.records(dataset, crop=64, crops=0, need_fingerprint=False)
+    assert len(records) == 7
+    datasets.check(records)
+    assert len(decoded) == len(set(decoded)) == 5
+
+
+def test_a_photo_that_changes_is_decoded_again(tmp_path):
+    path = tmp_path / "cam" / "a.png"
+    add(path, pixels(seed=1))
+    (record,) = folder.records(tmp_path, need_fingerprint=False)
+    record.read().pixels[:] = 0  # a reader's copy is its own
+    np.testing.assert_array_equal(record.read().pixels, pixels(seed=1))
+    add(path, pixels(seed=2))
+    os.utime(path, ns=(1, 1))
+    np.testing.assert_array_equal(record.read().pixels, pixels(seed=2))
+
+
+def test_so_many_photos_of_each_device(dataset):
+    assert ids(folder.records(dataset, per_device=1)) == ["D200_9", "D70_direct"]
+    assert ids(folder.records(dataset, per_device=2, limit=2)) == ["D200_9", "D70_direct"]
+    wide = folder.records(dataset, per_device=1, crop=64, crops=0)
+    assert [record.device for record in wide] == ["D200", "D70"], "photos are counted, not crops"
+
+
+def test_a_plain_folder_of_photos_is_one_camera_without_a_fingerprint(tmp_path):
+    for name in ("holiday.png", "IMG 1.png"):
+        add(tmp_path / "mine" / name, pixels(seed=len(name)))
+    records = datasets.load(folder=str(tmp_path / "mine"), crop=64, need_fingerprint=False)
+    assert ids(records) == ["mine_IMG_1", "mine_holiday"]
+    assert {record.device for record in records} == {"mine"}
+    assert [record.read().fingerprint for record in records] == [None, None]
+
+
 def test_without_need_a_fingerprint_may_be_absent_and_is_read_where_it_is_there(tmp_path):
     add(tmp_path / "a" / "a.png", pixels())
     add(tmp_path / "b" / "b.png", pixels())
@@ -193,6 +297,23 @@ BAD_FOLDERS = {
     "crop too small": (make(**ONE), {"crop": 63}, "at least 64"),
     "negative crop": (make(**ONE), {"crop": -64}, "at least 64"),
     "subfolder elsewhere": (make(**ONE), {"photos": ["../x"]}, "'../x'"),
+    "crops without their side": (make(**ONE), {"crops": 4}, "give the side"),
+    "negative number of crops": (make(**ONE), {"crop": 64, "crops": -1}, "or 0 for all"),
+    "crops of a photo that is too small": (
+        make(**ONE, cam__prnu_dot_npy=plane()),
+        {"crop": 90, "crops": 0},
+        "80x100 pixels is smaller than",
+    ),
+    "crops of a fingerprint that is too small": (
+        make(**ONE, cam__prnu_dot_npy=plane(70, 70)),
+        {"crop": 72, "crops": 0},
+        "data.crop=70 or less",
+    ),
+    "crops of a damaged photo": (
+        make(cam__a_dot_png=pixels(), cam__b_dot_png=plane()),
+        {"crop": 64, "crops": 0, "need_fingerprint": False},
+        "b.png is not a photo",
+    ),
     "whole photo as subfolder": (make(**ONE), {"photos": ["."]}, "'.'"),
 }
 
@@ -270,7 +391,10 @@ def test_a_closed_folder_is_refused(dataset):
 
 
 def test_options_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="negative"):
-        datasets.load(limit=-1)
+    for wrong in ({"limit": -1}, {"per_device": -1}, {"cameras": 0}, {"layout": "Vision"}):
+        with pytest.raises(InputError, match=rf"data\.{next(iter(wrong))} is .*; choose"):
+            datasets.load(**wrong)
+    with pytest.raises(InputError, match="simulated"):
+        datasets.load(crop=64, crops=0)
     with pytest.raises(InputError, match="folder is empty"):
         datasets.load(devices=("D70",))

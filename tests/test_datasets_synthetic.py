@@ -1,10 +1,12 @@
 """Simulated cameras: the photos follow the model, and the fingerprint is one that can be found."""
 
+import hashlib
+
 import jax
 import numpy as np
 import pytest
 
-from dippas_jax import correlation, datasets, residual
+from dippas_jax import config, correlation, datasets, residual
 from dippas_jax.datasets import synthetic
 from dippas_jax.types import InputError
 
@@ -112,7 +114,7 @@ def z_score(pixels, fingerprint):
 
 def test_the_camera_is_found_in_its_photo_and_another_is_not():
     (record,) = synthetic.records(size=128)
-    pixels, fingerprint = record.read()
+    pixels, fingerprint, _ = record.read()
     assert pixels.shape == (128, 128, 3)
     assert fingerprint.shape == (128, 128)
     assert fingerprint.dtype == np.float32
@@ -136,6 +138,59 @@ def test_records_are_distinct_photos_of_one_camera():
     camera = synthetic.Camera(5, strength=0.0)
     (plain,) = synthetic.records(size=64, camera=camera)
     assert np.any(plain.read().pixels != samples[0].pixels)
+
+
+def test_the_default_photo_is_the_one_that_the_readme_measures():
+    pixels = datasets.load()[0].read().pixels
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == (
+        "a4b1e6c017bd69f2a24d3b770aa92a55c51c8cf3ef541268c8afa5c2b626ec03"
+    )
+
+
+def test_a_window_of_a_simulated_photo_is_all_of_it():
+    (record,) = synthetic.records(size=64)
+    assert record.read().window == datasets.Window((64, 64), 0, 0, 64, 64)
+    assert (record.path, record.fingerprint) == (None, None)
+
+
+def test_several_cameras_take_as_many_photos_each_as_asked_for():
+    def devices(**options):
+        return [record.device for record in datasets.load(crop=64, **options)]
+
+    assert devices(cameras=3) == ["synthetic_0", "synthetic_1", "synthetic_2"]
+    assert devices(cameras=2, per_device=2) == ["synthetic_0"] * 2 + ["synthetic_1"] * 2
+    assert devices(cameras=2, limit=3) == ["synthetic_0", "synthetic_0", "synthetic_1"]
+    assert devices(per_device=2) == ["synthetic_0"] * 2
+    records = datasets.load(crop=64, cameras=2)
+    (alone,) = synthetic.records(size=64, seed=1)
+    np.testing.assert_array_equal(records[1].read().pixels, alone.read().pixels)
+    np.testing.assert_array_equal(records[1].read().fingerprint, alone.read().fingerprint)
+
+
+def test_estimates_from_other_flat_fields_agree_in_the_fingerprint_alone():
+    camera = synthetic.Camera(2)
+    size, count = 128, 12
+    planes = [synthetic.estimate(camera, size, size, count, first) for first in (0, count)]
+    assert np.any(planes[0] != planes[1])
+    planted = camera.fingerprint(size, size).ravel()
+    own = [np.corrcoef(planted, plane.ravel())[0, 1] for plane in planes]
+    between = np.corrcoef(planes[0].ravel(), planes[1].ravel())[0, 1]
+    # Independent errors: what two estimates share is what each shares with the truth.
+    assert abs(between - own[0] * own[1]) < 4 / size
+    ahead = list(synthetic.flats(camera, 64, 64, 2, 1))
+    np.testing.assert_array_equal(ahead[0], list(synthetic.flats(camera, 64, 64, 2))[1])
+
+
+def test_flat_fields_on_call_are_not_those_behind_the_fingerprint():
+    data = config.Data(cameras=2)
+    reads = datasets.flats(data, "synthetic_1", "flat", (64, 80))
+    assert len(reads) == synthetic.FLATS
+    other = synthetic.flats(synthetic.Camera(1), 64, 80, 2, synthetic.FLATS)
+    for read, flat in zip(reads, other, strict=False):
+        np.testing.assert_array_equal(read(), flat)
+    assert datasets.flats(data, "synthetic_1")[0]().shape == (128, 128, 3)
+    assert datasets.flats(data, "Nikon_D70_0") == []
+    assert datasets.passed_over(data) == []
 
 
 def test_load_gives_the_simulated_camera_where_no_folder_is_named():

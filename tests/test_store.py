@@ -206,6 +206,28 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
         store.read_photo(path)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_header_tells_the_size_as_read_and_the_orientation(tmp_path, kind, orientation):
+    exif = Image.Exif()
+    exif[274] = orientation
+    path = tmp_path / "photo"
+    path.write_bytes(rgb(kind, exif=exif))
+    assert store.photo_size(path) == store.read_photo(path).shape[:2] == (H, W)
+    assert store.photo_orientation(path) == orientation
+
+
+def test_a_header_without_an_orientation_is_upright_and_none_at_all_is_refused(tmp_path):
+    path = tmp_path / "photo"
+    path.write_bytes(rgb("PNG"))
+    assert store.photo_orientation(path) == 1
+    path.write_bytes(b"no photo")
+    for read in (store.photo_size, store.photo_orientation):
+        with pytest.raises(InputError) as caught:
+            read(path)
+        assert_one_sentence(str(caught.value), path, "not a photo")
+
+
 @pytest.mark.parametrize("read", [store.read_photo, store.read_fingerprint, store.read_json])
 def test_missing_files_and_folders_are_refused(tmp_path, read):
     for path in (tmp_path / "absent", tmp_path, "nul\0byte"):
@@ -280,8 +302,11 @@ BAD_FINGERPRINTS = {
     "truth values": (lambda: npy(plane() > 0), "bool"),
     "no array": (lambda: npz(), "no array at all"),
     "two planes": (lambda: npz(a=plane(), b=plane()), "2 planes (a, b)"),
-    "matlab 7.3": (lambda: b"MATLAB 7.3 MAT-file, Platform: X" + bytes(600), "-v7"),
-    "hdf5": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "-v7"),
+    "matlab 7.3 cut in its header": (
+        lambda: b"MATLAB 7.3 MAT-file, Platform: X" + bytes(600),
+        "damaged",
+    ),
+    "hdf5 cut in its header": (lambda: b"\x89HDF\r\n\x1a\n" + bytes(600), "damaged"),
 }
 
 
@@ -401,6 +426,12 @@ def test_json_holds_arrays_and_records_and_stays_valid_json(tmp_path):
         "3": "Æ",
     }
     assert json.loads(path.read_text(encoding="utf-8")) == store.read_json(path) == expected
+
+
+def test_a_line_of_json_has_no_line_break_and_no_nan():
+    text = store.json_text({"a\nb": np.float32(np.nan), "c": [np.int64(1)]})
+    assert "\n" not in text
+    assert json.loads(text) == {"a\nb": None, "c": [1]}
 
 
 def test_what_is_not_json_is_refused(tmp_path):

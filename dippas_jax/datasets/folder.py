@@ -1,52 +1,54 @@
-"""Photos of real cameras, from a folder in the layout dataset/device/{photos, prnu.npy}.
+"""Photos of real cameras, from a folder in one of the layouts of `layouts`.
 
-A device is a subfolder with photos lying directly in it or in its subfolders named by `photos`;
-the folder given may also be one device itself. The order is that of the names, the same on every
-machine. Hidden files, and files without a photo's extension, are passed over. Sizes are HxW.
+A record is a photo, its centre crop, or one of several crops that do not overlap, with the same
+part of its camera's fingerprint. Sizes are HxW. The last photo and the last fingerprints that were
+decoded are kept, so that reading the crops of a photo in turn decodes it once.
 """
 
 import functools
 import os
-import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from dippas_jax import datasets, store
-from dippas_jax.types import InputError
-
-PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
-FINGERPRINT_STEMS = ("prnu", "fingerprint")
-FINGERPRINT_EXTENSIONS = (".npy", ".npz", ".mat")
-
-
-class _Photo(NamedTuple):
-    id: str
-    device: Path
-    path: Path
+from dippas_jax.datasets import layouts
+from dippas_jax.types import Fingerprint, InputError
 
 
 def records(
     folder: Path | str,
     *,
+    layout: str = "devices",
     crop: int = 0,
+    crops: int = 1,
     photos: Sequence[str] = datasets.PHOTOS,
     devices: Sequence[str] = (),
+    per_device: int = 0,
     limit: int = 0,
     need_fingerprint: bool = True,
 ) -> list[datasets.Record]:
-    """List a folder's photos; no photo and no fingerprint is opened yet.
+    """List a folder's photos; none is decoded yet.
+
+    With several crops a photo, and in the layouts "dresden" and "vision", the photos' headers are
+    read for their sizes, and where a fingerprint is needed its plane as well: crops that it does
+    not cover are not listed. In those two layouts, photos of another size than their camera's (its
+    whole fingerprint's, or else the most common) are passed over.
 
     Args:
-      folder: Folder of devices, or one device.
-      crop: Side of the centre crop of photo and fingerprint, pixels; 0 for the whole photo.
+      folder: The dataset, or in the layout "devices" one device.
+      layout: "devices", "dresden" or "vision".
+      crop: Side of the crops of photo and fingerprint, pixels; 0 for the whole photo.
+      crops: Crops a photo at most, nearest to the centre first; 0 for all that fit. Exactly the
+        centre crop if 1.
       photos: Subfolders of a device that hold photos.
       devices: Names of the devices to use; empty for all.
-      limit: The first so many photos; 0 for all.
-      need_fingerprint: Whether a device must have a fingerprint; one that is there is read anyway.
+      per_device: The first so many photos of each device; 0 for all.
+      limit: The first so many photos of those; 0 for all.
+      need_fingerprint: Whether a device must have a fingerprint, and each crop its part of it; one
+        that is there is read anyway.
 
     Raises:
       InputError: No such folder, device, photo or fingerprint, or the crop is below 64.
@@ -56,154 +58,262 @@ def records(
             f"data.crop of {crop} pixels for {folder} is too small; choose at least 64, or 0 for "
             "the whole photo"
         )
-    folder = Path(os.path.abspath(Path(folder).expanduser()))  # so that "." has a name
-    found = _photos(folder, photos)
-    if devices:
-        names = sorted({photo.device.name for photo in found})
-        for name in devices:
-            if name not in names:
-                raise InputError(f"device {name} is not in {folder}; it holds {', '.join(names)}")
-        found = [photo for photo in found if photo.device.name in devices]
-    found = found[:limit] if limit else found
-    fingerprints = {
-        device: _fingerprint(device) if need_fingerprint or _fingerprint_files(device) else None
-        for device in dict.fromkeys(photo.device for photo in found)
-    }
-    return [
-        datasets.Record(
-            photo.id,
-            photo.device.name,
-            functools.partial(_read, photo.path, fingerprints[photo.device], crop),
-        )
-        for photo in found
-    ]
-
-
-# ----------------------------------------------------------------------------------------- listing
-
-
-def _listing(folder: Path) -> list[Path]:
-    """What lies in a folder, in order of name, hidden entries left out."""
-    try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
+    if crops < 0 or (crops != 1 and not crop):
         raise InputError(
-            f"folder {folder} cannot be listed ({error.strerror}); check the path and its "
-            "permissions"
-        ) from None
-    return sorted(entries, key=lambda entry: entry.name)
-
-
-def _photos_in(folder: Path) -> list[Path]:
-    return [
-        entry
-        for entry in _listing(folder)
-        if entry.suffix.lower() in PHOTO_EXTENSIONS and entry.is_file()
-    ]
-
-
-def _photos_of(device: Path, subfolders: Sequence[str]) -> list[Path]:
-    found = _photos_in(device)
-    for name in dict.fromkeys(subfolders):
-        if (device / name).is_dir():
-            found += _photos_in(device / name)
+            f"data.crops of {crops} with data.crop of {crop} for {folder} cannot be cut; give the "
+            "side of the crops, and how many, or 0 for all"
+        )
+    folder = _absolute(folder)
+    every = layouts.photos(folder, layout, photos)
+    names = dict(zip(every, layouts.ids(every, layout), strict=True))
+    kept, _ = _sort_out(layouts.choose(every, devices, folder, layout), folder, layout)
+    chosen = _first(kept, per_device, limit)
+    by_device = {photo.device: photo for photo in reversed(chosen)}
+    fingerprints = {
+        device: _fingerprint(photo, folder, need_fingerprint) for device, photo in by_device.items()
+    }
+    found = []
+    for photo in chosen:
+        file, name = fingerprints[photo.device], names[photo]
+        for window in _windows(photo.path, file, crop, crops, need_fingerprint):
+            suffix = f"_r{window.top}c{window.left}" if window else ""
+            read = functools.partial(_read, photo.path, file, crop, window, need_fingerprint)
+            found.append(datasets.Record(name + suffix, photo.device, read, photo.path, file))
     return found
 
 
-def _photos(folder: Path, subfolders: Sequence[str]) -> list[_Photo]:
-    """All photos with their ids, devices in order of name."""
-    for name in subfolders:
-        if name in ("", ".", "..") or Path(name).name != name:
-            raise InputError(
-                f"data.photos names {name!r}, which is not a subfolder of a device in {folder}; "
-                "give plain names"
-            )
-    if _photos_of(folder, subfolders) or _fingerprint_files(folder):
-        listed = [folder]
-    else:
-        listed = [entry for entry in _listing(folder) if entry.is_dir()]
-    pairs = [(device, path) for device in listed for path in _photos_of(device, subfolders)]
-    if not pairs:
-        raise InputError(
-            f"folder {folder} holds no photos; expected photos ({', '.join(PHOTO_EXTENSIONS)}) in "
-            f"DEVICE/ or DEVICE/{'|'.join(subfolders) or 'photos'}/, with DEVICE/prnu.npy beside "
-            "them"
-        )
-    return [
-        _Photo(name, device, path) for name, (device, path) in zip(_ids(pairs), pairs, strict=True)
-    ]
+def flats(
+    folder: Path | str,
+    device: str,
+    *,
+    layout: str = "devices",
+    subfolder: str = datasets.FLATS,
+    size: tuple[int, int] | None = None,
+) -> list[Callable[[], np.ndarray]]:
+    """A camera's flat-field photos on call, as `datasets.flats` describes it."""
+    files = flat_files(folder, device, layout=layout, subfolder=subfolder, size=size)
+    return [functools.partial(store.read_photo, path) for path in files]
 
 
-def _ids(pairs: Sequence[tuple[Path, Path]]) -> list[str]:
-    """Names safe for files: device and stem, then as much more as it takes to tell them apart."""
-
-    def safe(name: str) -> str:
-        return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
-
-    def short(device: Path, path: Path) -> str:
-        stem, name = safe(path.stem), safe(device.name)
-        return stem if stem.startswith(name) else f"{name}_{stem}"
-
-    names = [short(*pair) for pair in pairs]
-    subfolders = [path.parent.name if path.parent != device else "" for device, path in pairs]
-    for extra in (subfolders, [path.suffix[1:] for _, path in pairs]):
-        count = Counter(name.casefold() for name in names)  # some systems do not know case
-        names = [
-            f"{name}_{safe(more)}" if more and count[name.casefold()] > 1 else name
-            for name, more in zip(names, extra, strict=True)
-        ]
-    seen: set[str] = set()
-    for i, name in enumerate(names):
-        number = 1
-        while names[i].casefold() in seen:
-            number += 1
-            names[i] = f"{name}_{number}"
-        seen.add(names[i].casefold())
-    return names
+def flat_files(
+    folder: Path | str,
+    device: str,
+    *,
+    layout: str = "devices",
+    subfolder: str = datasets.FLATS,
+    size: tuple[int, int] | None = None,
+) -> list[Path]:
+    """The same as paths, in order of name; those of another size than `size` are left out."""
+    found = layouts.flats(_absolute(folder), layout, device, subfolder)
+    return [path for path in found if size is None or store.photo_size(path) == size]
 
 
-def _fingerprint_files(device: Path) -> list[Path]:
-    return [
-        entry
-        for entry in _listing(device)
-        if entry.stem.lower() in FINGERPRINT_STEMS
-        and entry.suffix.lower() in FINGERPRINT_EXTENSIONS
-        and entry.is_file()
-    ]
+def passed_over(
+    folder: Path | str,
+    *,
+    layout: str = "devices",
+    photos: Sequence[str] = datasets.PHOTOS,
+    devices: Sequence[str] = (),
+) -> list[Path]:
+    """Photos that `records` leaves out because their size is not their camera's."""
+    folder = _absolute(folder)
+    every = layouts.photos(folder, layout, photos)
+    return _sort_out(layouts.choose(every, devices, folder, layout), folder, layout)[1]
 
 
-def _fingerprint(device: Path) -> Path:
-    files = _fingerprint_files(device)
-    if not files:
-        raise InputError(
-            f"device {device} has no fingerprint; put prnu.npy (or .npz, .mat) there, or use the "
-            "blind mode, which needs none"
-        )
+# ---------------------------------------------------------------------------------------- choosing
+
+
+def _absolute(folder: Path | str) -> Path:
+    return Path(os.path.abspath(Path(folder).expanduser()))  # so that "." has a name
+
+
+def _first(found: Sequence[layouts.Photo], per_device: int, limit: int) -> list[layouts.Photo]:
+    count: Counter[str] = Counter()
+    chosen = []
+    for photo in found:
+        count[photo.device] += 1
+        if not per_device or count[photo.device] <= per_device:
+            chosen.append(photo)
+    return chosen[:limit] if limit else chosen
+
+
+def _sort_out(
+    found: Sequence[layouts.Photo], folder: Path, layout: str
+) -> tuple[list[layouts.Photo], list[Path]]:
+    """The photos of their camera's size, and the others' files."""
+    if layout == "devices":
+        return list(found), []
+    by_device: dict[str, list[tuple[int, int] | None]] = {}
+    for photo in found:
+        by_device.setdefault(photo.device, []).append(_size(photo.path))
+    sizes = {device: iter(some) for device, some in by_device.items()}
+    wanted = {device: Counter(filter(None, some)) for device, some in by_device.items()}
+    kept: list[layouts.Photo] = []
+    others: list[Path] = []
+    whole: dict[str, tuple[int, int] | None] = {}
+    for photo in found:
+        if photo.device not in whole:
+            whole[photo.device] = _camera_size(photo, folder, wanted[photo.device])
+        size = next(sizes[photo.device])
+        if size is None or size == whole[photo.device]:
+            kept.append(photo)
+        else:
+            others.append(photo.path)
+    return kept, others
+
+
+def _size(photo: Path) -> tuple[int, int] | None:
+    """From the header; None for a photo that cannot be read, which `datasets.check` will name."""
+    try:
+        return store.photo_size(photo)
+    except InputError:
+        return None
+
+
+def _camera_size(
+    photo: layouts.Photo, folder: Path, sizes: Counter[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """The size of a whole fingerprint if there is one, else the photos' most common."""
+    files = layouts.fingerprint_files(photo, folder)
+    if len(files) == 1:
+        whole = _fingerprint_of(*_stamp(files[0])).photo
+        if whole in sizes:
+            return whole
+    return sizes.most_common(1)[0][0] if sizes else None
+
+
+def _fingerprint(photo: layouts.Photo, folder: Path, need: bool) -> Path | None:
+    files = layouts.fingerprint_files(photo, folder)
     if len(files) > 1:
         raise InputError(
-            f"device {device} has {len(files)} fingerprints "
+            f"device {photo.home} has {len(files)} fingerprints "
             f"({', '.join(file.name for file in files)}); keep one"
         )
-    return files[0]
+    if need and not files:
+        where = "there"
+        if photo.home == folder and photo.device != folder.name:
+            where = f"there as {layouts.FINGERPRINTS}/{photo.device}.npy"
+        raise InputError(
+            f"device {photo.device} in {photo.home} has no fingerprint; put prnu.npy (or .npz, "
+            f".mat) {where}, or use the blind mode, which needs none"
+        )
+    return files[0] if files else None
+
+
+def _windows(
+    photo: Path, fingerprint: Path | None, crop: int, crops: int, need: bool
+) -> list[datasets.Window] | list[None]:
+    """The crops of a photo; [None] for the centre crop, whose place follows from its size."""
+    if crops == 1:
+        return [None]
+    size = store.photo_size(photo)
+    _require_room(photo, size, crop)
+    within = None
+    if need and fingerprint is not None:
+        whole = _fingerprint_of(*_stamp(fingerprint))
+        within = (*_corner(whole, photo, size, fingerprint, crop), *_shape(whole))
+        if min(within[2:]) < crop:
+            raise _not_covered(fingerprint, photo, crop)
+    return datasets.windows(size, crop, crops, within=within)
 
 
 # ----------------------------------------------------------------------------------------- reading
 
 
-def _read(photo: Path, fingerprint: Path | None, crop: int) -> datasets.Sample:
-    pixels = store.read_photo(photo)
-    size = pixels.shape[:2]
+def _stamp(path: Path) -> tuple[Path, int, int]:
+    """A file as it is now: what was decoded of it before it changed is not used."""
+    try:
+        status = path.stat()
+    except OSError:  # reading it says what is wrong
+        return path, 0, 0
+    return path, status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=1)
+def _pixels(path: Path, _changed: int, _bytes: int) -> np.ndarray:
+    return store.read_photo(path)
+
+
+@functools.lru_cache(maxsize=2)
+def _fingerprint_of(path: Path, _changed: int, _bytes: int) -> Fingerprint:
+    return store.read_fingerprint_file(path)
+
+
+def _read(
+    photo: Path,
+    fingerprint: Path | None,
+    crop: int,
+    window: datasets.Window | None,
+    need: bool,
+) -> datasets.Sample:
+    pixels = _pixels(*_stamp(photo))
+    height, width, _ = pixels.shape
+    size = height, width
+    _require_room(photo, size, crop)
+    if window is None:
+        side = (crop, crop) if crop else size
+        window = datasets.Window(size, *datasets.centre(size, side), *side)
+    elif window.photo != size:
+        raise InputError(
+            f"photo {photo} is {height}x{width} but its header said "
+            f"{window.photo[0]}x{window.photo[1]}; turn it to the sensor's orientation"
+        )
+    plane = None
+    if fingerprint is not None:
+        whole = _fingerprint_of(*_stamp(fingerprint))
+        corner = _corner(whole, photo, size, fingerprint, crop)
+        if _covers(corner, _shape(whole), window):
+            plane = datasets.cut(whole.plane, window, offset=corner)
+        elif need:
+            raise _not_covered(fingerprint, photo, crop)
+    return datasets.Sample(datasets.cut(pixels, window), plane, window)
+
+
+def _shape(fingerprint: Fingerprint) -> tuple[int, int]:
+    height, width = fingerprint.plane.shape
+    return height, width
+
+
+def _covers(corner: tuple[int, int], shape: tuple[int, int], window: datasets.Window) -> bool:
+    (top, left), (rows, columns) = corner, shape
+    inside = top <= window.top and window.top + window.height <= top + rows
+    return inside and left <= window.left and window.left + window.width <= left + columns
+
+
+def _require_room(photo: Path, size: tuple[int, int], crop: int) -> None:
     if crop > min(size):
         raise InputError(
             f"photo {photo} of {size[0]}x{size[1]} pixels is smaller than data.crop of {crop}; "
             "choose a smaller crop, or 0 for the whole photo"
         )
-    plane = None
-    if fingerprint is not None:
-        plane = store.read_fingerprint(fingerprint)
-        _require_fit(photo, size, fingerprint, plane.shape, crop)
-        plane = _centre(plane, size, crop)
-    return datasets.Sample(_centre(pixels, size, crop), plane)
+
+
+def _not_covered(fingerprint: Path, photo: Path, crop: int) -> InputError:
+    return InputError(
+        f"fingerprint {fingerprint} is that of a part of photo {photo}, which does not hold the "
+        f"pixels of data.crop={crop}; choose a smaller crop, or give the whole photo's fingerprint"
+    )
+
+
+def _corner(
+    whole: Fingerprint, photo: Path, size: tuple[int, int], file: Path, crop: int
+) -> tuple[int, int]:
+    """Row and column of the fingerprint's corner in the photo, once it is known to fit.
+
+    A file that says nothing of itself is taken for the whole photo's or its centre's.
+    """
+    shape = _shape(whole)
+    if whole.photo == shape and not whole.unit:
+        _require_fit(photo, size, file, shape, crop)
+        return datasets.centre(size, shape)
+    if whole.photo != size:
+        raise InputError(
+            f"fingerprint {file} is that of photos of {whole.photo[0]}x{whole.photo[1]} and does "
+            f"not fit photo {photo} of {size[0]}x{size[1]}; give the fingerprint of this camera at "
+            "this photo's size"
+        )
+    return whole.offset
 
 
 def _require_fit(
@@ -228,18 +338,3 @@ def _require_fit(
             "photo's fingerprint"
         )
     raise InputError(f"{came}; give the fingerprint of this camera at this photo's size")
-
-
-def _centre(whole: np.ndarray, size: Sequence[int], crop: int) -> np.ndarray:
-    """The centre crop of a photo of `size`, cut from the photo or from any centre of it.
-
-    The photo's crop starts at ((h - crop) // 2, (w - crop) // 2); a smaller array is taken to start
-    at (h - its height) // 2 in turn, so that both cuts show the same pixels, odd sizes included.
-    """
-    if not crop:
-        return whole
-    top, left = (
-        (full - crop) // 2 - (full - here) // 2
-        for full, here in zip(size, whole.shape[:2], strict=True)
-    )
-    return np.ascontiguousarray(whole[top : top + crop, left : left + crop])

@@ -10,12 +10,13 @@ The model is the paper's equation 1, I = I0 (1 + K) + noise, in grey levels:
 - noise: photons (variance proportional to the signal), electronics (constant), rounding to 8 bits.
 
 As with a real camera the planted K is never handed over: `records` gives the estimate from flat
-fields. Every draw is addressed by (seed, purpose, index), so none depends on what was drawn before.
+fields, and `readers` other flat fields, for a second estimate K'. Every draw is addressed by
+(seed, purpose, index), so none depends on what was drawn before.
 """
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -33,6 +34,8 @@ FLATS = 25
 """Flat fields behind a fingerprint, as in the paper's experiments."""
 
 SCENES = ("coffee", "chelsea")
+
+_PREFIX = "synthetic_"
 
 _FINGERPRINT, _SCENE_SHOT, _FLAT_SHOT, _PLACE = range(4)  # purposes of a draw
 
@@ -87,24 +90,40 @@ def expose(
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 
 
-def flats(camera: Camera, height: int, width: int, count: int = FLATS) -> Iterator[np.ndarray]:
-    """Photos uint8 [h w 3] of an evenly lit wall, level 190 and a tenth less in the corners."""
+def flats(
+    camera: Camera, height: int, width: int, count: int = FLATS, first: int = 0
+) -> Iterator[np.ndarray]:
+    """Flat-field photos uint8 [h w 3], `count` of them from number `first` on."""
+    for shot in range(first, first + count):
+        yield flat(camera, height, width, shot)
+
+
+def flat(camera: Camera, height: int, width: int, shot: int) -> np.ndarray:
+    """A photo uint8 [h w 3] of an evenly lit wall, level 190 and a tenth less in the corners."""
     y, x = np.ogrid[-1.0 : 1.0 : height * 1j, -1.0 : 1.0 : width * 1j]
     wall = (190.0 / 255.0) * (1.0 - 0.05 * (y**2 + x**2))
     radiance = np.repeat(wall[..., None], 3, axis=-1)
-    for shot in range(count):
-        yield expose(camera, radiance, shot, purpose=_FLAT_SHOT)
+    return expose(camera, radiance, shot, purpose=_FLAT_SHOT)
 
 
-@functools.lru_cache(maxsize=4)
-def estimate(camera: Camera, height: int, width: int, count: int = FLATS) -> np.ndarray:
+@functools.lru_cache(maxsize=32)
+def estimate(
+    camera: Camera, height: int, width: int, count: int = FLATS, first: int = 0
+) -> np.ndarray:
     """The camera's fingerprint from flat fields, float32 [h w], as `fingerprint.estimate` gives it.
 
     A pure function of its arguments; the last few results are kept, and are read-only.
+
+    Args:
+      camera: The sensor.
+      height: Of the sensor, pixels.
+      width: Of the sensor, pixels.
+      count: Number of flat fields.
+      first: Number of the first one; estimates from numbers that do not overlap are independent.
     """
     update, finish = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
     sums = fingerprint.init(height, width)
-    for flat in flats(camera, height, width, count):
+    for flat in flats(camera, height, width, count, first):
         sums = update(sums, flat)
     plane = np.array(finish(sums), np.float32)
     plane.setflags(write=False)
@@ -128,15 +147,17 @@ def records(
     size: int = SIZE,
     count: int = 1,
     seed: int = 0,
+    cameras: int = 1,
     camera: Camera | None = None,
 ) -> list[datasets.Record]:
-    """Photos of one simulated camera.
+    """Photos of simulated cameras, camera by camera; all of them see the same scenes.
 
     Args:
       size: Side of the photos, pixels.
-      count: How many: two whole scenes, then other parts of them.
-      seed: Identity of the camera.
-      camera: The camera itself, in place of the default one of that seed.
+      count: How many a camera: two whole scenes, then other parts of them.
+      seed: Identity of the first camera; the others have the following ones.
+      cameras: How many cameras.
+      camera: One camera itself, in place of the default ones.
 
     Raises:
       InputError: The size is not between 64 and 300.
@@ -145,18 +166,36 @@ def records(
         raise InputError(
             f"data.crop of {size} pixels does not fit the simulated camera; choose 64 to {LARGEST}"
         )
-    camera = camera or Camera(seed)
-    device = f"synthetic_{camera.seed}"
+    every = [camera] if camera else [Camera(seed + i) for i in range(cameras)]
     return [
         datasets.Record(
-            f"{device}_{SCENES[i % len(SCENES)]}_{i}",
-            device,
-            functools.partial(_read, camera, i, size),
+            f"{_PREFIX}{one.seed}_{SCENES[i % len(SCENES)]}_{i}",
+            f"{_PREFIX}{one.seed}",
+            functools.partial(_read, one, i, size),
         )
+        for one in every
         for i in range(count)
     ]
 
 
+def readers(
+    device: str, size: tuple[int, int], count: int = FLATS
+) -> list[Callable[[], np.ndarray]]:
+    """Flat fields of a default camera on call: others than those behind its records' fingerprint.
+
+    Args:
+      device: The camera, as `records` names it; an unknown name has no flat fields.
+      size: Height and width.
+      count: How many.
+    """
+    number = device.removeprefix(_PREFIX)
+    if not device.startswith(_PREFIX) or not number.isdecimal():
+        return []
+    camera = Camera(int(number))
+    return [functools.partial(flat, camera, *size, FLATS + i) for i in range(count)]
+
+
 def _read(camera: Camera, index: int, size: int) -> datasets.Sample:
     pixels = expose(camera, scene(index, size), index)
-    return datasets.Sample(pixels, estimate(camera, size, size))
+    window = datasets.Window((size, size), 0, 0, size, size)
+    return datasets.Sample(pixels, estimate(camera, size, size), window)

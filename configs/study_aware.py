@@ -1,0 +1,18 @@
+"""The paper's aware experiments: PSNR, AUC and C over B, L and τ, beside the other methods.
+
+    python -m dippas_jax.main --config=configs/study_aware.py --workdir=runs/study_aware \
+            --config.data.folder=FOLDER
+        128x128 crops with the default schedule.
+    python -m dippas_jax.main --config=configs/study_aware.py:dresden \
+            --workdir=runs/aware_dresden --config.data.folder=FOLDER
+        The paper's size, for a GPU: six Dresden cameras, 100 centre crops of 512x512 each, and the
+        paper's exact settings of the inversion.
+"""
+
+from dippas_jax import config as configuration
+from dippas_jax import study
+
+
+def get_config(setting: str = "default"):
+    """Settings as a ConfigDict; `setting` is "default", "dresden" or "vision"."""
+    return configuration.to_config_dict(study.preset("aware", setting))

@@ -1,0 +1,25 @@
+"""Every attacker against the methods that need no inversion, and against published outputs.
+
+    python -m dippas_jax.main --config=configs/study_panel.py --workdir=runs/panel \
+            --config.data.folder=FOLDER
+        Photos of FOLDER/DEVICE/crop512 with K = FOLDER/DEVICE/prnu.npy and K' from
+        FOLDER/DEVICE/flat; the published outputs from FOLDER/DEVICE/published/patchmatch and
+        inpainting.
+    python -m dippas_jax.main --config=configs/study_panel.py:crops --workdir=runs/crops \
+            --config.data.folder=FOLDER
+        All 512x512 crops of the full-resolution photos of FOLDER/DEVICE/natural, with K from every
+        second flat-field photo and K' from the others.
+    python -m dippas_jax.main --config=configs/study_panel.py:dresden --workdir=runs/panel_dresden \
+            --config.data.folder=FOLDER
+        The paper's six Dresden cameras, 100 centre crops each.
+
+Any setting is changed on the command line: --config.attackers="('wavelet','edges')".
+"""
+
+from dippas_jax import config as configuration
+from dippas_jax import study
+
+
+def get_config(setting: str = "default"):
+    """Settings as a ConfigDict; `setting` is "default", "crops", "dresden" or "vision"."""
+    return configuration.to_config_dict(study.preset("panel", setting))

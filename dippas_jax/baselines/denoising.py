@@ -1,0 +1,55 @@
+"""Anonymise without a fingerprint: take the noise away, and it with it.
+
+Photos are pixels, uint8 [h w 3], 64 pixels a side at least. The method is that of Rosenfeld and
+Sencar (2009), "A study of the robustness of PRNU-based camera identification", reconstructed from
+the literature's descriptions: the filter and the rounding are ours.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key, UInt8
+
+from dippas_jax import image, residual
+from dippas_jax.types import InputError
+
+REPEATED = "Rosenfeld and Sencar 2009, repeated wavelet denoising (reconstructed)"
+
+
+def repeated(
+    key: Key[Array, ""],
+    photo: UInt8[ArrayLike, "h w 3"],
+    fingerprint: Float[ArrayLike, "h w"] | None = None,
+    *,
+    sigma: float = residual.SIGMA,
+    times: int = 1,
+) -> UInt8[Array, "h w 3"]:
+    """Denoise `times` times: I ← I - W(I; σ), channel by channel, rounded once at the end.
+
+    Args:
+      key: Not used: nothing is drawn.
+      photo: The photo.
+      fingerprint: Not used.
+      sigma: Standard deviation of the noise that the wavelet filter looks for, grey levels.
+      times: Number of passes, 0 or more; the later ones take ever less.
+
+    Raises:
+      InputError: σ is not above 0, or the number of passes is negative.
+    """
+    del key, fingerprint
+    if not sigma > 0 or times < 0:
+        raise InputError(
+            f"denoising {times} times with sigma {sigma} cannot be done; choose a sigma above 0 "
+            "and 0 or more passes"
+        )
+    return _repeated(photo, sigma, times)
+
+
+@jax.jit
+def _repeated(photo: ArrayLike, sigma: ArrayLike, times: ArrayLike) -> Array:
+    planes = jnp.moveaxis(jnp.asarray(photo, jnp.float32), -1, -3)
+    planes = lax.fori_loop(
+        0, times, lambda _, x: x - residual.denoising_residual(x, sigma=sigma), planes
+    )
+    return image.to_pixels(jnp.moveaxis(planes, -3, -1) / 255)

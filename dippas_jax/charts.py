@@ -1,0 +1,118 @@
+"""Figures of a study in the paper's form, as PNG files in memory.
+
+A grid is a list of records with `side` (B), `average` (L), `threshold` (τ), `psnr`, `auc`; points
+are other methods as (name, PSNR in dB, AUC).
+"""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+_COLOURS = ("#2f6fb0", "#c8452d", "#3d8f5f", "#8b5fa8", "#b8862b", "#4a9ca6", "#7a7f87")
+_MARKERS = "osD^vPX*<>hp"
+
+Point = tuple[str, float, float]
+
+
+def grid(records: Sequence[dict[str, Any]], points: Sequence[Point]) -> bytes:
+    """PSNR (above) and AUC (below) over B, a column for each τ, a line for each L.
+
+    Figures 6 to 8 and 11 to 13 of the paper; dotted lines are the other methods.
+    """
+    thresholds = sorted({record["threshold"] for record in records})
+    averages = sorted({record["average"] for record in records})
+    sides = sorted({record["side"] for record in records})
+    sheet = _sheet(3.1 * len(thresholds) + 1.6, 5.6)
+    axes = sheet.subplots(2, len(thresholds), sharex=True, sharey="row", squeeze=False)
+    for column, threshold in enumerate(thresholds):
+        for line, average in enumerate(averages):
+            chosen = sorted(
+                (r for r in records if (r["threshold"], r["average"]) == (threshold, average)),
+                key=lambda record: record["side"],
+            )
+            for row, key in enumerate(("psnr", "auc")):
+                axes[row][column].plot(
+                    [sides.index(record["side"]) for record in chosen],
+                    [record[key] for record in chosen],
+                    color=_COLOURS[line % len(_COLOURS)],
+                    marker="o",
+                    markersize=4,
+                    linewidth=1.2,
+                    label=f"L = {average}",
+                )
+        for index, (name, psnr, auc) in enumerate(points):
+            for row, value in enumerate((psnr, auc)):
+                axes[row][column].axhline(
+                    value, color="#7a7f87", linestyle=":", linewidth=0.9 + 0.3 * index, label=name
+                )
+        axes[0][column].set_title(f"τ = {threshold:g} dB", fontsize=10)
+        axes[1][column].axhline(0.5, color="#1f2430", linewidth=0.6)
+        axes[1][column].set_xticks(range(len(sides)), [f"{side}" for side in sides])
+        axes[1][column].set_xlabel("block side B, pixels")
+    axes[0][0].set_ylabel("PSNR, dB")
+    axes[1][0].set_ylabel("AUC (0.5 is anonymous)")
+    axes[1][0].set_ylim(0, 1.02)
+    axes[0][-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return _png(sheet)
+
+
+def trade(records: Sequence[dict[str, Any]], points: Sequence[Point], *, best: int = 3) -> bytes:
+    """AUC against PSNR: the best combinations of B and L along τ, and other methods (figure 10).
+
+    Args:
+      records: The grid.
+      points: Other methods.
+      best: How many combinations: those of the highest C at any τ.
+    """
+    sheet = _sheet(6.4, 4.6)
+    axis = sheet.subplots()
+    order = sorted(records, key=lambda record: -record["c"])
+    chosen = list(dict.fromkeys((record["side"], record["average"]) for record in order))[:best]
+    for index, (side, average) in enumerate(chosen):
+        line = sorted(
+            (r for r in records if (r["side"], r["average"]) == (side, average)),
+            key=lambda record: record["threshold"],
+        )
+        axis.plot(
+            [record["psnr"] for record in line],
+            [record["auc"] for record in line],
+            color=_COLOURS[index],
+            marker="o",
+            markersize=4,
+            label=f"DIPPAS, B = {side}, L = {average}",
+        )
+        for record in line:
+            axis.annotate(
+                f"τ {record['threshold']:g}",
+                (record["psnr"], record["auc"]),
+                (3, 4),
+                textcoords="offset points",
+                fontsize=7,
+                color=_COLOURS[index],
+            )
+    for index, (name, psnr, auc) in enumerate(points):
+        axis.plot([psnr], [auc], _MARKERS[index % len(_MARKERS)], color="#1f2430", label=name)
+    axis.axhline(0.5, color="#1f2430", linewidth=0.6)
+    axis.set_xlabel("mean PSNR, dB")
+    axis.set_ylabel("AUC with the same K (0.5 is anonymous)")
+    axis.set_ylim(0, 1.02)
+    axis.legend(fontsize=7, frameon=False)
+    return _png(sheet)
+
+
+def _sheet(width: float, height: float) -> Any:
+    from matplotlib import figure  # a second to import
+    from matplotlib.backends import backend_agg
+
+    sheet = figure.Figure(figsize=(width, height), dpi=120, layout="constrained")
+    backend_agg.FigureCanvasAgg(sheet)
+    return sheet
+
+
+def _png(sheet: Any) -> bytes:
+    for axis in sheet.axes:
+        for side in ("top", "right"):
+            axis.spines[side].set_visible(False)
+    buffer = io.BytesIO()
+    sheet.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

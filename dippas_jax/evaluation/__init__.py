@@ -1,0 +1,1 @@
+"""How well a camera is found: extractors, attackers, identification, scores. No files here."""

@@ -1,0 +1,199 @@
+"""`dippas fingerprint build`, `show` and `convert`."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dippas_jax import datasets, fingerprint_file, flatfield, store, verbs
+from dippas_jax.types import Fingerprint, InputError
+
+UNEVEN = 0.3
+"""Flatness above which photos do not look flat."""
+
+CLIPPED = 0.1
+"""Share of saturated pixels above which flats are called overexposed."""
+
+FEW = 10
+"""Flats below which a fingerprint is called weak."""
+
+
+def build(
+    photos: Sequence[str],
+    output: str,
+    *,
+    crop: int = 0,
+    sigma: float = 3.0,
+    any_orientation: bool = False,
+    overwrite: bool = False,
+    json: bool = False,
+) -> int:
+    """Estimates a fingerprint from flat-field photos, one photo at a time, and writes it."""
+    verbs.require_new(output, overwrite)
+    fingerprint_file.require_writable(output)
+    paths = verbs.expand(photos)
+    failed = verbs.Failures()
+    sizes = {path: size for path in paths if (size := failed.catch(store.photo_size, path))}
+    if not sizes:
+        return verbs.UNUSABLE
+    first, (height, width) = next(iter(sizes.items()))
+    _require_one_size(sizes)
+    if not any_orientation:
+        _require_one_orientation(list(sizes))
+    if crop > min(height, width):
+        raise InputError(
+            f"--crop {crop} is more than photo {first} of {height}x{width} pixels has; give less"
+        )
+    window = verbs.centre((height, width), crop or None)
+    update = jax.jit(flatfield.update, donate_argnums=0)
+    flats = flatfield.init(window.height, window.width)
+    used = 0
+    for path in verbs.bar(sizes, "photo"):
+        pixels = failed.catch(store.read_photo, path)
+        if pixels is not None:
+            flats = update(flats, datasets.cut(pixels, window, offset=(0, 0)), sigma=sigma)
+            used += 1
+    if not used:
+        return verbs.UNUSABLE
+    result = jax.jit(flatfield.finish)(flats)
+    plane = np.asarray(result.plane)
+    if not plane.std() > 0:
+        raise InputError(
+            f"the {used} photos, {first} and others, have no noise at all; give photos as the "
+            "camera wrote them"
+        )
+    fingerprint = fingerprint_file.new(
+        plane,
+        unit=flatfield.UNIT,
+        photo=(height, width),
+        offset=(window.top, window.left),
+        orientation="sensor",
+        photos=used,
+        extractor=flatfield.EXTRACTOR,
+        sigma=sigma,
+        reliability=float(result.reliability),
+    )
+    store.write_fingerprint_file(output, fingerprint)
+    flatness, saturation = float(result.flatness), float(result.saturation)
+    _warn_of_flats(used, flatness, saturation)
+    if json:
+        verbs.print_json(
+            {
+                **_metadata(output, fingerprint),
+                "flatness": flatness,
+                "saturation": saturation,
+                "failed": [str(path) for path in failed.paths],
+            }
+        )
+    else:
+        print(_described(output, fingerprint))
+        print(f"  flatness     {flatness:.3f} (0 is an even wall)")
+        print(f"  saturation   {100 * saturation:.2f} % of the pixels")
+    return verbs.FAILED if failed.paths else verbs.DONE
+
+
+def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:
+    if used < FEW:
+        verbs.note(f"only {used} photos: the fingerprint is weak; take 20 or more of an even wall")
+    if flatness > UNEVEN:
+        verbs.note(
+            f"the photos do not look flat (flatness {flatness:.2f}): their scene gets into the "
+            "fingerprint; take photos of an even wall or sky, out of focus"
+        )
+    if saturation > CLIPPED:
+        verbs.note(
+            f"{100 * saturation:.0f} % of the pixels are saturated and say nothing; expose less"
+        )
+
+
+def show(
+    path: str, *, picture: str | None = None, overwrite: bool = False, json: bool = False
+) -> int:
+    """Prints what a fingerprint file says, and draws it."""
+    if picture is not None:
+        verbs.require_new(picture, overwrite)
+    fingerprint = store.read_fingerprint_file(path)
+    if json:
+        verbs.print_json(_metadata(path, fingerprint))
+    else:
+        print(_described(path, fingerprint))
+    if picture is not None:
+        from dippas_jax import pictures
+
+        store.write_bytes(picture, pictures.fingerprint_picture(fingerprint, Path(path).name))
+    return verbs.DONE
+
+
+def convert(source: str, target: str, *, overwrite: bool = False, json: bool = False) -> int:
+    """Writes a fingerprint in another format and prints its unit."""
+    verbs.require_new(target, overwrite)
+    fingerprint = store.read_fingerprint_file(source)
+    store.write_fingerprint_file(target, fingerprint)
+    if Path(target).suffix.lower() == ".npy" and fingerprint.unit:
+        verbs.note(f"{target} holds the plane alone; a .npy file has no place for unit and origin")
+    if json:
+        verbs.print_json({"fingerprint": target, "unit": fingerprint.unit})
+    else:
+        print(f"{target}  unit: {verbs.or_unknown(fingerprint.unit)}")
+    return verbs.DONE
+
+
+def _metadata(path: str, fingerprint: Fingerprint) -> dict[str, Any]:
+    height, width = fingerprint.plane.shape
+    rest = fingerprint._asdict()
+    del rest["plane"]
+    std = float(fingerprint.plane.std())
+    return {"fingerprint": path, "height": height, "width": width, "std": std, **rest}
+
+
+def _described(path: str, fingerprint: Fingerprint) -> str:
+    top, left = fingerprint.offset
+    rho = fingerprint.reliability
+    halves = "unknown"
+    if not math.isnan(rho):
+        halves = (
+            f"{rho:.3f} between halves of the photos ({flatfield.of_all(rho):.3f} for all of them, "
+            "Spearman-Brown)"
+        )
+    rows = {
+        "size": f"{verbs.size_text(fingerprint.plane.shape)} pixels, at row {top}, column {left} "
+        f"of photos of {verbs.size_text(fingerprint.photo)}",
+        "unit": verbs.or_unknown(fingerprint.unit),
+        "spread": f"{fingerprint.plane.std():.4g} (standard deviation, in that unit)",
+        "orientation": verbs.or_unknown(fingerprint.orientation),
+        "photos": str(fingerprint.photos or "unknown"),
+        "extractor": verbs.or_unknown(fingerprint.extractor)
+        + ("" if math.isnan(fingerprint.sigma) else f", σ {fingerprint.sigma:g}"),
+        "sha256": fingerprint.sha256,
+        "reliability": halves,
+    }
+    return "\n".join([path, *(f"  {key:<12} {value}" for key, value in rows.items())])
+
+
+def _require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
+    first, size = next(iter(sizes.items()))
+    for path, other in sizes.items():
+        if other == size:
+            continue
+        came = f"photos {first} of {verbs.size_text(size)} and {path} of {verbs.size_text(other)}"
+        if other == size[::-1]:
+            raise InputError(
+                f"{came} lie across each other, and a fingerprint belongs to the sensor; turn one "
+                "back or leave it out"
+            )
+        raise InputError(f"{came} differ in size; give photos of one size")
+
+
+def _require_one_orientation(paths: Sequence[Path]) -> None:
+    first, *rest = paths
+    ours = store.photo_orientation(first)
+    for path in rest:
+        if (other := store.photo_orientation(path)) != ours:
+            raise InputError(
+                f"photos {first} and {path} have the EXIF orientations {ours} and {other}, so the "
+                "pixels of one may have been turned; give photos of one orientation, or "
+                "--any-orientation if all are as the camera wrote them"
+            )

@@ -1,0 +1,73 @@
+"""`dippas link`: photo against photo."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dippas_jax import datasets, store, verbs
+from dippas_jax.evaluation import identification
+from dippas_jax.types import InputError
+
+
+class _Centre(NamedTuple):
+    size: tuple[int, int]  # of the whole photo
+    pixels: np.ndarray
+
+
+def link(
+    photos: Sequence[str],
+    *,
+    side: int | None = verbs.SIDE,
+    threshold: float = verbs.THRESHOLD,
+    json: bool = False,
+) -> int:
+    """Scores every pair of photos, residual against residual; needs no fingerprint.
+
+    Args:
+      photos: Files, folders and patterns.
+      side: Most pixels a side that are compared, of the centre; None for all.
+      threshold: p-value below which two photos are called one camera's.
+      json: JSON in place of a table.
+    """
+    paths = verbs.expand(photos)
+    if len(paths) < 2:
+        raise InputError(f"photo {paths[0]} alone cannot be linked; give two photos or more")
+    failed, done, found = verbs.Failures(), 0, False
+    read = {path: crop for path in paths if (crop := failed.catch(_read, path, side))}
+    wide = max(len(str(path)) for path in paths)
+    pairs = list(itertools.combinations(read, 2))
+    alike = [(a, b) for a, b in pairs if read[a].size == read[b].size]
+    if len(alike) < len(pairs):
+        _say_not_compared(read, fatal=not alike)
+    for a, b in verbs.bar(alike, "pair", quiet=True):
+        scores = verbs.scores(identification.link(read[a].pixels, read[b].pixels))
+        match = scores["p_value"] < threshold
+        found |= match
+        if json:
+            verbs.print_json({"photos": [str(a), str(b)], **scores})
+        else:
+            if not done:
+                print(f"{'photo':<{wide}}  {'photo':<{wide}}  {verbs.SCORES_HEADER}")
+            line = f"{a!s:<{wide}}  {b!s:<{wide}}  {verbs.scores_text(scores)}"
+            print(line + "  match" * match, flush=True)
+        done += 1
+    return verbs.exit_code(done, failed, found)
+
+
+def _read(path: Path, side: int | None) -> _Centre:
+    pixels = store.read_photo(path)
+    size = pixels.shape[0], pixels.shape[1]
+    return _Centre(size, datasets.cut(pixels, verbs.centre(size, side), offset=(0, 0)))
+
+
+def _say_not_compared(read: Mapping[Path, _Centre], *, fatal: bool) -> None:
+    """Photos of different sizes are passed over; where none has another's size, all are."""
+    sizes = {photo.size: path for path, photo in read.items()}
+    examples = ", ".join(f"{verbs.size_text(size)} ({path})" for size, path in sizes.items())
+    came = f"photos of different sizes cannot be linked, and there are {examples}"
+    if fatal:
+        raise InputError(f"{came}; give photos of one size and orientation")
+    verbs.note(f"{came}; only those of one size were compared")

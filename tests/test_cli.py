@@ -1,0 +1,499 @@
+"""The command: what it finds, what it prints where, its exit codes, and what it refuses."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dippas_jax import cli, fingerprint_file, store, weights
+from dippas_jax.datasets import synthetic
+from dippas_jax.evaluation import identification
+from tests import oracles
+
+SIZE = 128
+CAMERAS = [synthetic.Camera(seed, strength=0.02) for seed in (1, 2)]
+
+
+def write(path, pixels, orientation=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    if orientation:
+        exif[274] = orientation
+    Image.fromarray(pixels).save(path, exif=exif)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Two cameras: flats/A/*.png, scenes A0.png, A1.png, B0.png, fingerprints A.npz and B.npz."""
+    folder = tmp_path_factory.mktemp("cli")
+    for name, camera in zip("AB", CAMERAS, strict=True):
+        for i, pixels in enumerate(synthetic.flats(camera, SIZE, SIZE, 6)):
+            write(folder / "flats" / name / f"{i}.png", pixels)
+        for i in range(2):
+            scene = synthetic.scene(i, SIZE)
+            write(folder / f"{name}{i}.png", synthetic.expose(camera, scene, i))
+        photos, output = str(folder / "flats" / name), str(folder / f"{name}.npz")
+        assert cli.main(["fingerprint", "build", photos, "-o", output]) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_fetched(monkeypatch, tmp_path):
+    """Whatever the user of this machine has fetched."""
+    monkeypatch.setattr(weights, "folder", lambda: tmp_path / "weights")
+
+
+@pytest.fixture
+def dippas(capsys, world, monkeypatch):
+    """Runs the command in the world's folder: its exit code, stdout, stderr."""
+    monkeypatch.chdir(world)
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def refused(outcome, *words):
+    """Exit code 2, nothing on stdout, one sentence on stderr."""
+    code, out, err = outcome
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("dippas: ")
+    for word in words:
+        assert str(word) in err
+
+
+# -------------------------------------------------------------------------------------- fingerprint
+
+
+def test_a_fingerprint_is_built_with_all_that_has_to_be_known(dippas, tmp_path):
+    output = tmp_path / "K.npz"
+    code, out, err = dippas("fingerprint", "build", "flats/A", "-o", output, "--json")
+    (record,) = lines(out)
+    assert code == 0
+    photos = [np.asarray(Image.open(path)) for path in sorted(Path("flats/A").iterdir())]
+    found = store.read_fingerprint_file(output)
+    assert oracles.ncc(found.plane, oracles.fingerprint(photos)) > 0.9999
+    assert (found.photos, found.photo, found.offset) == (6, (SIZE, SIZE), (0, 0))
+    assert found.orientation == "sensor"
+    assert "255" in found.unit
+    halves = oracles.fingerprint(photos[::2]), oracles.fingerprint(photos[1::2])
+    assert found.reliability == pytest.approx(oracles.ncc(*halves), abs=1e-3)
+    assert record["reliability"] == found.reliability
+    assert record["sha256"] == found.sha256
+    assert 0 < record["flatness"] < 0.05
+    assert record["saturation"] == 0
+    assert "only 6 photos" in err
+
+
+def test_photos_are_named_by_file_folder_and_pattern_and_each_counts_once(dippas, tmp_path):
+    output = tmp_path / "K.npz"
+    dippas("fingerprint", "build", "flats/A/*.png", "flats/A", "flats/A/0.png", "-o", output)
+    np.testing.assert_array_equal(store.read_fingerprint(output), store.read_fingerprint("A.npz"))
+
+
+def test_a_crop_is_the_centre_and_says_where_it_lies(dippas, tmp_path):
+    output = tmp_path / "K.npz"
+    assert dippas("fingerprint", "build", "flats/A", "-o", output, "--crop", 96)[0] == 0
+    part = store.read_fingerprint_file(output)
+    assert (part.plane.shape, part.offset, part.photo) == ((96, 96), (16, 16), (SIZE, SIZE))
+    whole = store.read_fingerprint("A.npz")
+    assert oracles.ncc(part.plane, whole[16:112, 16:112]) > 0.9
+
+
+def test_nothing_is_overwritten_unless_asked(dippas, tmp_path):
+    output = tmp_path / "K.npz"
+    output.write_bytes(b"precious")
+    refused(dippas("fingerprint", "build", "flats/A", "-o", output), "--overwrite", output)
+    refused(dippas("fingerprint", "convert", "A.npz", output), "--overwrite", output)
+    refused(dippas("fingerprint", "show", "A.npz", "-o", output), "--overwrite", output)
+    assert output.read_bytes() == b"precious"
+    assert dippas("fingerprint", "convert", "A.npz", output, "--overwrite")[0] == 0
+    assert store.read_fingerprint_file(output).photos == 6
+
+
+def mixed(folder, other, orientation=None):
+    wall = next(synthetic.flats(CAMERAS[0], SIZE, SIZE, 1))
+    return [write(folder / "a.jpg", wall[:, :96], 1), write(folder / "b.jpg", other, orientation)]
+
+
+WALL = np.full((SIZE, SIZE, 3), 150, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("other", "orientation", "word"),
+    [
+        (WALL[:96], 1, "lie across"),
+        (WALL[:, :100], 1, "differ in size"),
+        (WALL[:, :96], 6, "--any-orientation"),
+    ],
+)
+def test_photos_of_mixed_sizes_or_orientations_are_refused(
+    dippas, tmp_path, other, orientation, word
+):
+    photos = mixed(tmp_path, other, orientation)
+    output = tmp_path / "K.npz"
+    refused(dippas("fingerprint", "build", *photos, "-o", output), *photos, word)
+    assert not output.exists()
+
+
+def test_mixed_orientations_can_be_accepted(dippas, tmp_path):
+    write(tmp_path / "a.jpg", np.asarray(Image.open("flats/A/0.png")), 1)
+    write(tmp_path / "b.jpg", np.asarray(Image.open("flats/A/1.png")), 6)
+    output = tmp_path / "K.npz"
+    assert dippas("fingerprint", "build", tmp_path, "-o", output, "--any-orientation")[0] == 0
+
+
+def test_a_photo_that_fails_does_not_stop_the_others(dippas, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path("flats/A/5.png").read_bytes()[:-3000])
+    output = tmp_path / "K.npz"
+    code, out, err = dippas(
+        "fingerprint", "build", "absent.png", broken, "flats/A", "-o", output, "--json"
+    )
+    assert code == 1
+    assert lines(out)[0]["failed"] == ["absent.png", str(broken)]
+    assert "absent.png" in err
+    assert store.read_fingerprint_file(output).photos == 6
+
+
+def test_photos_of_a_scene_and_burnt_out_ones_are_noticed(dippas, tmp_path):
+    _, _, err = dippas("fingerprint", "build", "A0.png", "A1.png", "-o", tmp_path / "K.npz")
+    assert "do not look flat" in err
+    burnt = WALL.copy()
+    burnt[:40] = 255
+    burnt[50:, ::7] = 160
+    write(tmp_path / "burnt.png", burnt)
+    _, _, err = dippas("fingerprint", "build", tmp_path / "burnt.png", "-o", tmp_path / "L.npz")
+    assert "saturated" in err
+
+
+def test_show_prints_what_the_file_says_and_draws_it(dippas, tmp_path):
+    picture = tmp_path / "K.png"
+    code, out, _ = dippas("fingerprint", "show", "A.npz", "-o", picture)
+    assert code == 0
+    for word in ("128x128", "I = I0 (1 + K/255)", "sensor", "Spearman-Brown"):
+        assert word in out
+    with Image.open(picture) as image:
+        assert min(image.size) > SIZE
+    (record,) = lines(dippas("fingerprint", "show", "A.npz", "--json")[1])
+    assert record["photo"] == [SIZE, SIZE]
+    np.save(tmp_path / "bare.npy", store.read_fingerprint("A.npz"))
+    code, out, _ = dippas("fingerprint", "show", tmp_path / "bare.npy")
+    assert "unknown" in out
+
+
+def test_convert_goes_both_ways_and_prints_the_unit(dippas, tmp_path):
+    names = ["A.npz", *(tmp_path / f"K.{kind}" for kind in ("mat", "h5", "npz"))]
+    for source, target in itertools.pairwise(names):
+        code, out, err = dippas("fingerprint", "convert", source, target)
+        assert (code, err) == (0, "")
+        assert "I = I0 (1 + K/255)" in out
+    first, last = (store.read_fingerprint_file(path) for path in (names[0], names[-1]))
+    np.testing.assert_array_equal(first.plane, last.plane)
+    assert first[1:] == last[1:]
+    _, _, err = dippas("fingerprint", "convert", "A.npz", tmp_path / "K.npy")
+    assert "plane alone" in err
+    _, out, _ = dippas("fingerprint", "convert", tmp_path / "K.npy", tmp_path / "L.npz", "--json")
+    assert lines(out) == [{"fingerprint": str(tmp_path / "L.npz"), "unit": ""}]
+
+
+# ---------------------------------------------------------------------------------------- identify
+
+
+def test_photos_are_attributed_to_their_cameras_best_first(dippas):
+    code, out, _ = dippas(
+        "identify", "A0.png", "B1.png", "--fingerprints", "A.npz", "B.npz", "--json"
+    )
+    assert code == 3
+    records = lines(out)
+    assert [record["photo"] for record in records] == ["A0.png", "B1.png"]
+    for record, own in zip(records, ["A.npz", "B.npz"], strict=True):
+        best, other = record["results"]
+        assert best["fingerprint"] == own
+        assert set(best) == {"fingerprint", "ncc", "z", "pce", "p_value"}
+        assert best["p_value"] < 1e-6 < other["p_value"]
+        pixels = np.asarray(Image.open(record["photo"]))
+        pattern = oracles.pattern(pixels, store.read_fingerprint(own))
+        assert best["ncc"] == pytest.approx(
+            oracles.ncc(oracles.residual(pixels), pattern), abs=2e-4
+        )
+
+
+def test_the_table_ranks_the_cameras_and_marks_the_match(dippas):
+    code, out, err = dippas("identify", "A0.png", "--fingerprints", "B.npz", "A.npz")
+    title, header, first, second = out.splitlines()
+    assert code == 3
+    assert (title, err) == ("A0.png  128x128", "")
+    assert header.split() == ["fingerprint", "NCC", "z", "PCE", "p-value", "pixels"]
+    assert first.split()[0] == "A.npz"
+    assert first.endswith("match")
+    assert second.split()[0] == "B.npz"
+    assert not second.endswith("match")
+
+
+def test_without_a_match_the_exit_code_is_0_and_the_threshold_decides(dippas):
+    assert dippas("identify", "A0.png", "--fingerprints", "B.npz")[0] == 0
+    (record,) = lines(dippas("identify", "A0.png", "--fingerprints", "B.npz", "--json")[1])
+    p = record["results"][0]["p_value"]
+    for threshold, code in ((min(p * 1.01, 1), 3), (p * 0.99, 0)):
+        assert dippas(
+            "identify", "A0.png", "--fingerprints", "B.npz", "--threshold", threshold
+        )[0] == code  # fmt: skip
+
+
+def test_a_photo_that_fails_wins_over_a_match(dippas):
+    code, out, err = dippas("identify", "absent.png", "A0.png", "--fingerprints", "A.npz", "--json")
+    assert code == 1
+    assert [record["photo"] for record in lines(out)] == ["A0.png"]
+    assert "absent.png" in err
+
+
+def test_the_centre_is_compared_where_the_fingerprint_covers_it(dippas, tmp_path):
+    plane = store.read_fingerprint("A.npz")
+    pixels = np.asarray(Image.open("A0.png"))
+    part = fingerprint_file.new(plane[20:116, 30:126], photo=(SIZE, SIZE), offset=(20, 30))
+    store.write_fingerprint_file(tmp_path / "part.npz", part._replace(orientation="sensor"))
+    for options, rows, columns in (
+        (["--full"], slice(20, 116), slice(30, 126)),
+        (["--crop", 64], slice(36, 100), slice(46, 110)),
+    ):
+        _, out, _ = dippas(
+            "identify", "A0.png", "--fingerprints", tmp_path / "part.npz", "--json", *options
+        )
+        expected = identification.compare(pixels[rows, columns], plane[None, rows, columns])
+        assert lines(out)[0]["results"][0]["ncc"] == pytest.approx(expected.ncc.item(), rel=1e-4)
+
+
+def test_a_bare_plane_is_taken_for_the_centre_where_no_more_is_asked_for(dippas, tmp_path):
+    np.save(tmp_path / "K.npy", store.read_fingerprint("A.npz")[16:112, 16:112])
+    arguments = ["identify", "A0.png", "--fingerprints", tmp_path / "K.npy"]
+    assert dippas(*arguments, "--crop", 96)[0] == 3
+    refused(dippas(*arguments, "--full"), "A0.png of 128x128", "photos of 96x96")
+
+
+def test_a_crop_is_found_where_it_was_cut(dippas, tmp_path):
+    pixels = np.asarray(Image.open("A0.png"))[30:126, 25:121]
+    photo = write(tmp_path / "crop.png", pixels)
+    refused(dippas("identify", photo, "--fingerprints", "A.npz"), photo, "--shifts")
+    code, out, _ = dippas("identify", photo, "--fingerprints", "A.npz", "--shifts", "--json")
+    (result,) = lines(out)[0]["results"]
+    assert code == 3
+    assert result["shift"] == [30, 25]
+    _, out, _ = dippas("identify", "A0.png", "--fingerprints", "A.npz", "--shifts", "--crop", 96)
+    assert "at row, column" in out
+    assert "0, 0" in out.splitlines()[2]
+
+
+def test_a_camera_of_another_size_is_passed_over(dippas, tmp_path):
+    other = np.random.default_rng(0).normal(size=(96, SIZE)).astype(np.float32)
+    known = fingerprint_file.new(other, orientation="sensor")
+    store.write_fingerprint_file(tmp_path / "other.npz", known)
+    code, out, err = dippas(
+        "identify", "A0.png", "--fingerprints", tmp_path / "other.npz", "A.npz", "--json"
+    )
+    assert code == 3
+    assert [result["fingerprint"] for result in lines(out)[0]["results"]] == ["A.npz"]
+    assert "other.npz" in err
+
+
+def test_a_turned_photo_is_named_as_such(dippas, tmp_path):
+    photo = write(tmp_path / "turned.png", np.rot90(np.asarray(Image.open("A0.png"))[:96]))
+    plane = store.read_fingerprint("A.npz")[:96]
+    store.write_fingerprint_file(tmp_path / "K.npz", fingerprint_file.new(plane))
+    refused(dippas("identify", photo, "--fingerprints", tmp_path / "K.npz"), "turn the photo back")
+
+
+def test_a_flat_photo_has_no_scores_and_json_stays_json(dippas, tmp_path):
+    photo = write(tmp_path / "flat.png", WALL)
+    code, out, _ = dippas("identify", photo, "--fingerprints", "A.npz", "--json")
+    assert code == 0
+    assert lines(out)[0]["results"][0]["ncc"] is None
+    assert "nan" in dippas("identify", photo, "--fingerprints", "A.npz")[1]
+
+
+# -------------------------------------------------------------------------------------------- link
+
+
+def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas, tmp_path):
+    clean = synthetic.expose(synthetic.Camera(9, strength=0.0), synthetic.scene(0, SIZE), 0)
+    write(tmp_path / "clean.png", clean)
+    code, out, err = dippas(
+        "verify", "A0.png", tmp_path / "clean.png", "A0.png",
+        "--fingerprint", "A.npz", "--fingerprint", "B.npz", "--json",
+    )  # fmt: skip
+    reduced, unchanged = lines(out)
+    assert code == 3
+    assert "dippas fetch learned" in err
+    before = np.asarray(Image.open("A0.png"))
+    assert reduced["psnr"] == pytest.approx(oracles.psnr(before, clean), abs=1e-3)
+    assert {one["attacker"] for one in reduced["attacks"]} >= {"wavelet", "edges", "jpeg-75"}
+    assert {one["fingerprint"] for one in reduced["attacks"]} == {"A.npz", "B.npz"}
+    (wavelet,) = (
+        one
+        for one in reduced["attacks"]
+        if (one["attacker"], one["fingerprint"]) == ("wavelet", "A.npz")
+    )
+    for photo, key in ((before, "before"), (clean, "after")):
+        pattern = oracles.pattern(photo, store.read_fingerprint("A.npz"))
+        z = oracles.ncc(oracles.residual(photo), pattern) * SIZE
+        assert wavelet[key] == pytest.approx(z, abs=0.05)
+    assert wavelet["before"] > 5 > 3 > wavelet["after"]
+    assert not wavelet["found"]
+    assert unchanged["verdict"].startswith("The camera is still found by wavelet")
+    assert "link" in unchanged["untested"]
+
+
+def test_a_verified_photo_gets_a_table_and_a_sentence(dippas, tmp_path):
+    clean = synthetic.expose(synthetic.Camera(9, strength=0.0), synthetic.scene(0, SIZE), 0)
+    write(tmp_path / "clean.png", clean)
+    code, out, _ = dippas("verify", "A0.png", tmp_path / "clean.png", "--fingerprint", "A.npz")
+    assert code == 0
+    assert "PSNR" in out
+    assert out.splitlines()[-1].startswith("The fingerprint is reduced")
+    assert "guarantee" not in out
+
+
+def test_a_version_of_another_size_or_a_foreign_fingerprint_cannot_be_verified(dippas, tmp_path):
+    write(tmp_path / "small.png", np.asarray(Image.open("A0.png"))[:96])
+    code, out, err = dippas("verify", "A0.png", tmp_path / "small.png", "--fingerprint", "A.npz")
+    assert (code, out) == (2, "")
+    assert "96x128 pixels is no version of A0.png of 128x128" in err
+    code, out, err = dippas("verify", tmp_path / "small.png", "A0.png", "--fingerprint", "A.npz")
+    assert (code, out) == (2, "")
+    assert "does not fit fingerprint A.npz" in err
+
+
+def test_photos_of_one_camera_are_linked_and_others_are_not(dippas):
+    code, out, _ = dippas("link", "A0.png", "A1.png", "B0.png", "--json")
+    assert code == 3
+    records = {tuple(record.pop("photos")): record for record in lines(out)}
+    assert list(records) == [
+        ("A0.png", "A1.png"), ("A0.png", "B0.png"), ("A1.png", "B0.png")
+    ]  # fmt: skip
+    residuals = [oracles.residual(np.asarray(Image.open(name))) for name in ("A0.png", "A1.png")]
+    own = records["A0.png", "A1.png"]
+    assert own["ncc"] == pytest.approx(oracles.ncc(*residuals), abs=2e-4)
+    assert own["p_value"] < 1e-6
+    assert records["A1.png", "B0.png"]["p_value"] > 1e-6
+    code, out, _ = dippas("link", "A0.png", "A1.png")
+    assert code == 3
+    assert out.splitlines()[1].endswith("match")
+
+
+def test_photos_of_different_sizes_are_not_linked(dippas, tmp_path):
+    small = write(tmp_path / "small.png", np.asarray(Image.open("A0.png"))[:96])
+    refused(dippas("link", "A0.png", small), "different sizes")
+    code, out, err = dippas("link", "A0.png", small, "A1.png", "--json")
+    assert code == 3
+    assert len(lines(out)) == 1
+    assert "different sizes" in err
+    refused(dippas("link", "A0.png", "A0.png"), "alone")
+
+
+# ----------------------------------------------------------------------------------------- program
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["juggle"],
+        ["identify", "A0.png"],
+        ["identify", "A0.png", "--fingerprints", "absent.npz"],
+        ["identify", "nothing*.png", "--fingerprints", "A.npz"],
+        ["identify", "A0.png", "--fingerprints", "A0.png"],
+        ["identify", "A0.png", "--fingerprints", "A.npz", "--crop", "32"],
+        ["identify", "A0.png", "--fingerprints", "A.npz", "--threshold", "60"],
+        ["identify", "absent.png", "--fingerprints", "A.npz"],
+        ["fingerprint", "build", "flats", "-o", "K.npz"],
+        ["fingerprint", "build", "flats/A", "-o", "K.jpg"],
+        ["fingerprint", "build", "flats/A", "-o", "absent/K.npz"],
+        ["fingerprint", "build", "flats/A", "-o", "K.npz", "--sigma", "0"],
+        ["fingerprint", "build", "flats/A", "-o", "K.npz", "--crop", "500"],
+        ["fingerprint", "show", "A0.png"],
+        ["fetch", "everything"],
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_sentence(dippas, arguments):
+    before = sorted(os.listdir())
+    refused(dippas(*arguments))
+    assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(
+    "verb", [[], ["fingerprint"], ["fingerprint", "build"], ["identify"], ["link"], ["fetch"]]
+)
+def test_every_verb_explains_itself(dippas, verb):
+    code, out, err = dippas(*verb, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"usage: dippas{''.join(' ' + word for word in verb)}")
+    assert max(map(len, out.splitlines())) <= 100
+
+
+def test_help_says_how_exit_codes_are_to_be_read(dippas):
+    _, out, _ = dippas("--help")
+    for line in ("0  done", "1  some file", "2  the command line", "3  a match"):
+        assert line in out
+
+
+def test_the_command_line_alone_imports_nothing_heavy():
+    tree = compile(Path(cli.__file__).read_text(encoding="utf-8"), cli.__file__, "exec")
+    heavy = {"jax", "numpy", "dippas_jax", "tqdm", "PIL"}
+    assert not heavy & {name.split(".")[0] for name in tree.co_names}
+
+
+def test_an_interruption_is_not_a_traceback(dippas, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(identification, "compare", interrupted)
+    code, out, err = dippas("identify", "A0.png", "--fingerprints", "A.npz")
+    assert (code, out, err) == (130, "", "dippas: interrupted\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(world):
+    reading, writing = os.pipe()
+    command = [sys.executable, "-m", "dippas_jax.cli", "fingerprint", "show", "A.npz"]
+    with os.fdopen(writing, "wb") as stdout:
+        threading.Thread(target=os.close, args=(reading,)).start()
+        done = subprocess.run(
+            command, cwd=world, stdout=stdout, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_learned_weights_are_fetched_and_their_path_is_printed(dippas, monkeypatch):
+    from dippas_jax import weights
+
+    monkeypatch.setattr(weights, "fetch", lambda: Path("/cache/weights"))
+    assert dippas("fetch", "learned") == (0, "/cache/weights\n", "")
+
+
+def test_compilations_are_kept_where_the_user_says(monkeypatch, tmp_path):
+    import jax
+
+    kept = {}
+    monkeypatch.setattr(jax.config, "update", kept.__setitem__)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
+    store.cache_compilations()
+    assert kept == {}
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    store.cache_compilations()
+    assert kept == {"jax_compilation_cache_dir": str(tmp_path / "dippas_jax")}

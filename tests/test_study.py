@@ -1,0 +1,182 @@
+"""Studies: all methods against all attackers on a small folder, resumed, and what is refused."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from dippas_jax import config, datasets, main, runs, store, study
+from dippas_jax.datasets import synthetic
+from dippas_jax.evaluation import tables
+from dippas_jax.types import InputError
+from tests import tiny
+
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two cameras with three photos, six flat fields, a fingerprint and a published version."""
+    root = tmp_path_factory.mktemp("data")
+    for seed in (0, 1):
+        camera = synthetic.Camera(seed, strength=0.01)
+        device = root / f"cam{seed}"
+        for name in ("photos", "flat", "published/soft"):
+            (device / name).mkdir(parents=True)
+        for shot in range(3):
+            photo = synthetic.expose(camera, synthetic.scene(shot, SIZE), shot)
+            store.write_png(device / "photos" / f"{shot}.png", photo)
+            soft = (photo // 2 + np.roll(photo, 1, 0) // 2).astype(np.uint8)
+            store.write_png(device / "published" / "soft" / f"{shot}.png", soft)
+        for shot, flat in enumerate(synthetic.flats(camera, SIZE, SIZE, 6)):
+            store.write_png(device / "flat" / f"{shot}.png", flat)
+        store.write_fingerprint(device / "prnu.npy", synthetic.estimate(camera, SIZE, SIZE, 6, 6))
+    return root
+
+
+def settings(folder, **changes):
+    """A small study with an inversion of a few steps."""
+    grid = config.Assembly(sides=(32, 64), averages=(1, 3), thresholds=(1.0, 80.0))
+    return config.Study(
+        methods=("dippas-aware", "subtraction_search", "denoising_sigma3_times1", "published:soft"),
+        data=config.Data(folder=str(folder)),
+        run=tiny.settings(assembly=grid, stop_psnr=90.0),
+        **changes,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("study")
+    return workdir, study.run(settings(folder), workdir)
+
+
+def test_a_study_leaves_rows_tables_and_figures(finished):
+    workdir, text = finished
+    assert (workdir / "tables.md").read_text() == text
+    summaries = {one["method"]: one for one in json.loads((workdir / "tables.json").read_text())}
+    assert list(summaries) == [
+        "original", "dippas-aware", "subtraction_search", "denoising_sigma3_times1",
+        "published:soft",
+    ]  # fmt: skip
+    for one in summaries.values():
+        assert one["photos"] == 6
+        assert {"same-K", "other-K", "edges K'", "set", "link"} <= set(one["attacks"])
+        assert one["attacks"]["same-K"]["n"] == one["attacks"]["same-K"]["negatives"] == 6
+        assert one["attacks"]["set"]["n"] == 2
+    assert summaries["original"]["attacks"]["same-K"]["auc"] == 1
+    subtracted = summaries["subtraction_search"]
+    assert subtracted["psnr"] > 45
+    assert abs(subtracted["attacks"]["same-K"]["mean_z"]) < 0.5
+    for name in ("dippas-aware.grid.png", "dippas-aware.trade.png"):
+        assert (workdir / name).read_bytes().startswith(b"\x89PNG")
+    manifest = json.loads((workdir / "manifest.json").read_text())
+    assert len(manifest["records"]) == 6
+
+
+def test_a_row_holds_what_the_attackers_found_in_the_written_photos(finished, folder):
+    workdir, _ = finished
+    row = store.read_json(next((workdir / "rows" / "published-soft").glob("cam1_*.json")))
+    assert (row["device"], row["cameras"]) == ("cam1", ["cam0", "cam1"])
+    assert row["photos"] == ["cam1_0", "cam1_1", "cam1_2"]
+    for index, name in enumerate(row["photos"]):
+        written = store.read_photo(workdir / "photos" / "published-soft" / f"{name}.png")
+        original = store.read_photo(folder / "cam1" / "photos" / f"{index}.png")
+        error = np.mean((written.astype(float) - original) ** 2)
+        assert row["psnr"][index] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
+    assert np.shape(row["scores"]["wavelet"]["K"]) == (3, 2)
+    assert np.shape(row["scores"]["set"]["K'"]) == (1, 2)
+
+
+def test_the_grid_has_every_combination_against_the_same_negatives(finished):
+    workdir, _ = finished
+    grid = store.read_json(workdir / "dippas-aware.grid.json")
+    assert [(g["side"], g["average"], g["threshold"]) for g in grid] == [
+        (side, average, threshold)
+        for side in (32, 64)
+        for average in (1, 3)
+        for threshold in (1.0, 80.0)
+    ]
+    rows = [store.read_json(path) for path in sorted((workdir / "rows").glob("*/*.json"))]
+    table = tables.attack(rows, "dippas-aware", "wavelet", "K")
+    assert grid[0]["auc"] == table["auc"], "the first combination is the written one"
+    assert grid[0]["n"] == 6
+
+
+def test_a_second_start_makes_nothing_again(finished, folder, monkeypatch):
+    workdir, text = finished
+    times = {path: path.stat().st_mtime_ns for path in (workdir / "rows").glob("*/*.json")}
+    lost = next(path for path in times if "subtraction" in str(path))
+    lost.unlink()
+    monkeypatch.setattr(runs, "_photo", None)  # an inversion would call it
+    again = study.run(settings(folder), workdir)
+    kept = {path: path.stat().st_mtime_ns for path in times}
+    assert [path for path in times if kept[path] != times[path]] == [lost]
+    assert len(again.splitlines()) == len(text.splitlines())
+
+
+def test_halves_are_two_fingerprints_of_one_camera(folder, tmp_path):
+    study.run(
+        dataclasses.replace(
+            settings(folder, fingerprints="halves", attackers=("wavelet",)), methods=()
+        ),
+        tmp_path,
+    )
+    planes = [store.read_fingerprint(p) for p in sorted((tmp_path / "fingerprints").glob("cam0_*"))]
+    flats = [store.read_photo(folder / "cam0" / "flat" / f"{i}.png") for i in range(6)]
+    for plane, start in zip(planes, (0, 1), strict=True):
+        sums = study.fingerprint.init(SIZE, SIZE)
+        for flat in flats[start::2]:
+            sums = study.fingerprint.update(sums, flat)
+        np.testing.assert_allclose(plane, study.fingerprint.estimate(sums), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"methods": ("denoise",)}, 'there is no method "denoise"'),
+        ({"attackers": ("edge",)}, 'there is no attacker "edge"'),
+        ({"methods": ("published:none",)}, "0 published versions"),
+        ({"flats": "none", "fingerprints": "halves"}, "no flat-field photos"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_in_one_sentence(changes, message, folder, tmp_path):
+    with pytest.raises(InputError, match=message) as caught:
+        study.run(dataclasses.replace(settings(folder), **changes), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_camera_is_not_enough(folder, tmp_path):
+    data = config.Data(folder=str(folder), devices=("cam0",))
+    with pytest.raises(InputError, match="at least two cameras"):
+        study.run(dataclasses.replace(settings(folder), data=data), tmp_path)
+
+
+def test_a_work_folder_belongs_to_one_study(finished, folder):
+    workdir, _ = finished
+    with pytest.raises(InputError, match="group was 10, now 5"):
+        study.run(settings(folder, group=5), workdir)
+
+
+def test_simulated_cameras_can_be_studied(tmp_path):
+    data = config.Data(crop=SIZE, cameras=2, per_device=2)
+    chosen = config.Study(methods=("subtraction_search",), attackers=("wavelet",), data=data)
+    text = study.run(chosen, tmp_path)
+    assert "| other-K |" in text
+    assert len(datasets.load(**dataclasses.asdict(data))) == 4
+
+
+def test_an_unknown_setting_of_a_study_is_refused():
+    with pytest.raises(InputError, match=r'no setting "large".*default, dresden, vision'):
+        study.preset("aware", "large")
+
+
+def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(study, "run", lambda *given: called.append(given) or "tables")
+    monkeypatch.setattr(main, "_settings", lambda _: (settings(folder), str(tmp_path)))
+    monkeypatch.setattr(store, "cache_compilations", lambda: None)
+    assert main.main(["main"]) == 0
+    assert capsys.readouterr().out == "tables\n"
+    assert called == [(settings(folder), str(tmp_path))]
