@@ -1,15 +1,19 @@
 """Figures of a study in the paper's form, as PNG files in memory.
 
-A grid is a list of records with `side` (B), `average` (L), `threshold` (τ), `psnr`, `auc`; points
-are other methods as (name, PSNR in dB, AUC).
+A grid is a list of records with `side` (B), `average` (L), `threshold` (τ), `psnr`, `auc` and `c`;
+points are other methods as (name, PSNR in dB, AUC). What is not finite is not drawn. The PSNR axis
+shows the grid and what lies near it: of a method far from it, at 64 dB say, the legend tells.
 """
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
-_COLOURS = ("#2f6fb0", "#c8452d", "#3d8f5f", "#8b5fa8", "#b8862b", "#4a9ca6", "#7a7f87")
+_COLOURS = ("#2f6fb0", "#c8452d", "#3d8f5f", "#8b5fa8", "#b8862b", "#4a9ca6", "#a8476f")
+_GREY = "#7a7f87"
 _MARKERS = "osD^vPX*<>hp"
+_NEAR = 6.0  # dB around the grid that are shown
 
 Point = tuple[str, float, float]
 
@@ -17,7 +21,7 @@ Point = tuple[str, float, float]
 def grid(records: Sequence[dict[str, Any]], points: Sequence[Point]) -> bytes:
     """PSNR (above) and AUC (below) over B, a column for each τ, a line for each L.
 
-    Figures 6 to 8 and 11 to 13 of the paper; dotted lines are the other methods.
+    Figures 6 to 8 and 11 to 13 of the paper; broken grey lines are the other methods.
     """
     thresholds = sorted({record["threshold"] for record in records})
     averages = sorted({record["average"] for record in records})
@@ -43,7 +47,11 @@ def grid(records: Sequence[dict[str, Any]], points: Sequence[Point]) -> bytes:
         for index, (name, psnr, auc) in enumerate(points):
             for row, value in enumerate((psnr, auc)):
                 axes[row][column].axhline(
-                    value, color="#7a7f87", linestyle=":", linewidth=0.9 + 0.3 * index, label=name
+                    value if math.isfinite(value) else math.nan,
+                    color=_GREY,
+                    linestyle=(0, (1 + index, 1.5)),
+                    linewidth=1,
+                    label=_label(name, psnr, auc),
                 )
         axes[0][column].set_title(f"τ = {threshold:g} dB", fontsize=10)
         axes[1][column].axhline(0.5, color="#1f2430", linewidth=0.6)
@@ -51,7 +59,7 @@ def grid(records: Sequence[dict[str, Any]], points: Sequence[Point]) -> bytes:
         axes[1][column].set_xlabel("block side B, pixels")
     axes[0][0].set_ylabel("PSNR, dB")
     axes[1][0].set_ylabel("AUC (0.5 is anonymous)")
-    axes[1][0].set_ylim(0, 1.02)
+    axes[0][0].set_ylim(*_shown(records, points))
     axes[0][-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return _png(sheet)
 
@@ -64,9 +72,9 @@ def trade(records: Sequence[dict[str, Any]], points: Sequence[Point], *, best: i
       points: Other methods.
       best: How many combinations: those of the highest C at any τ.
     """
-    sheet = _sheet(6.4, 4.6)
+    sheet = _sheet(8.2, 4.6)
     axis = sheet.subplots()
-    order = sorted(records, key=lambda record: -record["c"])
+    order = sorted(records, key=lambda record: -record["c"] if math.isfinite(record["c"]) else 0)
     chosen = list(dict.fromkeys((record["side"], record["average"]) for record in order))[:best]
     for index, (side, average) in enumerate(chosen):
         line = sorted(
@@ -76,7 +84,7 @@ def trade(records: Sequence[dict[str, Any]], points: Sequence[Point], *, best: i
         axis.plot(
             [record["psnr"] for record in line],
             [record["auc"] for record in line],
-            color=_COLOURS[index],
+            color=_COLOURS[index % len(_COLOURS)],
             marker="o",
             markersize=4,
             label=f"DIPPAS, B = {side}, L = {average}",
@@ -88,16 +96,34 @@ def trade(records: Sequence[dict[str, Any]], points: Sequence[Point], *, best: i
                 (3, 4),
                 textcoords="offset points",
                 fontsize=7,
-                color=_COLOURS[index],
+                color=_COLOURS[index % len(_COLOURS)],
             )
     for index, (name, psnr, auc) in enumerate(points):
-        axis.plot([psnr], [auc], _MARKERS[index % len(_MARKERS)], color="#1f2430", label=name)
+        axis.plot(
+            [psnr],
+            [auc],
+            _MARKERS[index % len(_MARKERS)],
+            color="#1f2430",
+            label=_label(name, psnr, auc),
+        )
     axis.axhline(0.5, color="#1f2430", linewidth=0.6)
     axis.set_xlabel("mean PSNR, dB")
     axis.set_ylabel("AUC with the same K (0.5 is anonymous)")
-    axis.set_ylim(0, 1.02)
-    axis.legend(fontsize=7, frameon=False)
+    axis.set_xlim(*_shown(records, points))
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     return _png(sheet)
+
+
+def _label(name: str, psnr: float, auc: float) -> str:
+    return f"{name}: {psnr:.1f} dB, {auc:.2f}"
+
+
+def _shown(records: Sequence[dict[str, Any]], points: Sequence[Point]) -> tuple[float, float]:
+    """The range of PSNR that is drawn: the grid's, and that of the methods near it."""
+    known = [record["psnr"] for record in records if math.isfinite(record["psnr"])]
+    low, high = min(known, default=0), max(known, default=1)
+    near = [psnr for _, psnr, _ in points if low - _NEAR <= psnr <= high + _NEAR]
+    return min([low, *near]) - 0.5, max([high, *near]) + 0.5
 
 
 def _sheet(width: float, height: float) -> Any:

@@ -33,10 +33,10 @@ then look for it in other photos:
 _SCORES = """
 {scores}:
   NCC      correlation of the photo's noise with {other}, -1 to 1
-  z        NCC in standard deviations of what another camera would give
+  z        NCC in standard deviations of what another camera would give, were noise white
   PCE      height of the correlation's peak over the noise around it, about z squared
-  p-value  probability that another camera gives as much by chance; that JPEG
-           makes z spread more is allowed for
+  p-value  probability that another camera gives as much by chance: P(N > z/spread),
+           where spread, in the JSON, is how far z really scatters (1, more after JPEG)
   match    stands behind every p-value below the threshold
 """
 
@@ -108,7 +108,7 @@ def _add_show(parsers: argparse._SubParsersAction) -> None:
         "histogram of its values and its spectrum; a good fingerprint looks like even noise.",
     )
     parser.add_argument("fingerprint", metavar="FILE", help="fingerprint file")
-    _add_output(parser, "picture to write (PNG)")
+    _add_output(parser, "picture to write: .png")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -237,9 +237,7 @@ def _add_link(parsers: argparse._SubParsersAction) -> None:
         "Compare every pair of photos, noise with noise: no fingerprint is needed, but the scores "
         "are far lower than with one. Photos of the same scene correlate for that reason alone. "
         "Exit code 3 if a match was found.",
-        _SCORES.replace(", best camera first", "").replace(
-            "photo times fingerprint", "the other's"
-        ),
+        _SCORES.format(scores="scores", other="the other's"),
     )
     _add_photos(parser)
     _add_extent(parser)
@@ -264,7 +262,7 @@ def _add_fetch(parsers: argparse._SubParsersAction) -> None:
         description="Download what does not come with the package into the cache, and print where "
         "it is. learned: weights of the learned extractor.",
     )
-    parser.add_argument("what", choices=["learned"], help="what to download")
+    parser.add_argument("what", choices=["learned"], metavar="learned", help="what to download")
     parser.set_defaults(run=_fetch)
 
 
@@ -405,10 +403,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dippas: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # Whoever read our lines has seen enough; the interpreter flushes once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+    except OSError as error:  # of stdout: other files give InputError
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at the end
+        if isinstance(error, BrokenPipeError):
+            return 141  # whoever read our lines has seen enough
+        print(f"dippas: output cannot be written ({error.strerror}); make room", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from dippas_jax import anonymize, datasets, report, runs, store, study
+from dippas_jax import datasets, report, runs, store, study
 from dippas_jax import config as configuration
 from dippas_jax.types import InputError
 
@@ -38,7 +38,7 @@ def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any
 
     Raises:
       InputError: Before any work, if settings, photos, fingerprints or the folder cannot be used.
-      anonymize.DivergedError: After all photos, if a run lost its numbers; the others are kept.
+      runs.FailedError: After all photos, if some could not be done; the others are kept.
     """
     folder = store.prepare_workdir(workdir)
     records = datasets.load(
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
     except InputError as error:
         runs.say(f"dippas_jax: {error}")
         return 2
-    except anonymize.DivergedError as error:
+    except runs.FailedError as error:
         runs.say(f"dippas_jax: {error}")
         return 1
     return 0

@@ -1,6 +1,7 @@
 """Pictures for the command's verbs, as the bytes of a PNG. Nothing here touches files."""
 
 import io
+import warnings
 
 import numpy as np
 
@@ -15,9 +16,9 @@ _INK, _BLUE, _GREY = "#1f2430", "#2f6fb0", "#9aa3ad"
 def fingerprint_picture(fingerprint: Fingerprint, title: str) -> bytes:
     """A fingerprint: the centre of its plane, the histogram of its values, and its spectrum.
 
-    The plane is drawn one to one, from black at -2.5 to white at 2.5 standard deviations. A good
-    fingerprint looks like even noise: shapes in it are the photos' scene, rows, columns or a grid
-    are the camera model's, as are bright points of the spectrum.
+    The plane is drawn one to one, from black at -2.5 to white at 2.5 standard deviations from the
+    mean. A good fingerprint looks like even noise: shapes in it are the photos' scene, rows,
+    columns or a grid are the camera model's, as are bright points of the spectrum.
 
     Args:
       fingerprint: What a file holds.
@@ -26,13 +27,13 @@ def fingerprint_picture(fingerprint: Fingerprint, title: str) -> bytes:
     from matplotlib import figure  # a second to import, used for a picture only
     from matplotlib.backends import backend_agg
 
-    plane = fingerprint.plane
+    plane = fingerprint.plane.astype(np.float64)  # a foreign unit may be tiny
     height, width = plane.shape
     centre = plane[_middle(height), _middle(width)]
-    std = float(plane.std())
-    dpi, rows = 100, max(centre.shape[0], 320)
+    mean, std = float(plane.mean()), float(plane.std())
+    dpi, (rows, columns) = 100, (max(side, 320) for side in centre.shape)  # titles need room
     sheet = figure.Figure(
-        figsize=((2 * rows + centre.shape[1] + 260) / dpi, (rows + 130) / dpi),
+        figsize=((2 * rows + columns + 150) / dpi, (rows + 130) / dpi),
         dpi=dpi,
     )
     backend_agg.FigureCanvasAgg(sheet)
@@ -44,17 +45,18 @@ def fingerprint_picture(fingerprint: Fingerprint, title: str) -> bytes:
 
     left = 20
     axis = panel(left, centre.shape[1], centre.shape[0])
-    axis.imshow(centre, cmap="gray", vmin=-2.5 * std, vmax=2.5 * std, interpolation="nearest")
+    low, high = mean - 2.5 * std, mean + 2.5 * std
+    axis.imshow(centre, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     shown = f"centre {centre.shape[0]}×{centre.shape[1]} of {height}×{width}, pixel by pixel"
-    axis.set_title(shown, fontsize=9, color=_INK)
+    axis.set_title(shown, fontsize=9, color=_INK, loc="left")
     axis.set_axis_off()
 
-    left += centre.shape[1] + 60
+    left += columns + 60
     axis = panel(left, rows, rows)
-    edges = np.linspace(-5 * std, 5 * std, 101)
+    edges = np.linspace(mean - 5 * std, mean + 5 * std, 101)
     axis.hist(plane.ravel(), edges, color=_BLUE, density=True)
     at = np.linspace(edges[0], edges[-1], 400)
-    normal = np.exp(-((at / std) ** 2) / 2) / (std * np.sqrt(2 * np.pi))
+    normal = np.exp(-(((at - mean) / std) ** 2) / 2) / (std * np.sqrt(2 * np.pi))
     axis.plot(at, normal, color=_GREY, linewidth=1)
     axis.set_title(f"values; standard deviation {std:.3g} (line: normal)", fontsize=9, color=_INK)
     axis.set_yticks([])
@@ -70,9 +72,12 @@ def fingerprint_picture(fingerprint: Fingerprint, title: str) -> bytes:
     axis.set_title("spectrum, log magnitude (cycles a pixel)", fontsize=9, color=_INK)
     axis.tick_params(labelsize=8)
 
-    sheet.suptitle(title, fontsize=11, color=_INK, y=1 - 12 / total_height, va="top")
+    heading = sheet.suptitle(title, fontsize=11, color=_INK, y=1 - 12 / total_height, va="top")
+    heading.set_parse_math(False)  # a file may be called $^$
     buffer = io.BytesIO()
-    sheet.savefig(buffer, format="png", metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # or in letters that the font does not have
+        sheet.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

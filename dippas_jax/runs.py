@@ -23,6 +23,14 @@ from dippas_jax import config as configuration
 from dippas_jax.types import InputError, Problem
 
 
+class FlatError(InputError):
+    """A photo without noise, which has nothing that could be removed."""
+
+
+class FailedError(RuntimeError):
+    """Some photos could not be done, each is named with its reason; the others' results stand."""
+
+
 def photos(
     records: Sequence[datasets.Record], config: configuration.Config, folder: Path
 ) -> Iterator[dict[str, Any]]:
@@ -32,8 +40,7 @@ def photos(
       The photos' records, as in summary.json, each as soon as it stands there.
 
     Raises:
-      InputError: A photo cannot be used.
-      anonymize.DivergedError: After all photos, if a run lost its numbers; the others are kept.
+      FailedError: After all photos, if one has nothing to remove, or its run lost its numbers.
     """
     store.prepare_workdir(folder / "photos")
     done, failed = [], []
@@ -45,7 +52,7 @@ def photos(
             say(f"{record.id}: photo {index + 1} of {len(records)}")
             try:
                 store.write_json(path, _photo(record, config, folder))
-            except anonymize.DivergedError as error:
+            except (FlatError, anonymize.DivergedError) as error:
                 failed.append(f"{record.id}: {error}")
                 continue
             checkpoint.delete(folder / "checkpoints" / record.id)
@@ -54,7 +61,7 @@ def photos(
         store.write_json(folder / "summary.json", summary)
         yield done[-1]
     if failed:
-        raise anonymize.DivergedError("; ".join(failed))
+        raise FailedError("; ".join(failed))
 
 
 def claim(folder: Path, config: configuration.Config | configuration.Study) -> None:
@@ -96,7 +103,7 @@ def _problem(
     else:
         injected = np.asarray(jax.jit(residual.residual)(sample.pixels, sigma=config.sigma))
     if not injected.std() > 0:
-        raise InputError(
+        raise FlatError(
             f"photo {record.id} has no noise residual to work on (it is flat); leave it out"
         )
     key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(record.id.encode()))

@@ -1,4 +1,4 @@
-"""Files in and out: photos, fingerprints and results. Only this and `checkpoint` open files.
+"""Files in and out: photos, fingerprints and results.
 
 Pixels are uint8 [h w 3], sRGB as stored, in sensor orientation: a fingerprint belongs to the
 sensor, so an EXIF orientation is never applied. Fingerprints are float32 [h w], in the unit of the
@@ -62,12 +62,16 @@ def _read(path: Path | str, noun: str) -> bytes:
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{noun} {path} cannot be read ({reason(error)}); check the path and its permissions"
-        ) from None
+        raise _unreadable(path, noun, error) from None
     if not data:
         raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
     return data
+
+
+def _unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
+    return InputError(
+        f"{noun} {path} cannot be read ({reason(error)}); check the path and its permissions"
+    )
 
 
 @contextlib.contextmanager
@@ -146,7 +150,9 @@ def _header(path: Path | str) -> tuple[tuple[int, int], int]:
             turned = image.format == "TIFF" and orientation >= 5
             size = (image.width, image.height) if turned else (image.height, image.width)
             return size, orientation
-    except Exception:  # as in read_photo, and what the system says of the path
+    except Exception as error:  # as in read_photo
+        if getattr(error, "errno", None) is not None:  # the system's, of the path
+            raise _unreadable(path, "photo", error) from None
         raise InputError(
             f"{path} is not a photo that can be read; give an 8-bit RGB JPEG, PNG, TIFF or WebP"
         ) from None

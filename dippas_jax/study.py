@@ -3,10 +3,14 @@
 The folder of a study holds `photos/METHOD/ID.png` (what the methods made), `rows/METHOD/GROUP.json`
 (what the attackers found; a group is the photos of one camera at one place of the sensor),
 `fingerprints/`, `manifest.json` (files and their hashes), `tables.md`, `tables.json` and the
-figures. A row that stands there is not made again.
+figures. A row that stands there is not made again; files other than the manifest's are refused.
+
+A place is where pixels lie relative to the middle of the photo: another camera's sensor may be of
+another size, and what is compared is then the same part around the middle of both.
 """
 
 import dataclasses
+import functools
 import glob
 import time
 import zlib
@@ -25,6 +29,7 @@ from dippas_jax import (
     fingerprint,
     image,
     report,
+    residual,
     runs,
     store,
     weights,
@@ -45,23 +50,23 @@ class Group(NamedTuple):
     Attributes:
       name: Safe as a file name.
       device: The camera that took the photos.
-      cameras: Names of all candidate cameras.
+      cameras: Names of all candidate cameras, which have photos at this place.
       fingerprints: K of each, as the anonymiser has it.
-      others: K' of each, from other flat-field photos; None if there are none.
+      others: K' of each, from other flat-field photos; None if a camera has none.
       records: The photos.
       samples: The same, decoded; their fingerprint is the own camera's K.
-      references: For each photo and each candidate camera, untreated photos of other scenes; None
-        if some have none.
+      references: Gives, for the photo of an index, the residuals [r h w] of every candidate's other
+        photos at this place, untreated; None if a candidate has none.
     """
 
     name: str
     device: str
     cameras: tuple[str, ...]
-    fingerprints: np.ndarray
-    others: np.ndarray | None
+    fingerprints: tuple[np.ndarray, ...]
+    others: tuple[np.ndarray, ...] | None
     records: tuple[datasets.Record, ...]
     samples: tuple[datasets.Sample, ...]
-    references: tuple[tuple[np.ndarray, ...], ...] | None
+    references: Callable[[int], list[np.ndarray]] | None
 
 
 def preset(kind: str, setting: str) -> configuration.Study:
@@ -108,16 +113,24 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
       The tables in Markdown, as tables.md holds them.
 
     Raises:
-      InputError: Settings, photos, fingerprints or the folder cannot be used.
-      anonymize.DivergedError: An inversion lost its numbers; the others' photos are kept.
+      InputError: Settings, photos, fingerprints or the folder cannot be used, or files are no
+        longer those of the folder's manifest.
     """
     names = _methods(config)
     folder = store.prepare_workdir(workdir)
     records = datasets.load(
         **dataclasses.asdict(config.data), need_fingerprint=config.fingerprints == "file"
     )
+    for name in names:
+        if name.startswith(_PUBLISHED):  # before the work, not in the middle of it
+            for record in records:
+                _published(record, name.removeprefix(_PUBLISHED))
     runs.claim(folder, config)
-    store.write_json(folder / "manifest.json", _manifest(records, config))
+    path, flats = folder / "manifest.json", _flats(records, config)
+    if path.exists():
+        datasets.check_manifest(records, store.read_json(path), flats)
+    else:
+        store.write_json(path, datasets.manifest(records, flats))
     groups = _groups(records, config, folder)
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
@@ -142,7 +155,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     points = [
         (one["method"], one["psnr"], one["attacks"]["same-K"]["auc"])
         for one in summaries
-        if one["method"] != tables.ORIGINAL and "same-K" in one["attacks"]
+        if one["method"] not in (tables.ORIGINAL, *_INVERSION) and "same-K" in one["attacks"]
     ]
     for name, found in inverted.items():
         grid = _grid(found, rows)
@@ -153,15 +166,18 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     return text
 
 
-def _manifest(records: Sequence[datasets.Record], config: configuration.Study) -> dict[str, Any]:
-    """The files behind the study with their hashes: photos, fingerprints, flat-field photos."""
-    flats = {}
-    if config.data.folder:
-        for device in dict.fromkeys(record.device for record in records):
-            flats[device] = datasets_folder.flat_files(
-                config.data.folder, device, layout=config.data.layout, subfolder=config.flats
-            )
-    return datasets.manifest(records, flats)
+def _flats(
+    records: Sequence[datasets.Record], config: configuration.Study
+) -> dict[str, list[Path]]:
+    """The flat-field photos of every device."""
+    if not config.data.folder:
+        return {}
+    return {
+        device: datasets_folder.flat_files(
+            config.data.folder, device, layout=config.data.layout, subfolder=config.flats
+        )
+        for device in dict.fromkeys(record.device for record in records)
+    }
 
 
 def _methods(config: configuration.Study) -> list[str]:
@@ -180,59 +196,91 @@ def _methods(config: configuration.Study) -> list[str]:
 # ------------------------------------------------------------------------------------------ photos
 
 
+_Places = dict[tuple[int, ...], dict[str, dict[datasets.Window, list[int]]]]
+
+
 def _groups(
     records: Sequence[datasets.Record], config: configuration.Study, folder: Path
 ) -> list[Group]:
     """Photos by camera and place, with the fingerprints of all cameras there."""
     samples = [record.read() for record in records]
-    places: dict[datasets.Window, dict[str, list[int]]] = {}
+    places: _Places = {}
     for index, (record, sample) in enumerate(zip(records, samples, strict=True)):
-        places.setdefault(sample.window, {}).setdefault(record.device, []).append(index)
+        there = places.setdefault(_place(sample.window), {}).setdefault(record.device, {})
+        there.setdefault(sample.window, []).append(index)
+    _require_two(places, samples)
+    pixels = [sample.pixels for sample in samples]
+    # Of a place at a time: 1 MB each at 512x512.
+    noise = functools.lru_cache(1024)(lambda index: np.asarray(_extract(pixels[index])))
     groups = []
-    for window, devices in places.items():
+    for devices in places.values():
         cameras = tuple(sorted(devices))
-        planes = {c: _planes(c, window, samples[devices[c][0]], config, folder) for c in cameras}
-        k = np.stack([planes[camera][0] for camera in cameras])
-        others = [plane for camera in cameras if (plane := planes[camera][1]) is not None]
-        for device, members in devices.items():
-            for start in range(0, len(members), config.group):
-                chosen = members[start : start + config.group]
+        planes = {
+            (camera, window): _planes(camera, window, samples[members[0]], config, folder)
+            for camera, windows in devices.items()
+            for window, members in windows.items()
+        }
+        for device, windows in devices.items():
+            for window, members in windows.items():
                 name = f"{device}_r{window.top}c{window.left}_{window.photo[0]}x{window.photo[1]}"
-                own = planes[device][0]
-                groups.append(
-                    Group(
-                        name + (f"_{start}" if start else ""),
-                        device,
-                        cameras,
-                        k,
-                        None if len(others) < len(cameras) else np.stack(others),
-                        tuple(records[i] for i in chosen),
-                        tuple(samples[i]._replace(fingerprint=own) for i in chosen),
-                        _references(chosen, cameras, devices, samples),
+                # Of another camera with photos of several sizes, those of the first will do.
+                at = [window if window in devices[c] else next(iter(devices[c])) for c in cameras]
+                pairs = [planes[where] for where in zip(cameras, at, strict=True)]
+                everyone = [devices[c][where] for c, where in zip(cameras, at, strict=True)]
+                own = planes[device, window][0]
+                others = tuple(second for _, second in pairs if second is not None)
+                for start in range(0, len(members), config.group):
+                    chosen = members[start : start + config.group]
+                    groups.append(
+                        Group(
+                            name + (f"_{start}" if start else ""),
+                            device,
+                            cameras,
+                            tuple(first for first, _ in pairs),
+                            others if len(others) == len(cameras) else None,
+                            tuple(records[i] for i in chosen),
+                            tuple(samples[i]._replace(fingerprint=own) for i in chosen),
+                            _references(chosen, everyone, noise),
+                        )
                     )
-                )
-    if len({record.device for record in records}) < 2:
-        raise InputError(
-            "a study needs photos of at least two cameras, one to find and one to rule out, got "
-            f"one ({records[0].device}); add another device's folder"
-        )
     return groups
 
 
+def _place(window: datasets.Window) -> tuple[int, ...]:
+    """Where pixels lie relative to the photo's centre crop of their size, and that size."""
+    size = window.height, window.width
+    top, left = datasets.centre(window.photo, size)
+    return window.top - top, window.left - left, *size
+
+
+def _require_two(places: _Places, samples: Sequence[datasets.Sample]) -> None:
+    """There have to be two cameras at a place, one to find and one to rule out."""
+    alone = {next(iter(devices)) for devices in places.values() if len(devices) == 1}
+    if all(len(devices) == 1 for devices in places.values()):
+        sizes = sorted({sample.pixels.shape[:2] for sample in samples})
+        advice = "add another device's folder"
+        if len(alone) > 1:
+            shown = ", ".join(f"{height}x{width}" for height, width in sizes)
+            advice = f"choose one data.crop for photos of {shown}"
+        raise InputError(
+            "a study needs photos of at least two cameras at one place, one to find and one to "
+            f"rule out, got {', '.join(sorted(alone))}; {advice}"
+        )
+    if alone:
+        runs.say(
+            f"some photos of {', '.join(sorted(alone))} lie where no other camera has any; they "
+            "count for PSNR and SSIM but not for the AUC"
+        )
+
+
 def _references(
-    chosen: Sequence[int],
-    cameras: Sequence[str],
-    devices: dict[str, list[int]],
-    samples: Sequence[datasets.Sample],
-) -> tuple[tuple[np.ndarray, ...], ...] | None:
-    """For each photo, all cameras' other photos of the same place."""
-    found = []
-    for index in chosen:
-        others = [[i for i in devices[camera] if i != index] for camera in cameras]
-        if not all(others):
-            return None
-        found.append(tuple(np.stack([samples[i].pixels for i in some]) for some in others))
-    return tuple(found)
+    chosen: Sequence[int], cameras: Sequence[Sequence[int]], noise: Callable[[int], np.ndarray]
+) -> Callable[[int], list[np.ndarray]] | None:
+    """`Group.references` from the photos chosen and every camera's photos of the same place."""
+    others = [[[i for i in some if i != index] for some in cameras] for index in chosen]
+    if not all(some for every in others for some in every):
+        return None
+    return lambda index: [np.stack([noise(i) for i in some]) for some in others[index]]
 
 
 def _planes(
@@ -264,42 +312,57 @@ def _estimate(
 ) -> np.ndarray | None:
     """The fingerprint from some of a device's flat-field photos, at a window; kept in the folder.
 
-    It is estimated on the centre of the flat-field photos of the whole photo's size, then cut.
+    It is estimated on flat-field photos of the whole photo's size, then cut. If there are none of
+    that size the photo is taken for a centre crop, and the centre of the others is used.
     """
     height, width = window.photo
     name = f"{device}_{height}x{width}_{part.start or 0}_{part.step or 1}.npy"
     path = folder / "fingerprints" / name
     if not path.exists():
-        simulated = None if config.data.folder else (height, width)
-        photos = datasets.flats(config.data, device, config.flats, simulated)[part]
+        photos = datasets.flats(config.data, device, config.flats, (height, width))
+        photos = (photos or datasets.flats(config.data, device, config.flats))[part]
         if not photos:
             return None
         runs.say(f"{device}: fingerprint from {len(photos)} flat-field photos, {height}x{width}")
         sums = fingerprint.init(height, width)
         for read in photos:
-            sums = _update(sums, image.center_crop(read(), height, width))
+            flat = read()
+            if flat.shape[0] < height or flat.shape[1] < width:
+                raise InputError(
+                    f"a flat-field photo of device {device} is of {flat.shape[0]}x{flat.shape[1]} "
+                    f"pixels and its photos are of {height}x{width}; give flat-field photos of "
+                    "that size and orientation"
+                )
+            sums = _update(sums, image.center_crop(flat, height, width))
         store.prepare_workdir(path.parent)
         store.write_fingerprint(path, np.asarray(_finish(sums)))
     return datasets.cut(store.read_fingerprint(path), window)
 
 
 _update, _finish = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
+_extract = jax.jit(residual.residual)
 
 
 # ----------------------------------------------------------------------------------------- methods
 
-Make = Callable[[int], tuple[np.ndarray, float]]  # index of a photo -> pixels, seconds
+# Index of a photo -> pixels, seconds; None if the method could not make it.
+Make = Callable[[int], tuple[np.ndarray, float] | None]
 
 
 def _maker(name: str, group: Group, config: configuration.Study, folder: Path) -> Make:
     """What gives a group's photos, treated by the method of that name."""
 
     def read(path: Path) -> np.ndarray:
-        pixels, before = store.read_photo(path), group.samples[0].pixels
-        if pixels.shape != before.shape:
+        """The group's part of a file that shows it, or the whole photo."""
+        pixels, window = store.read_photo(path), group.samples[0].window
+        size = pixels.shape[0], pixels.shape[1]
+        if size == window.photo:
+            return datasets.cut(pixels, window, offset=(0, 0))
+        if size != (window.height, window.width):
             raise InputError(
-                f"{path} is of {pixels.shape[0]}x{pixels.shape[1]} pixels, its original of "
-                f"{before.shape[0]}x{before.shape[1]}; choose the data.crop that was published"
+                f"{path} is of {size[0]}x{size[1]} pixels, neither those of the whole photo "
+                f"({window.photo[0]}x{window.photo[1]}) nor of the crop "
+                f"({window.height}x{window.width}); choose the data.crop that was published"
             )
         return pixels
 
@@ -308,7 +371,9 @@ def _maker(name: str, group: Group, config: configuration.Study, folder: Path) -
     if name in _INVERSION:
         made = folder / name / "photos"
 
-        def inverted(index: int) -> tuple[np.ndarray, float]:
+        def inverted(index: int) -> tuple[np.ndarray, float] | None:
+            if not (made / f"{group.records[index].id}.json").exists():
+                return None
             record = store.read_json(made / f"{group.records[index].id}.json")
             return read(made / f"{record['id']}.png"), record["seconds"]
 
@@ -363,9 +428,14 @@ def _invert(
     ]
     store.prepare_workdir(folder / name)
     found = []
-    for record in runs.photos(records, settings, folder / name):
-        runs.say(report.lines(record))
-        found.append(record)
+    try:
+        for record in runs.photos(records, settings, folder / name):
+            runs.say(report.lines(record))
+            found.append(record)
+    except runs.FailedError as error:
+        runs.say(f"{name}: left out of the tables are {error}")
+    if not found:
+        raise InputError(f"{name} could do none of the photos; choose other ones")
     return found
 
 
@@ -380,40 +450,45 @@ def _row(
     config: configuration.Study,
     folder: Path,
 ) -> dict[str, Any]:
-    """Makes a group's photos, writes them, and lets every attacker look at them."""
-    made, seconds = [], []
-    for index, record in enumerate(group.records):
-        pixels, spent = make(index)
-        made.append(pixels)
-        seconds.append(spent)
-        if name != tables.ORIGINAL:
+    """Makes a group's photos, writes them, and lets every attacker look at them.
+
+    Those that the method could not make are left out.
+    """
+    results = {i: result for i in range(len(group.records)) if (result := make(i)) is not None}
+    records = [group.records[index] for index in results]
+    made = [pixels for pixels, _ in results.values()]
+    if name != tables.ORIGINAL:
+        for record, pixels in zip(records, made, strict=True):
             store.write_png(folder / "photos" / _safe(name) / f"{record.id}.png", pixels)
-    before = [sample.pixels for sample in group.samples]
+    before = [group.samples[index].pixels for index in results]
     return {
         "method": name,
         "group": group.name,
         "device": group.device,
         "cameras": list(group.cameras),
-        "photos": [record.id for record in group.records],
-        "shots": [str(record.path or record.id) for record in group.records],
+        "photos": [record.id for record in records],
+        "shots": [str(record.path or record.id) for record in records],
         "psnr": [float(image.psnr(a, b)) for a, b in zip(made, before, strict=True)],
         "ssim": [report.ssim(a, b) for a, b in zip(made, before, strict=True)],
-        "seconds": seconds,
-        "scores": _scores(np.stack(made), group, learned, config.attackers),
-        "features": [detector.features(pixels).tolist() for pixels in made],
+        "seconds": [seconds for _, seconds in results.values()],
+        "scores": _scores(dict(zip(results, made, strict=True)), group, learned, config.attackers)
+        if made
+        else {},
+        "features": [detector.features(pixels).tolist() for pixels in made]
+        if not config.attackers or "detector" in config.attackers
+        else [],
     }
 
 
 def _scores(
-    photos: np.ndarray, group: Group, learned: Any, names: Sequence[str]
+    made: dict[int, np.ndarray], group: Group, learned: Any, names: Sequence[str]
 ) -> dict[str, dict[str, list[list[float]]]]:
     """Scores of a group by attacker and by fingerprint, K and K'.
 
     The detector is not among them: it is trained on other photos (`tables.detection`).
     """
-    planes = group.fingerprints
-    if group.others is not None:
-        planes = np.concatenate([planes, group.others])
+    photos = np.stack(list(made.values()))
+    planes = np.stack([*group.fingerprints, *(group.others or ())])
     evidence = attackers.Evidence(planes, learned=learned)
     found = {}
     for name in attackers.available(evidence):
@@ -423,10 +498,10 @@ def _scores(
             pairs = zip(("K", "K'"), (kind.tolist() for kind in kinds), strict=False)
             found[name] = dict(pairs)
     if group.references is not None and (not names or "link" in names):
-        linked = [  # no fingerprint is looked for, and the references are each photo's own
-            attackers.link(photo[None], evidence._replace(references=own))[0].tolist()
-            for photo, own in zip(photos, group.references, strict=True)
-        ]
+        linked = []  # no fingerprint is looked for, and the references are each photo's own
+        for index, photo in made.items():
+            known = evidence._replace(references=group.references(index))
+            linked += attackers.link(photo[None], known).tolist()
         found["link"] = {"K": linked}
     return found
 
@@ -434,27 +509,20 @@ def _scores(
 def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """PSNR, AUC and C of every combination of B, L and τ: figures 6 to 8 and 11 to 13.
 
-    The negatives are those of the tables: other cameras' untreated photos.
+    Positives and negatives are chosen as for the tables (`tables.collect`).
     """
-    negatives = np.array(
-        [
-            row["scores"]["wavelet"]["K"][photo][index]
-            for row in rows
-            if row["method"] == tables.ORIGINAL
-            for index, camera in enumerate(row["cameras"])
-            for photo in range(len(row["photos"]))
-            if camera != row["device"]
-        ]
-    )
+    others = tables.collect(rows, tables.ORIGINAL, "wavelet", "K", own=False)
+    negatives = np.concatenate([one.values for one in others.values()])
     choices = [
         {key: result[key] for key in anonymize.Choice._fields} for result in found[0]["results"]
     ]
     grid = []
     for index, choice in enumerate(choices):
-        results = [record["results"][index] for record in found]
-        z = np.array([result["z"] for result in results])
+        results = [record["results"][index] for record in found if record["device"] in others]
+        z = np.array([result["z"] for result in results], np.float64)
+        z = z[~np.isnan(z)]
         auc = scores.auc(z, negatives)
-        psnr = float(np.mean([result["psnr"] for result in results]))
+        psnr = tables.mean_psnr(result["psnr"] for result in results)
         mean, rms = scores.mean_and_rms(z)
         grid.append(
             choice

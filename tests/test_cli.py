@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import cli, fingerprint_file, store, weights
+from dippas_jax import cli, correlation, fingerprint_file, store, weights
 from dippas_jax.datasets import synthetic
 from dippas_jax.evaluation import identification
 from tests import oracles
@@ -121,10 +121,19 @@ def test_nothing_is_overwritten_unless_asked(dippas, tmp_path):
     output.write_bytes(b"precious")
     refused(dippas("fingerprint", "build", "flats/A", "-o", output), "--overwrite", output)
     refused(dippas("fingerprint", "convert", "A.npz", output), "--overwrite", output)
-    refused(dippas("fingerprint", "show", "A.npz", "-o", output), "--overwrite", output)
-    assert output.read_bytes() == b"precious"
+    picture = tmp_path / "K.png"
+    picture.write_bytes(b"precious")
+    refused(dippas("fingerprint", "show", "A.npz", "-o", picture), "--overwrite", picture)
+    # A picture under a fingerprint's name would replace the fingerprint itself.
+    refused(dippas("fingerprint", "show", "A.npz", "-o", output, "--overwrite"), ".png", output)
+    assert output.read_bytes() == picture.read_bytes() == b"precious"
     assert dippas("fingerprint", "convert", "A.npz", output, "--overwrite")[0] == 0
     assert store.read_fingerprint_file(output).photos == 6
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(dippas, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    refused(dippas("fingerprint", "build", "flats/A", "-o", "K.npz"), "may not write")
 
 
 def mixed(folder, other, orientation=None):
@@ -168,8 +177,13 @@ def test_a_photo_that_fails_does_not_stop_the_others(dippas, tmp_path):
     )
     assert code == 1
     assert lines(out)[0]["failed"] == ["absent.png", str(broken)]
-    assert "absent.png" in err
+    assert "photo absent.png cannot be read (No such file" in err
     assert store.read_fingerprint_file(output).photos == 6
+
+
+def test_a_fingerprint_built_as_a_bare_plane_is_said_to_lose_its_origin(dippas, tmp_path):
+    _, _, err = dippas("fingerprint", "build", "flats/A", "-o", tmp_path / "K.npy")
+    assert "plane alone" in err
 
 
 def test_photos_of_a_scene_and_burnt_out_ones_are_noticed(dippas, tmp_path):
@@ -226,7 +240,11 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
     for record, own in zip(records, ["A.npz", "B.npz"], strict=True):
         best, other = record["results"]
         assert best["fingerprint"] == own
-        assert set(best) == {"fingerprint", "ncc", "z", "pce", "p_value"}
+        assert set(best) == {"fingerprint", "ncc", "z", "spread", "pce", "p_value"}
+        for one in (best, other):
+            assert one["p_value"] == pytest.approx(
+                correlation.p_value(one["z"] / one["spread"]).item(), rel=1e-4
+            )
         assert best["p_value"] < 1e-6 < other["p_value"]
         pixels = np.asarray(Image.open(record["photo"]))
         pattern = oracles.pattern(pixels, store.read_fingerprint(own))
@@ -284,7 +302,42 @@ def test_a_bare_plane_is_taken_for_the_centre_where_no_more_is_asked_for(dippas,
     np.save(tmp_path / "K.npy", store.read_fingerprint("A.npz")[16:112, 16:112])
     arguments = ["identify", "A0.png", "--fingerprints", tmp_path / "K.npy"]
     assert dippas(*arguments, "--crop", 96)[0] == 3
-    refused(dippas(*arguments, "--full"), "A0.png of 128x128", "photos of 96x96")
+    for options in (["--full"], []):
+        refused(dippas(*arguments, *options), "A0.png of 128x128", "photos of 96x96", "--crop 96")
+
+
+def test_crops_go_with_a_fingerprint_built_with_the_same_crop(dippas, tmp_path):
+    output, photo = tmp_path / "K.npz", tmp_path / "crop.png"
+    dippas("fingerprint", "build", "flats/A", "-o", output, "--crop", 96)
+    pixels = np.asarray(Image.open("A0.png"))[16:112, 16:112]
+    write(photo, pixels)
+    code, out, err = dippas("identify", photo, "--fingerprints", output, "A.npz", "--json")
+    (result,) = lines(out)[0]["results"]
+    expected = identification.compare(pixels, store.read_fingerprint(output)[None])
+    assert code == 3
+    assert result["ncc"] == pytest.approx(expected.ncc.item(), rel=1e-4)
+    assert "96x96 of photos of 128x128" in err
+    code, out, err = dippas("verify", photo, photo, "--fingerprint", output, "--json")
+    assert code == 3
+    assert lines(out)[0]["attacks"][0]["before"] == pytest.approx(expected.z.item(), rel=1e-4)
+
+
+def test_more_pixels_are_offered_only_where_there_are_more(dippas, tmp_path):
+    arguments = ["identify", "A0.png", "--fingerprints"]
+    assert "--full tells more" in dippas(*arguments, "B.npz", "--crop", 96)[2]
+    assert dippas(*arguments, "B.npz")[2] == ""
+    part = fingerprint_file.new(
+        store.read_fingerprint("B.npz")[:96], photo=(SIZE, SIZE), orientation="sensor"
+    )
+    store.write_fingerprint_file(tmp_path / "part.npz", part)
+    assert dippas(*arguments, tmp_path / "part.npz")[2] == ""
+
+
+def test_a_fingerprint_whose_mean_is_not_zero_is_noticed(dippas, tmp_path):
+    np.save(tmp_path / "K.npy", 1 + store.read_fingerprint("A.npz") / 255)
+    _, _, err = dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy", "A.npz")
+    assert err.count("dippas: ") == 1  # of one fingerprint
+    assert "has a mean of 1 " in err
 
 
 def test_a_crop_is_found_where_it_was_cut(dippas, tmp_path):
@@ -317,6 +370,10 @@ def test_a_turned_photo_is_named_as_such(dippas, tmp_path):
     plane = store.read_fingerprint("A.npz")[:96]
     store.write_fingerprint_file(tmp_path / "K.npz", fingerprint_file.new(plane))
     refused(dippas("identify", photo, "--fingerprints", tmp_path / "K.npz"), "turn the photo back")
+    part = fingerprint_file.new(plane[:64, :64], photo=(SIZE, SIZE), orientation="sensor")
+    store.write_fingerprint_file(tmp_path / "part.npz", part)  # a square is never turned
+    arguments = ["identify", "A0.png", "--fingerprints", tmp_path / "part.npz", "--shifts"]
+    refused(dippas(*arguments), "64x64 of photos of 128x128", "whole sensor")
 
 
 def test_a_flat_photo_has_no_scores_and_json_stays_json(dippas, tmp_path):
@@ -367,6 +424,8 @@ def test_a_verified_photo_gets_a_table_and_a_sentence(dippas, tmp_path):
     assert "PSNR" in out
     assert out.splitlines()[-1].startswith("The fingerprint is reduced")
     assert "guarantee" not in out
+    arguments = ["A0.png", tmp_path / "clean.png", "--fingerprint", "A.npz"]
+    assert "compared in part" in dippas("verify", *arguments, "--crop", 96)[2]
 
 
 def test_a_version_of_another_size_or_a_foreign_fingerprint_cannot_be_verified(dippas, tmp_path):
@@ -421,12 +480,15 @@ def test_photos_of_different_sizes_are_not_linked(dippas, tmp_path):
         ["identify", "A0.png", "--fingerprints", "A.npz", "--crop", "32"],
         ["identify", "A0.png", "--fingerprints", "A.npz", "--threshold", "60"],
         ["identify", "absent.png", "--fingerprints", "A.npz"],
+        ["identify", "long" * 2000, "--fingerprints", "A.npz"],
         ["fingerprint", "build", "flats", "-o", "K.npz"],
         ["fingerprint", "build", "flats/A", "-o", "K.jpg"],
         ["fingerprint", "build", "flats/A", "-o", "absent/K.npz"],
         ["fingerprint", "build", "flats/A", "-o", "K.npz", "--sigma", "0"],
         ["fingerprint", "build", "flats/A", "-o", "K.npz", "--crop", "500"],
         ["fingerprint", "show", "A0.png"],
+        ["fingerprint", "show", "A.npz", "-o", "A.npz", "--overwrite"],
+        ["fetch"],
         ["fetch", "everything"],
     ],
 )
@@ -437,13 +499,25 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(dippas, arguments):
 
 
 @pytest.mark.parametrize(
-    "verb", [[], ["fingerprint"], ["fingerprint", "build"], ["identify"], ["link"], ["fetch"]]
+    "verb",
+    [
+        [],
+        ["fingerprint"],
+        ["fingerprint", "build"],
+        ["fingerprint", "show"],
+        ["fingerprint", "convert"],
+        ["identify"],
+        ["verify"],
+        ["link"],
+        ["fetch"],
+    ],
 )
 def test_every_verb_explains_itself(dippas, verb):
     code, out, err = dippas(*verb, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"usage: dippas{''.join(' ' + word for word in verb)}")
     assert max(map(len, out.splitlines())) <= 100
+    assert "{" not in out  # a place that was to be filled
 
 
 def test_help_says_how_exit_codes_are_to_be_read(dippas):
@@ -476,6 +550,18 @@ def test_a_reader_that_goes_away_is_no_error(world):
             command, cwd=world, stdout=stdout, stderr=subprocess.PIPE, check=False
         )
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_output_that_cannot_be_written_is_one_sentence(world):
+    command = [sys.executable, "-m", "dippas_jax.cli", "fingerprint", "show", "A.npz"]
+    with open("/dev/full", "wb") as stdout:
+        done = subprocess.run(
+            command, cwd=world, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("dippas: output cannot be written (")
+    assert done.stderr.count("\n") == 1
 
 
 def test_learned_weights_are_fetched_and_their_path_is_printed(dippas, monkeypatch):

@@ -228,6 +228,14 @@ def test_a_header_without_an_orientation_is_upright_and_none_at_all_is_refused(t
         assert_one_sentence(str(caught.value), path, "not a photo")
 
 
+@pytest.mark.parametrize("read", [store.photo_size, store.photo_orientation])
+def test_a_header_that_is_not_there_is_not_called_a_damaged_one(tmp_path, read):
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(InputError) as caught:
+            read(path)
+        assert_one_sentence(str(caught.value), path, "cannot be read")
+
+
 @pytest.mark.parametrize("read", [store.read_photo, store.read_fingerprint, store.read_json])
 def test_missing_files_and_folders_are_refused(tmp_path, read):
     for path in (tmp_path / "absent", tmp_path, "nul\0byte"):

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from dippas_jax import config, datasets, main, runs, store, study
+from dippas_jax import anonymize, config, correlation, datasets, main, runs, store, study
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import tables
+from dippas_jax.evaluation import attackers, tables
 from dippas_jax.types import InputError
 from tests import tiny
 
@@ -145,6 +145,131 @@ def test_what_cannot_be_studied_is_refused_in_one_sentence(changes, message, fol
     with pytest.raises(InputError, match=message) as caught:
         study.run(dataclasses.replace(settings(folder), **changes), tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_published_photo_is_cut_like_its_original(folder, tmp_path):
+    for device in ("cam0", "cam1"):
+        (tmp_path / "data" / device / "published" / "soft").mkdir(parents=True)
+        (tmp_path / "data" / device / "photos").mkdir()
+        for shot in range(2):
+            draw = np.random.default_rng(shot)
+            photo = draw.integers(0, 256, (64, 128, 3), np.uint8)
+            store.write_png(tmp_path / "data" / device / "photos" / f"{shot}.png", photo)
+            store.write_png(
+                tmp_path / "data" / device / "published" / "soft" / f"{shot}.png", photo ^ 1
+            )
+        plane = np.random.default_rng(9).normal(0, 1, (64, 128)).astype(np.float32)
+        store.write_fingerprint(tmp_path / "data" / device / "prnu.npy", plane)
+    data = config.Data(folder=str(tmp_path / "data"), crop=64, crops=0)
+    chosen = config.Study(methods=("published:soft",), data=data, attackers=("wavelet",))
+    study.run(chosen, tmp_path / "out")
+    rows = [store.read_json(p) for p in (tmp_path / "out/rows/published-soft").glob("*.json")]
+    assert sum(len(row["photos"]) for row in rows) == 8
+    assert {round(psnr, 3) for row in rows for psnr in row["psnr"]} == {48.131}
+
+
+def pair(root, sizes, flat_sizes=None):
+    """Cameras a and b with two photos and four flat fields of noise each, of those sizes."""
+    for number, size in enumerate(sizes):
+        draw = np.random.default_rng(number)
+        shapes = {"photos": size, "flat": (flat_sizes or sizes)[number]}
+        for (name, (height, width)), count in zip(shapes.items(), (2, 4), strict=True):
+            (root / "ab"[number] / name).mkdir(parents=True)
+            for shot in range(count):
+                noise = draw.integers(90, 110, (height, width, 3), np.uint8)
+                store.write_png(root / "ab"[number] / name / f"{shot}.png", noise)
+    data = config.Data(folder=str(root), crop=SIZE)
+    return config.Study((), ("wavelet", "link"), fingerprints="halves", data=data)
+
+
+def test_cameras_of_different_sizes_rule_each_other_out_at_the_centre(tmp_path):
+    chosen = pair(tmp_path / "data", [(70, 80), (64, 90)])
+    study.run(chosen, tmp_path / "out")
+    (summary,) = store.read_json(tmp_path / "out" / "tables.json")
+    assert summary["attacks"]["same-K"]["n"] == summary["attacks"]["same-K"]["negatives"] == 4
+    row = store.read_json(tmp_path / "out/rows/original/a_r3c8_70x80.json")
+    plane = store.read_fingerprint(tmp_path / "out/fingerprints/b_64x90_0_2.npy")[:, 13:77]
+    photo = store.read_photo(tmp_path / "data/a/photos/1.png")[3:67, 8:72]
+    found = attackers.wavelet(photo[None], attackers.Evidence(plane[None]))
+    np.testing.assert_allclose(row["scores"]["wavelet"]["K"][1][1], found[0, 0], atol=1e-3)
+
+
+def test_whole_photos_of_different_sizes_are_refused_before_the_work(tmp_path):
+    chosen = pair(tmp_path / "data", [(70, 80), (64, 90)])
+    whole = dataclasses.replace(chosen, data=dataclasses.replace(chosen.data, crop=0))
+    with pytest.raises(InputError, match=r"one data.crop for photos of 64x90, 70x80$"):
+        study.run(whole, tmp_path / "out")
+    assert not (tmp_path / "out" / "fingerprints").exists()
+
+
+def test_flat_fields_of_another_orientation_are_not_used(tmp_path):
+    chosen = pair(tmp_path / "data", [(70, 80), (64, 90)], [(80, 70), (64, 90)])
+    with pytest.raises(InputError, match="of 80x70 pixels and its photos are of 70x80"):
+        study.run(chosen, tmp_path / "out")
+    for shot in range(2):  # one that fits each half is enough
+        noise = np.random.default_rng(shot).integers(90, 110, (70, 80, 3), np.uint8)
+        store.write_png(tmp_path / "data" / "a" / "flat" / f"upright{shot}.png", noise)
+    again = tmp_path / "again"
+    study.run(chosen, again)
+    sums = study.fingerprint.init(70, 80)
+    sums = study.fingerprint.update(sums, store.read_photo(tmp_path / "data/a/flat/upright0.png"))
+    plane = store.read_fingerprint(again / "fingerprints" / "a_70x80_0_2.npy")
+    np.testing.assert_allclose(plane, study.fingerprint.estimate(sums), atol=2e-4)
+
+
+def test_links_leave_the_photo_itself_out(tmp_path):
+    chosen = pair(tmp_path / "data", [(64, 64), (64, 64)])
+    study.run(chosen, tmp_path / "out")
+    row = store.read_json(next((tmp_path / "out/rows/original").glob("a_*.json")))
+    noise = [
+        [study._extract(store.read_photo(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
+        for c in "ab"
+    ]
+    every = [*noise[0], *noise[1]]
+    z = [[float(correlation.ncc(noise[0][i], k)) * SIZE for k in every] for i in (0, 1)]
+    expected = [[z[i][1 - i], (z[i][2] + z[i][3]) / 2**0.5] for i in (0, 1)]
+    np.testing.assert_allclose(row["scores"]["link"]["K"], expected, atol=1e-3)
+
+
+def test_files_that_changed_since_the_manifest_are_refused(tmp_path):
+    chosen = pair(tmp_path / "data", [(64, 64), (64, 64)])
+    study.run(chosen, tmp_path / "out")
+    before = (tmp_path / "out" / "manifest.json").read_bytes()
+    study.run(chosen, tmp_path / "out")
+    noise = np.random.default_rng(9).integers(90, 110, (64, 64, 3), np.uint8)
+    store.write_png(tmp_path / "data" / "b" / "photos" / "1.png", noise)
+    with pytest.raises(InputError, match="photo b_1 is not that of the manifest"):
+        study.run(chosen, tmp_path / "out")
+    assert (tmp_path / "out" / "manifest.json").read_bytes() == before
+
+
+def test_a_missing_published_photo_is_found_before_the_work(folder, tmp_path):
+    chosen = dataclasses.replace(
+        settings(folder), methods=("dippas-aware", "subtraction_search", "published:none")
+    )
+    with pytest.raises(InputError, match="0 published versions"):
+        study.run(chosen, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
+    folder, tmp_path, monkeypatch, capsys
+):
+    one_photo = runs._photo
+
+    def fails(record, *rest):
+        if record.id == "cam0_1":
+            raise anonymize.DivergedError("the loss is nan at step 3")
+        return one_photo(record, *rest)
+
+    monkeypatch.setattr(runs, "_photo", fails)
+    chosen = settings(folder, attackers=("wavelet", "link"))
+    study.run(dataclasses.replace(chosen, methods=("dippas-aware",)), tmp_path)
+    assert "left out of the tables are cam0_1: the loss is nan" in capsys.readouterr().err
+    _, found = store.read_json(tmp_path / "tables.json")
+    assert (found["photos"], found["attacks"]["same-K"]["n"]) == (5, 5)
+    grid = store.read_json(tmp_path / "dippas-aware.grid.json")
+    assert {one["n"] for one in grid} == {5}
 
 
 def test_one_camera_is_not_enough(folder, tmp_path):

@@ -301,12 +301,15 @@ def _corner(
 ) -> tuple[int, int]:
     """Row and column of the fingerprint's corner in the photo, once it is known to fit.
 
-    A file that says nothing of itself is taken for the whole photo's or its centre's.
+    A file that says nothing of itself is taken for the whole photo's or its centre's, and a photo
+    of exactly the plane's size for the part of a photo that the plane is of.
     """
     shape = _shape(whole)
     if whole.photo == shape and not whole.unit:
         _require_fit(photo, size, file, shape, crop)
         return datasets.centre(size, shape)
+    if size == shape:  # the photo was cut to the part that the fingerprint is of
+        return 0, 0
     if whole.photo != size:
         raise InputError(
             f"fingerprint {file} is that of photos of {whole.photo[0]}x{whole.photo[1]} and does "

@@ -184,7 +184,8 @@ def _listing(folder: Path) -> list[Path]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _photos_in(folder: Path) -> list[Path]:
+def photos_in(folder: Path) -> list[Path]:
+    """The photos of one folder itself, in order of name."""
     return [
         entry
         for entry in _listing(folder)
@@ -195,7 +196,7 @@ def _photos_in(folder: Path) -> list[Path]:
 def _below(folder: Path, subfolders: Sequence[str]) -> list[Path]:
     """Photos in some subfolders of a folder."""
     names = [name for name in dict.fromkeys(subfolders) if (folder / name).is_dir()]
-    return [path for name in names for path in _photos_in(folder / name)]
+    return [path for name in names for path in photos_in(folder / name)]
 
 
 def _prnu_in(folder: Path) -> list[Path]:
@@ -212,22 +213,22 @@ def _devices(folder: Path, subfolders: Sequence[str], directly: bool) -> list[Ph
     """The layout "devices"; `directly`: photos in the device's own folder count as well."""
 
     def of(device: Path) -> list[Path]:
-        return (_photos_in(device) if directly else []) + _below(device, subfolders)
+        return (photos_in(device) if directly else []) + _below(device, subfolders)
 
     homes = [folder]
-    if not (_photos_in(folder) or _below(folder, subfolders) or _prnu_in(folder)):
+    if not (photos_in(folder) or _below(folder, subfolders) or _prnu_in(folder)):
         homes = [entry for entry in _listing(folder) if entry.is_dir()]
     return [Photo(home.name, home, path) for home in homes for path in of(home)]
 
 
 def _dresden(folder: Path, subfolders: Sequence[str], directly: bool) -> list[Photo]:
-    paths = _below(folder, subfolders) + (_photos_in(folder) if directly else [])
+    paths = _below(folder, subfolders) + (photos_in(folder) if directly else [])
     for entry in _listing(folder):
         if entry.is_dir() and entry.name not in subfolders:
             paths += _below(entry, subfolders)
             # Other folders, of flat fields for instance, are not called like the photos in them.
             model = re.sub(r"_\d+$", "", entry.name)
-            paths += [p for p in _photos_in(entry) if directly and p.stem.startswith(model)]
+            paths += [p for p in photos_in(entry) if directly and p.stem.startswith(model)]
     found = []
     for path in paths:
         if match := _DRESDEN_NAME.match(path.stem):

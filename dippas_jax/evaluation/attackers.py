@@ -31,14 +31,14 @@ class Evidence(NamedTuple):
 
     Attributes:
       fingerprints: Of the candidate cameras, at the place of the sensor that the photos show.
-      references: For each candidate, untreated photos of other scenes, uint8 [r h w 3]; None if
-        there are none.
+      references: For each candidate, the residuals (`residual.residual`) of its untreated photos of
+        other scenes; None if there are none.
       learned: Weights of the learned extractor (`dncnn.parse`); None if they are not at hand.
       model: Of the detector, trained on other photos; None if there is none.
     """
 
     fingerprints: Float[np.ndarray, "m h w"]
-    references: Sequence[UInt8[np.ndarray, "r h w 3"]] | None = None
+    references: Sequence[Float[np.ndarray, "r h w"]] | None = None
     learned: Any = None
     model: detector.Model | None = None
 
@@ -55,8 +55,8 @@ class Attacker(NamedTuple):
       needs: The field of `Evidence`, besides the fingerprints, without which it cannot be run; ""
         if there is none.
       groups: It looks at all photos together and gives one row for them.
-      limit: Score from which it says that the camera is found: a z of 3 (one false alarm in 740),
-        or the root of the customary PCE of 60.
+      limit: Score from which it says that the camera is found: a z of 3 (one false alarm in 740,
+        two where both signs count), or the root of the customary PCE of 60.
       question: What it asks, for a report.
     """
 
@@ -146,14 +146,15 @@ def from_set(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores
 def link(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
     """Photo against photo, no fingerprint: z with the candidate's references, taken together.
 
-    The mean z over the r references of a candidate, times √r.
+    The mean z over the r references of a candidate, times √r; references without noise, as of flat
+    photos, do not count.
     """
-    found = [np.stack([_extract(p, residual.SIGMA) for p in r]) for r in evidence.references or ()]
 
     def one_photo(one: np.ndarray) -> np.ndarray:
         plane = _extract(one, residual.SIGMA)
-        rows = [np.asarray(_z(_ncc(plane, planes), one)) for planes in found]
-        return np.array([row.sum() / np.sqrt(len(row)) for row in rows])
+        rows = [np.asarray(_z(_ncc(plane, r), one)) for r in evidence.references or ()]
+        rows = [row[~np.isnan(row)] for row in rows]
+        return np.array([row.sum() / np.sqrt(len(row)) if len(row) else np.nan for row in rows])
 
     return _per_photo(photos, one_photo)
 

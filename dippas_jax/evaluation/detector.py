@@ -24,7 +24,7 @@ RINGS = 12  # of equal width in radial frequency; beyond 1/2 a pixel lie the cor
 RIDGE = 1.0  # weight of the penalty, relative to one photo's log-likelihood
 ITERATIONS = 50  # of Newton's method at most; it needs about ten
 
-_DARK = 1e-3  # grey levels; added to variances so that flat photos have logarithms
+_DARK = 1e-3  # grey levels squared; added to variances so that flat photos have logarithms
 _STEPS = ((0, 1), (1, 0), (1, 1))  # of neighbours: right, below, diagonal
 
 

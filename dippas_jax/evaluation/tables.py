@@ -3,11 +3,12 @@
 A row is what one method made of the photos of one camera at one place of the sensor, and what the
 attackers found: a dictionary as docs/formats.md describes it. Positives are scores of treated
 photos with their own camera's fingerprint, negatives those of untreated photos of other cameras
-with that fingerprint (section 4.4 of the paper).
+with that fingerprint (section 4.4 of the paper). A score that is undefined (null: no noise in a
+flat crop, a set of one photo) is evidence for nothing, so it is neither.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,49 @@ def label(attacker: str, kind: str) -> str:
     return _NAMES.get((attacker, kind), attacker if kind == "K" else f"{attacker} {kind}")
 
 
+class Scores(NamedTuple):
+    """What an attacker gave for a camera's fingerprint.
+
+    Attributes:
+      values: float64, nans left out.
+      shots: For each the photo it came from; crops of one photo, and sets of the same photos, share
+        a name.
+    """
+
+    values: np.ndarray
+    shots: list[str]
+
+
+def collect(
+    rows: Sequence[dict[str, Any]], method: str, attacker: str, kind: str, *, own: bool
+) -> dict[str, Scores]:
+    """Scores of a method's photos by the camera looked for, where there are any.
+
+    Args:
+      rows: Of all methods.
+      method: Whose photos.
+      attacker: A name in `attackers.ATTACKERS`.
+      kind: "K" or "K'".
+      own: Of photos that the camera took; else of those that others took.
+    """
+    values: dict[str, list[float]] = {}
+    shots: dict[str, list[str]] = {}
+    for row in rows:
+        found = row["scores"].get(attacker, {}).get(kind)
+        if found is None or row["method"] != method:
+            continue
+        columns = np.array(found, np.float64).T
+        # Attackers of a whole group give one row for all of its photos.
+        single = columns.shape[1] == len(row["shots"])
+        names = row["shots"] if single else ["\n".join(row["shots"])]
+        for camera, column in zip(row["cameras"], columns, strict=True):
+            if (camera == row["device"]) == own:
+                known = ~np.isnan(column)
+                values.setdefault(camera, []).extend(column[known])
+                shots.setdefault(camera, []).extend(np.array(names)[known].tolist())
+    return {camera: Scores(np.array(v), shots[camera]) for camera, v in values.items() if v}
+
+
 def attack(
     rows: Sequence[dict[str, Any]], method: str, attacker: str, kind: str
 ) -> dict[str, Any] | None:
@@ -41,39 +85,20 @@ def attack(
     Returns:
       `auc` (pooled), `auc_low`, `auc_high` (95 %, resampling whole photos), `auc_devices` (the
       paper's average over devices), `eer`, `tpr` (at 1 % of false alarms), `mean_z`, `rms_z` and
-      `n` of the positives, `negatives`; None if the attacker was not run.
+      `n` of the positives, `negatives`; None if the attacker was not run, or no camera has both.
     """
-    positives: dict[str, list[np.ndarray]] = {}
-    negatives: dict[str, list[np.ndarray]] = {}
-    groups: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
-    for row in rows:
-        found = row["scores"].get(attacker, {}).get(kind)
-        if found is None or row["method"] not in (method, ORIGINAL):
-            continue
-        values = np.array(found, np.float64)
-        # Attackers of a whole group give one row; the group is then its own "photo".
-        shots = row["shots"] if len(values) == len(row["shots"]) else [row["group"]]
-        for index, camera in enumerate(row["cameras"]):
-            own = camera == row["device"]
-            if own and row["method"] == method:
-                positives.setdefault(camera, []).append(values[:, index])
-                groups[0].setdefault(camera, []).extend(shots)
-            if not own and row["method"] == ORIGINAL:
-                negatives.setdefault(camera, []).append(values[:, index])
-                groups[1].setdefault(camera, []).extend(shots)
+    positives = collect(rows, method, attacker, kind, own=True)
+    negatives = collect(rows, ORIGINAL, attacker, kind, own=False)
     cameras = sorted(set(positives) & set(negatives))
     if not cameras:
         return None
-    plus = {camera: np.concatenate(positives[camera]) for camera in cameras}
-    minus = {camera: np.concatenate(negatives[camera]) for camera in cameras}
-    if not any(np.isfinite(values).any() for values in plus.values()):
-        return None
+    plus, minus = ({c: side[c].values for c in cameras} for side in (positives, negatives))
     every_plus, every_minus = (np.concatenate(list(side.values())) for side in (plus, minus))
     low, high = scores.auc_interval(
         every_plus,
         every_minus,
-        positive_groups=[shot for camera in cameras for shot in groups[0][camera]],
-        negative_groups=[shot for camera in cameras for shot in groups[1][camera]],
+        positive_groups=[shot for camera in cameras for shot in positives[camera].shots],
+        negative_groups=[shot for camera in cameras for shot in negatives[camera].shots],
     )
     mean, rms = scores.mean_and_rms(every_plus)
     return {
@@ -127,14 +152,25 @@ def summarise(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One record a method, in the order of the rows.
 
     Returns:
-      `method`, `photos`, `psnr`, `ssim`, `seconds` (means; nan if not known), `attacks` (by
-      `label`), `detector`, `c` (equation 12, same-K), `c_three` (the worst over `THREE`),
-      `c_worst` and `worst` (over all attackers that look for a camera). The original photos have no
-      C: their PSNR is infinite.
+      `method`, `photos`, `psnr` (`mean_psnr`), `unchanged` (photos left as they were), `ssim`
+      (mean), `seconds` (median: the first photo of a size includes compilation; nan if not known),
+      `attacks` (by `label`), `detector`, `c` (equation 12, same-K), `c_three` (the worst over
+      `THREE`), `c_worst` and `worst` (over all attackers that look for a camera). The original
+      photos have no C: their PSNR is infinite.
     """
     names = list(dict.fromkeys(row["method"] for row in rows))
     attackers = list(dict.fromkeys(name for row in rows for name in row["scores"]))
     return [_summary(rows, name, attackers) for name in names]
+
+
+def mean_psnr(decibels: Iterable[float | None]) -> float:
+    """Mean PSNR over the photos that were changed, dB; infinite if none was.
+
+    One photo that a method leaves as it was has an infinite PSNR (null in a row).
+    """
+    values = np.array(list(decibels), np.float64)
+    changed = values[np.isfinite(values)]
+    return float(np.mean(changed)) if changed.size else float("inf")
 
 
 def _summary(
@@ -142,22 +178,23 @@ def _summary(
 ) -> dict[str, Any]:
     ours = [row for row in rows if row["method"] == method]
 
-    def mean(key: str) -> float:
-        values = np.array([value for row in ours for value in row[key]], np.float64)
-        return float(np.mean(values))
+    def every(key: str) -> np.ndarray:
+        return np.array([value for row in ours for value in row[key]], np.float64)
 
     attacks = {}
     for name in attackers:
         for kind in ("K", "K'"):
             if found := attack(rows, method, name, kind):
                 attacks[label(name, kind)] = found
-    psnr = float("inf") if method == ORIGINAL else mean("psnr")
+    decibels = every("psnr")
+    psnr = float("inf") if method == ORIGINAL else mean_psnr(decibels)
     summary = {
         "method": method,
         "photos": sum(len(row["photos"]) for row in ours),
         "psnr": psnr,
-        "ssim": mean("ssim"),
-        "seconds": mean("seconds"),
+        "unchanged": int((~np.isfinite(decibels)).sum()),
+        "ssim": float(np.mean(every("ssim"))),
+        "seconds": float(np.median(every("seconds"))),
         "attacks": attacks,
         "detector": detection(rows, method),
     }
@@ -212,7 +249,8 @@ def markdown(summaries: Sequence[dict[str, Any]]) -> str:
             + [["detector", *(_auc(one["detector"]) for one in summaries)]],
         ),
         _table(
-            "Mean z / RMS z; an anonymous photo has 0 / 1",
+            "Mean z / RMS z; an anonymous photo has 0 / 1 (two-sided: 0.8 / 1; shifts, not a z: "
+            "5 / 5 at 512x512)",
             ["attacker", *(one["method"] for one in summaries)],
             [[name, *(_z(one["attacks"].get(name)) for one in summaries)] for name in labels],
         ),
@@ -225,7 +263,7 @@ def markdown(summaries: Sequence[dict[str, Any]]) -> str:
             ],
         ),
         _table(
-            "Seconds a photo (table 5)",
+            "Seconds a photo, median (table 5)",
             ["method", "seconds"],
             [[one["method"], _number(one["seconds"], 2)] for one in summaries],
         ),
@@ -256,6 +294,6 @@ def _z(found: dict[str, Any] | None) -> str:
 
 def _on_edges(attacks: dict[str, Any], kind: str) -> str:
     whole, edge = (attacks.get(label(name, kind)) for name in ("wavelet", "edges"))
-    if not whole or not edge:
+    if not whole or not edge or not whole["auc"]:
         return ""
     return f"{100 * (edge['auc'] / whole['auc'] - 1):+.1f} %"

@@ -8,26 +8,22 @@ Here is what the verbs share.
 """
 
 import glob
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tqdm
 
 from dippas_jax import datasets, store
 from dippas_jax.datasets import layouts
 from dippas_jax.evaluation import identification
-from dippas_jax.types import InputError
+from dippas_jax.types import Fingerprint, InputError
 
 DONE, FAILED, UNUSABLE, FOUND = 0, 1, 2, 3
 """Exit codes: done; a file failed and the others are done; nothing usable; a match was found."""
-
-SIDE = 1024
-"""Most pixels a side that are compared where nothing else is asked for."""
-
-THRESHOLD = 1e-6
-"""p-value below which a match is called one."""
 
 
 def expand(arguments: Sequence[str]) -> list[Path]:
@@ -35,21 +31,15 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     paths: list[Path] = []
     for argument in arguments:
         path = Path(argument)
-        if path.is_dir():
-            inside = [
-                entry
-                for entry in sorted(path.iterdir())
-                if entry.suffix.lower() in layouts.PHOTO_EXTENSIONS
-                and not entry.name.startswith(".")
-                and entry.is_file()
-            ]
+        if os.path.isdir(path):
+            inside = layouts.photos_in(path)
             if not inside:
                 raise InputError(
                     f"folder {path} holds no photos ({', '.join(layouts.PHOTO_EXTENSIONS)}); give "
                     "one that does"
                 )
             paths += inside
-        elif glob.has_magic(argument) and not path.exists():
+        elif glob.has_magic(argument) and not os.path.exists(path):
             matches = [Path(name) for name in sorted(glob.glob(argument))]
             if not any(match.is_file() for match in matches):
                 raise InputError(f"no file matches {argument}; check the pattern")
@@ -77,10 +67,27 @@ def centre(
 
 def require_new(path: str, overwrite: bool) -> None:
     """What can be known before the work: whether a result may be written there."""
-    if Path(path).exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise InputError(f"{path} exists; choose another name, or give --overwrite")
-    if not Path(path).absolute().parent.is_dir():
+    folder = Path(path).absolute().parent
+    if not os.path.isdir(folder):
         raise InputError(f"{path} lies in a folder that does not exist; create the folder first")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path} lies in a folder that you may not write to; choose another one")
+
+
+def cameras(files: Sequence[str]) -> dict[str, Fingerprint]:
+    """The fingerprints to look for, by the names of their files."""
+    found = {name: store.read_fingerprint_file(name) for name in files}
+    for name, camera in found.items():
+        mean, std = (f(camera.plane, dtype=np.float64) for f in (np.mean, np.std))
+        if abs(mean) > std / 10:
+            note(
+                f"fingerprint {name} has a mean of {mean:.3g} and a standard deviation of "
+                f"{std:.3g}, where the mean is to be zero, so all scores come out too low; "
+                "subtract the mean"
+            )
+    return found
 
 
 class Failures:
@@ -106,7 +113,7 @@ SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"
 
 def scores(match: identification.Match) -> dict[str, Any]:
     """One comparison as plain numbers, under the names of the JSON."""
-    return {k: float(getattr(match, k)) for k in ("ncc", "z", "pce", "p_value")}
+    return {k: float(getattr(match, k)) for k in ("ncc", "z", "spread", "pce", "p_value")}
 
 
 def scores_text(result: dict[str, Any]) -> str:

@@ -79,6 +79,7 @@ def build(
     store.write_fingerprint_file(output, fingerprint)
     flatness, saturation = float(result.flatness), float(result.saturation)
     _warn_of_flats(used, flatness, saturation)
+    _warn_of_bare_plane(output, fingerprint)
     if json:
         verbs.print_json(
             {
@@ -97,7 +98,10 @@ def build(
 
 def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:
     if used < FEW:
-        verbs.note(f"only {used} photos: the fingerprint is weak; take 20 or more of an even wall")
+        photos = "photo" if used == 1 else "photos"
+        verbs.note(
+            f"only {used} {photos}: the fingerprint is weak; take 20 or more of an even wall"
+        )
     if flatness > UNEVEN:
         verbs.note(
             f"the photos do not look flat (flatness {flatness:.2f}): their scene gets into the "
@@ -114,6 +118,8 @@ def show(
 ) -> int:
     """Prints what a fingerprint file says, and draws it."""
     if picture is not None:
+        if Path(picture).suffix.lower() != ".png":
+            raise InputError(f"picture {picture} would be a PNG; give it a name that ends in .png")
         verbs.require_new(picture, overwrite)
     fingerprint = store.read_fingerprint_file(path)
     if json:
@@ -132,8 +138,7 @@ def convert(source: str, target: str, *, overwrite: bool = False, json: bool = F
     verbs.require_new(target, overwrite)
     fingerprint = store.read_fingerprint_file(source)
     store.write_fingerprint_file(target, fingerprint)
-    if Path(target).suffix.lower() == ".npy" and fingerprint.unit:
-        verbs.note(f"{target} holds the plane alone; a .npy file has no place for unit and origin")
+    _warn_of_bare_plane(target, fingerprint)
     if json:
         verbs.print_json({"fingerprint": target, "unit": fingerprint.unit})
     else:
@@ -141,12 +146,21 @@ def convert(source: str, target: str, *, overwrite: bool = False, json: bool = F
     return verbs.DONE
 
 
+def _warn_of_bare_plane(path: str, fingerprint: Fingerprint) -> None:
+    if Path(path).suffix.lower() == ".npy" and fingerprint.unit:
+        verbs.note(f"{path} holds the plane alone; a .npy file has no place for unit and origin")
+
+
 def _metadata(path: str, fingerprint: Fingerprint) -> dict[str, Any]:
     height, width = fingerprint.plane.shape
     rest = fingerprint._asdict()
     del rest["plane"]
-    std = float(fingerprint.plane.std())
+    std = _std(fingerprint)
     return {"fingerprint": path, "height": height, "width": width, "std": std, **rest}
+
+
+def _std(fingerprint: Fingerprint) -> float:
+    return float(fingerprint.plane.std(dtype=np.float64))  # a foreign unit may be tiny
 
 
 def _described(path: str, fingerprint: Fingerprint) -> str:
@@ -162,7 +176,7 @@ def _described(path: str, fingerprint: Fingerprint) -> str:
         "size": f"{verbs.size_text(fingerprint.plane.shape)} pixels, at row {top}, column {left} "
         f"of photos of {verbs.size_text(fingerprint.photo)}",
         "unit": verbs.or_unknown(fingerprint.unit),
-        "spread": f"{fingerprint.plane.std():.4g} (standard deviation, in that unit)",
+        "std": f"{_std(fingerprint):.4g} (standard deviation, in that unit)",
         "orientation": verbs.or_unknown(fingerprint.orientation),
         "photos": str(fingerprint.photos or "unknown"),
         "extractor": verbs.or_unknown(fingerprint.extractor)

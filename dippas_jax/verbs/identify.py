@@ -20,9 +20,9 @@ def identify(
     photos: Sequence[str],
     fingerprints: Sequence[str],
     *,
-    side: int | None = verbs.SIDE,
+    side: int | None,
+    threshold: float,
     shifts: bool = False,
-    threshold: float = verbs.THRESHOLD,
     json: bool = False,
 ) -> int:
     """Scores photos against cameras' fingerprints.
@@ -31,11 +31,11 @@ def identify(
       photos: Files, folders and patterns.
       fingerprints: Files.
       side: Most pixels a side that are compared, of the centre; None for all.
-      shifts: Whether the photos may be crops from anywhere, and all positions are tried.
       threshold: p-value below which a camera is called found.
+      shifts: Whether the photos may be crops from anywhere, and all positions are tried.
       json: JSON in place of tables.
     """
-    cameras = {name: store.read_fingerprint_file(name) for name in fingerprints}
+    cameras = verbs.cameras(fingerprints)
 
     @functools.lru_cache(maxsize=1)  # photos of one size mostly come one after the other
     def covered(size: tuple[int, int]) -> list[Group]:
@@ -47,7 +47,13 @@ def identify(
         results = _searched(pixels, cameras, side) if shifts else _compared(pixels, covered(size))
         missing = [name for name in cameras if name not in {r["fingerprint"] for r in results}]
         if missing:
-            say_not_compared(path, size, missing, cameras, fatal=not results, shifts=shifts)
+            otherwise = (
+                "give the fingerprint of the whole sensor, or a smaller --crop"
+                if shifts
+                else "give the whole photo as the camera wrote it, or search for a crop with "
+                "--shifts"
+            )
+            say_not_compared(path, size, missing, cameras, otherwise, fatal=not results)
         return size, sorted(results, key=_best_first)
 
     failed, done, found, hint = verbs.Failures(), 0, False, False
@@ -59,13 +65,14 @@ def identify(
         done += 1
         match = results[0]["p_value"] < threshold
         found |= match
-        hint |= not match and results[0]["window"][-2:] != size
+        in_part = any(r["window"][-2:] != cameras[r["fingerprint"]].plane.shape for r in results)
+        hint |= in_part and not match and not shifts
         if json:
             rows = [{k: v for k, v in row.items() if k != "window"} for row in results]
             verbs.print_json({"photo": str(path), "results": rows})
         else:
             print(_table(path, size, results, threshold), flush=True)
-    if hint and side is not None and not shifts:
+    if hint:
         verbs.note("photos without a match were compared in part; --full tells more")
     return verbs.exit_code(done, failed, found)
 
@@ -88,6 +95,11 @@ def groups(size: tuple[int, int], cameras: dict[str, Fingerprint], side: int | N
     for name, camera in cameras.items():
         corner = _corner(size, camera, side)
         if corner is not None:
+            if size != camera.photo and size == camera.plane.shape:
+                verbs.note(
+                    f"fingerprint {name} is {part_text(camera)}, and photos of that size are "
+                    "taken for the same part; if they were cut elsewhere, they cannot match"
+                )
             window = verbs.centre(size, side, (*corner, *camera.plane.shape))
             plane = datasets.cut(camera.plane, window, offset=corner)
             planes.setdefault(window, {})[name] = plane
@@ -98,11 +110,18 @@ def _corner(size: tuple[int, int], camera: Fingerprint, side: int | None) -> tup
     """Where the fingerprint's plane lies on photos of that size; None if they are not its own."""
     if size == camera.photo:
         return camera.offset
+    if size == camera.plane.shape:
+        return 0, 0  # the photo is a crop, and the fingerprint was built for such crops
     # A file that says nothing of its place is taken for the centre, if no more is asked for.
     silent = camera.orientation == "" and side is not None and side <= min(camera.plane.shape)
-    if silent and all(part <= whole for part, whole in zip(camera.plane.shape, size, strict=True)):
+    if silent and _fits(camera.plane.shape, size):
         return datasets.centre(size, camera.plane.shape)
     return None
+
+
+def _fits(part: Sequence[int], whole: Sequence[int]) -> bool:
+    """Whether a part of that size, of 64x64 at least, lies inside the whole."""
+    return min(part) >= store.SMALLEST and part[0] <= whole[0] and part[1] <= whole[1]
 
 
 def _searched(
@@ -124,29 +143,47 @@ def _searched(
 
 
 def say_not_compared(
-    path: Path,
+    path: Path | str,
     size: tuple[int, int],
     missing: Sequence[str],
     cameras: dict[str, Fingerprint],
+    otherwise: str,
     *,
     fatal: bool,
-    shifts: bool,
 ) -> None:
-    """A camera of other photo sizes is passed over; where all are, the photo cannot be used."""
-    named = ", ".join(
-        f"{name} (photos of {verbs.size_text(cameras[name].photo)})" for name in missing
-    )
+    """A camera of other photo sizes is passed over; where all are, the photo cannot be used.
+
+    Args:
+      path: The photo.
+      size: Its height and width.
+      missing: Names of the fingerprints that it was not compared with.
+      cameras: All of them.
+      otherwise: What to do where the sizes tell nothing better.
+      fatal: Whether these are all.
+    """
+    named = ", ".join(f"{name} ({part_text(cameras[name])})" for name in missing)
     came = f"photo {path} of {verbs.size_text(size)} pixels does not fit fingerprint {named}"
-    turned = any(cameras[name].photo == size[::-1] for name in missing)
-    if turned:
+    them = [cameras[name] for name in missing]
+    across = [one for one in them if size == one.photo[::-1] != one.photo]
+    central = [one for one in them if not one.orientation and _fits(one.plane.shape, size)]
+    if across:
         advice = "turn the photo back to the sensor's orientation"
-    elif shifts:
-        advice = "give the fingerprint of the whole sensor, or a smaller --crop"
+        if not across[0].orientation:
+            advice += ", or the fingerprint, whichever lies across"
+    elif central:
+        least = min(min(one.plane.shape) for one in central)
+        advice = f"give --crop {least} where the fingerprint is that of the photos' centre"
     else:
-        advice = "give the whole photo as the camera wrote it, or search for a crop with --shifts"
+        advice = otherwise
     if fatal:
         raise InputError(f"{came}; {advice}")
     verbs.note(f"{came} and was not compared with it; if it may be that camera's, {advice}")
+
+
+def part_text(camera: Fingerprint) -> str:
+    """What a fingerprint covers, for messages."""
+    whole, part = (verbs.size_text(s) for s in (camera.photo, camera.plane.shape))
+    return f"photos of {whole}" if part == whole else f"{part} of photos of {whole}"
 
 
 def _best_first(result: dict[str, Any]) -> tuple[bool, float, float]:

@@ -20,8 +20,8 @@ class _Centre(NamedTuple):
 def link(
     photos: Sequence[str],
     *,
-    side: int | None = verbs.SIDE,
-    threshold: float = verbs.THRESHOLD,
+    side: int | None,
+    threshold: float,
     json: bool = False,
 ) -> int:
     """Scores every pair of photos, residual against residual; needs no fingerprint.

@@ -17,7 +17,7 @@ def verify(
     anonymised: Sequence[str],
     fingerprints: Sequence[str],
     *,
-    side: int | None = verbs.SIDE,
+    side: int | None,
     json: bool = False,
 ) -> int:
     """Runs every attacker that one photo and these fingerprints allow, before and after.
@@ -32,13 +32,12 @@ def verify(
     """
     before = store.read_photo(original)
     size = before.shape[0], before.shape[1]
-    cameras = {name: store.read_fingerprint_file(name) for name in fingerprints}
+    cameras = verbs.cameras(fingerprints)
     groups = identify.groups(size, cameras, side)
     compared = [name for _, names, _ in groups for name in names]
     if missing := [name for name in cameras if name not in compared]:
-        identify.say_not_compared(
-            Path(original), size, missing, cameras, fatal=not compared, shifts=False
-        )
+        otherwise = "give the whole photo, or a fingerprint of these very pixels"
+        identify.say_not_compared(original, size, missing, cameras, otherwise, fatal=not compared)
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
     if learned is None:
@@ -56,6 +55,9 @@ def verify(
             verbs.print_json(record)
         else:
             print(_table(record), flush=True)
+    in_part = any(window[-2:] != cameras[name].plane.shape for window, (name, *_), _ in groups)
+    if done and not found and in_part:
+        verbs.note("the photos were compared in part; --full tells more, and may find the camera")
     return verbs.exit_code(done, failed, found)
 
 
@@ -95,7 +97,8 @@ def _table(record: dict[str, Any]) -> str:
     wide = max(11, *(len(row["fingerprint"]) for row in rows))
     lines = [
         f"{record['anonymised']}  PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}",
-        f"  {'attacker':<10} {'fingerprint':<{wide}} {'before':>8} {'after':>8}",
+        f"  {'attacker':<10} {'fingerprint':<{wide}} {'before':>8} {'after':>8}"
+        "         what it looks at",
     ]
     for row in rows:
         question = attackers.ATTACKERS[row["attacker"]].question
