@@ -17,8 +17,8 @@ from typing import Any
 from absl import flags
 from ml_collections import config_flags
 
-from dippas_jax import datasets, report, runs, store, study
 from dippas_jax import config as configuration
+from dippas_jax import datasets, report, runs, store, study
 from dippas_jax.types import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
