@@ -83,15 +83,22 @@ class Generator:
       widths: Sizes of the multi-resolution blocks, finest scale first.
       skips: Channels of the residual paths between the scales, one fewer than `widths`.
       alpha: Widening of the blocks.
+      output: "sigmoid" (the paper) or "linear", its tangent at zero, which has a gradient where the
+        photo is black or white too.
     """
 
     depth: int = 32
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     skips: tuple[int, ...] = (16, 32, 64, 128)
     alpha: float = 1.67
+    output: str = "sigmoid"
 
     def __post_init__(self):
         _check(self.depth >= 1, f"generator.depth is {self.depth}; choose 1 or more channels")
+        _check(
+            self.output in ("sigmoid", "linear"),
+            f'generator.output is "{self.output}"; choose "sigmoid" or "linear"',
+        )
         _check(
             1 <= len(self.widths) <= 7,
             f"generator.widths has {len(self.widths)} scales; choose 1 to 7",

@@ -1,8 +1,9 @@
 """The generator f_φ: a multi-resolution U-Net (section 3.4 and figure 5 of the paper).
 
-Images are float32 in (0, 1), channels last, one photo at a time; `jax.vmap` makes batches. The
-network has parameters and no state: its normalisation always uses the statistics of the one photo,
-which is what batch normalisation in training mode does with a batch of one.
+Images are float32, in (0, 1) if the output is the paper's sigmoid, channels last, one photo at a
+time; `jax.vmap` makes batches. The network has parameters and no state: its normalisation always
+uses the statistics of the one photo, which is what batch normalisation in training mode does with a
+batch of one.
 """
 
 import math
@@ -117,7 +118,8 @@ class Generator(nn.Module):
         for width, path in zip(widths[-2::-1], paths[::-1], strict=True):
             x = jnp.concatenate([path, x.repeat(2, 0).repeat(2, 1)], -1)
             x = MultiResolution(width, alpha)(x)
-        return nn.sigmoid(Convolution(3, 1)(x))
+        x = Convolution(3, 1)(x)
+        return nn.sigmoid(x) if self.config.output == "sigmoid" else 0.5 + x / 4
 
 
 def init(key: Key[Array, ""], config: configuration.Generator) -> Params:

@@ -55,7 +55,7 @@ def residual_path(x, weights):
     return normalize(leaky(both), weights["Normalization_0"])
 
 
-def generate(weights, z, scales):
+def generate(weights, z, scales, output="sigmoid"):
     """The image of input z [h w d]."""
     x = multi_resolution(z, weights["MultiResolution_0"])
     paths = []
@@ -68,4 +68,5 @@ def generate(weights, z, scales):
         x = np.concatenate([paths[scales - 2 - up], large], axis=-1)
         x = multi_resolution(x, weights[f"MultiResolution_{scales + up}"])
     last = weights["Convolution_0"]
-    return 1 / (1 + np.exp(-(convolve(x, last["kernel"]) + last["bias"])))
+    x = convolve(x, last["kernel"]) + last["bias"]
+    return 1 / (1 + np.exp(-x)) if output == "sigmoid" else 0.5 + x / 4

@@ -47,6 +47,7 @@ OUT_OF_RANGE = [
     ("Generator", "widths", (16,) * 8, "generator.widths"),
     ("Generator", "widths", (3, 16, 16, 16, 16), "generator.widths"),
     ("Generator", "alpha", 0.1, "generator.widths"),
+    ("Generator", "output", "tanh", "generator.output"),
     ("Generator", "skips", (16, 32), "generator.skips"),
     ("Generator", "skips", (16, 32, 64, 0), "generator.skips"),
     ("Inversion", "optimizer", "sgd", "inversion.optimizer"),

@@ -1,5 +1,6 @@
 """The network: its size as the paper's program has it, and every operation against NumPy."""
 
+import dataclasses
 import functools
 import itertools
 
@@ -59,6 +60,17 @@ def test_image_lies_between_zero_and_one_and_is_not_flat():
     _, _, image = case(2)
     assert 0 < image.min() < 0.4
     assert 0.6 < image.max() < 1
+
+
+def test_a_linear_output_is_that_of_the_oracle_and_may_leave_the_range():
+    weights, z, image = case(2)
+    linear = dataclasses.replace(NETWORKS[2], output="linear")
+    found = apply(weights, z, config=linear)
+    expected = network.generate(weights, z, 2, "linear")
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    near = np.abs(image - 0.5) < 0.02  # the tangent of the sigmoid where it is one half
+    np.testing.assert_allclose(found[near], image[near], atol=1e-4)
+    assert found.max() > 1
 
 
 def test_gradients_are_finite_where_every_channel_is_flat():
