@@ -48,7 +48,8 @@ MAY = {
     "weights": BASE | {"store"},
     "verbs": BASE | SIGNAL | EDGES | LABORATORY | {"flatfield"},
     "runs": BASE | SIGNAL | PRIOR | WALK | EDGES,
-    "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs"},
+    "places": BASE | SIGNAL | {"store", "datasets", "runs"},
+    "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs", "places"},
     "main": BASE | SIGNAL | PRIOR | WALK | EDGES | {"runs", "study"},
     "cli": BASE | SIGNAL | EDGES | LABORATORY | {"verbs"},
 }
@@ -133,7 +134,7 @@ def test_a_library_is_known_only_to_its_modules(library):
 def test_no_room_imports_an_edge():
     for name in BASE | SIGNAL | PRIOR | WALK | LABORATORY:
         ours, _ = imports()[name]
-        assert not ours & (EDGES | {"main", "cli", "runs", "study"}), name
+        assert not ours & (EDGES | {"main", "cli", "runs", "places", "study"}), name
 
 
 def test_the_benchmarks_and_tests_are_not_imported():

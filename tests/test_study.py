@@ -6,7 +6,18 @@ import json
 import numpy as np
 import pytest
 
-from dippas_jax import anonymize, config, correlation, datasets, main, runs, store, study
+from dippas_jax import (
+    anonymize,
+    config,
+    correlation,
+    datasets,
+    fingerprint,
+    main,
+    places,
+    runs,
+    store,
+    study,
+)
 from dippas_jax.datasets import synthetic
 from dippas_jax.evaluation import attackers, tables
 from dippas_jax.types import InputError
@@ -126,10 +137,10 @@ def test_halves_are_two_fingerprints_of_one_camera(folder, tmp_path):
     planes = [store.read_fingerprint(p) for p in sorted((tmp_path / "fingerprints").glob("cam0_*"))]
     flats = [store.read_photo(folder / "cam0" / "flat" / f"{i}.png") for i in range(6)]
     for plane, start in zip(planes, (0, 1), strict=True):
-        sums = study.fingerprint.init(SIZE, SIZE)
+        sums = fingerprint.init(SIZE, SIZE)
         for flat in flats[start::2]:
-            sums = study.fingerprint.update(sums, flat)
-        np.testing.assert_allclose(plane, study.fingerprint.estimate(sums), atol=2e-4)
+            sums = fingerprint.update(sums, flat)
+        np.testing.assert_allclose(plane, fingerprint.estimate(sums), atol=2e-4)
 
 
 @pytest.mark.parametrize(
@@ -211,10 +222,10 @@ def test_flat_fields_of_another_orientation_are_not_used(tmp_path):
         store.write_png(tmp_path / "data" / "a" / "flat" / f"upright{shot}.png", noise)
     again = tmp_path / "again"
     study.run(chosen, again)
-    sums = study.fingerprint.init(70, 80)
-    sums = study.fingerprint.update(sums, store.read_photo(tmp_path / "data/a/flat/upright0.png"))
+    sums = fingerprint.init(70, 80)
+    sums = fingerprint.update(sums, store.read_photo(tmp_path / "data/a/flat/upright0.png"))
     plane = store.read_fingerprint(again / "fingerprints" / "a_70x80_0_2.npy")
-    np.testing.assert_allclose(plane, study.fingerprint.estimate(sums), atol=2e-4)
+    np.testing.assert_allclose(plane, fingerprint.estimate(sums), atol=2e-4)
 
 
 def test_links_leave_the_photo_itself_out(tmp_path):
@@ -222,7 +233,7 @@ def test_links_leave_the_photo_itself_out(tmp_path):
     study.run(chosen, tmp_path / "out")
     row = store.read_json(next((tmp_path / "out/rows/original").glob("a_*.json")))
     noise = [
-        [study._extract(store.read_photo(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
+        [places._extract(store.read_photo(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
         for c in "ab"
     ]
     every = [*noise[0], *noise[1]]
