@@ -2,10 +2,10 @@
 11).
 
     python -m dippas_jax.main --config=configs/blind.py --workdir=runs/blind
-        1 min 20 s on two CPU cores, compilation included (embedded sample, 128x128): 714 steps,
-        PSNR 38.1 dB, z 17.0 before and 1.3 after (with the camera's fingerprint, not used).
+        1 min 20 s on two CPU cores, compilation included (embedded sample, 128x128): 740 steps,
+        PSNR 38.1 dB, z 17.0 before and 0.4 after (with the camera's fingerprint, not used).
     python -m dippas_jax.main --config=configs/blind.py:quick --workdir=runs/quick
-        14 s in all, to see it run.
+        16 s in all, to see it run.
     python -m dippas_jax.main --config=configs/blind.py:paper --workdir=runs/paper \
             --config.data.folder=FOLDER --config.data.crop=512
         The paper's exact values, for a GPU: on two CPU cores a step takes 8.6 s (benchmarks.run),

@@ -13,9 +13,9 @@ from dippas_jax import correlation, fingerprint, residual
 from dippas_jax.evaluation import identification
 from tests import oracles, tiny
 
-SIZES = [(64, 64), (71, 130)]
+SIZES = [(64, 64), (71, 130), (65, 67), (130, 64)]
 EXAMPLES = hypothesis.settings(
-    deadline=None, max_examples=12, derandomize=True, database=None, print_blob=True
+    deadline=None, max_examples=16, derandomize=True, database=None, print_blob=True
 )
 
 update = jax.jit(fingerprint.update)
