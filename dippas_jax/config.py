@@ -317,11 +317,11 @@ def check_name(name: str, kind: type = Config) -> None:
         kind, path = hints[part], f"{path}{part}."
 
 
-def help_text() -> str:
-    """All settings, their documentation and defaults."""
+def help_text(kind: type = Config) -> str:
+    """The settings of a kind and of its groups, their documentation and defaults."""
     text = []
-    parts: dict[str, Any] = {"": Config()}
-    parts |= {f"{name}.": value for name, value in vars(Config()).items()}
+    parts: dict[str, Any] = {"": kind()}
+    parts |= {f"{name}.": value for name, value in vars(kind()).items()}
     for prefix, part in parts.items():
         if not dataclasses.is_dataclass(part):
             continue

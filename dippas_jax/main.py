@@ -84,7 +84,8 @@ def _settings(
 def main(arguments: Sequence[str]) -> int:
     """The program; returns its exit code."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{__doc__}\n{configuration.help_text()}")
+        print(f"{__doc__}\n{configuration.help_text()}\n")
+        print(configuration.help_text(configuration.Study))
         return 0
     try:
         config, workdir = _settings(arguments)

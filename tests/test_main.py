@@ -213,6 +213,7 @@ def test_a_flat_photo_is_passed_over_in_blind_mode_and_the_others_are_done(case,
 def test_help_shows_the_command_and_every_setting(program, capsys, option):
     assert program(option) == 0
     said = capsys.readouterr()
+    assert "--config.fingerprints='file'" in said.out, "those of studies too"
     assert "python -m dippas_jax.main --config=" in said.out
     assert "--config.inversion.learning_rate=0.001" in said.out
     assert said.err == ""
