@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "dippas_jax"
 BASE = {"types", "config"}
 SIGNAL = {"image", "wavelet", "residual", "fingerprint", "correlation"}
 PRIOR = {"convolution", "noise", "generator", "optimizer", "inversion"}
-WALK = {"blocks", "pool", "anonymize"}
+WALK = {"blocks", "pool", "anonymize", "sparse", "engine"}
 LABORATORY = {"baselines", "evaluation"}
 EDGES = {
     "report", "store", "checkpoint", "datasets", "weights", "fingerprint_file", "pictures", "charts"
@@ -32,6 +32,8 @@ MAY = {
     "optimizer": BASE,
     "inversion": BASE | {"image", "noise", "generator", "optimizer"},
     "blocks": BASE,
+    "sparse": BASE | SIGNAL,
+    "engine": BASE | SIGNAL | {"sparse"},
     "pool": BASE | SIGNAL | PRIOR | {"blocks"},
     "anonymize": BASE | SIGNAL | PRIOR | {"blocks", "pool"},
     "report": BASE | SIGNAL | PRIOR | WALK,
