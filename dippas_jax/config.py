@@ -18,6 +18,8 @@ import ml_collections
 from dippas_jax.types import InputError
 
 SMALLEST_PHOTO = 64  # pixels a side
+STRENGTHS = {"fast": 42.0, "balanced": 42.0, "strong": 40.0}
+"""PSNR aimed at, dB."""
 
 
 def _check(condition: bool, message: str) -> None:
@@ -127,6 +129,10 @@ class Inversion:
       max_steps: Steps at most.
       stop_psnr: The run ends with the first snapshot above this PSNR, in dB.
       chunk: Steps done on the device between two looks of the host; changes no result.
+      decorrelation: Weight, in the loss, of what a mixture of extractors still finds of the
+        injected fingerprint in the snapshot (`inversion.correlation_penalty`); 0 for none.
+      rollback: A step whose PSNR lies this many dB below the best so far is undone: weights, γ and
+        moments of the best step come back, and the learning rate is halved; 0 for never.
     """
 
     optimizer: str = "adam"
@@ -136,6 +142,8 @@ class Inversion:
     max_steps: int = 10_000
     stop_psnr: float = 39.0
     chunk: int = 25
+    decorrelation: float = 0.0
+    rollback: float = 0.0
 
     def __post_init__(self):
         _check(
@@ -148,10 +156,12 @@ class Inversion:
                 0 < value < math.inf,
                 f"inversion.{name} is {value}; choose a positive number",
             )
-        _check(
-            0 <= self.noise_std < math.inf,
-            f"inversion.noise_std is {self.noise_std}; choose 0 or a positive number",
-        )
+        for name in ("noise_std", "decorrelation", "rollback"):
+            value = getattr(self, name)
+            _check(
+                0 <= value < math.inf,
+                f"inversion.{name} is {value}; choose 0 or a positive number",
+            )
         _check(self.max_steps >= 1, f"inversion.max_steps is {self.max_steps}; choose 1 or more")
         _check(
             self.stop_psnr > 0, f"inversion.stop_psnr is {self.stop_psnr} dB; choose a positive one"
@@ -193,8 +203,17 @@ class Config:
     """One run of `dippas_jax.main`.
 
     Attributes:
-      mode: "aware" injects the camera's fingerprint (equation 10), "blind" the photo's own residual
-        (equation 11).
+      mode: "aware" knows the camera's fingerprint (equation 10), "blind" does not (equation 11).
+      method: "prior" fits the paper's network to the photo, with P injected; "sparse" rebuilds the
+        photo from few coefficients, in seconds (docs/engine.md).
+      strength: Of "sparse": "fast" (42 dB), "balanced" (the same, and the photo's trade-off between
+        PSNR and what is left of the fingerprint is measured) or "strong" (40 dB, likewise).
+      target_psnr: In dB, in place of what the strength or inversion.stop_psnr say; 0 to leave it to
+        them.
+      compensation: Of "sparse": how much of what the coefficients keep of a fingerprint is taken
+        back, 0 to 1.
+      max_minutes: For a photo, after which the best result so far is taken; 0 for no limit. Which
+        one that is depends on the machine's speed.
       seed: Of all randomness.
       sigma: Noise standard deviation assumed by the extractor, in grey levels.
       checkpoint_seconds: Time between two checkpoints of the photo being worked on; changes no
@@ -202,6 +221,11 @@ class Config:
     """
 
     mode: str = "aware"
+    method: str = "prior"
+    strength: str = "balanced"
+    target_psnr: float = 0.0
+    compensation: float = 0.7
+    max_minutes: float = 0.0
     seed: int = 0
     sigma: float = 3.0
     checkpoint_seconds: float = 60.0
@@ -214,6 +238,23 @@ class Config:
         _check(
             self.mode in ("aware", "blind"),
             f'mode is "{self.mode}"; choose "aware" or "blind"',
+        )
+        _check(
+            self.method in ("prior", "sparse"),
+            f'method is "{self.method}"; choose "prior" or "sparse"',
+        )
+        _check(
+            self.strength in STRENGTHS,
+            f'strength is "{self.strength}"; choose "fast", "balanced" or "strong"',
+        )
+        _check(
+            self.target_psnr == 0 or 20 <= self.target_psnr <= 60,
+            f"target_psnr is {self.target_psnr} dB; choose 20 to 60, or 0 for the strength's",
+        )
+        _check(0 <= self.compensation <= 1, f"compensation is {self.compensation}; choose 0 to 1")
+        _check(
+            0 <= self.max_minutes < math.inf,
+            f"max_minutes is {self.max_minutes}; choose 0 for no limit, or more",
         )
         _check(0 <= self.seed < 2**32, f"seed is {self.seed}; choose one from 0 to {2**32 - 1}")
         _check(0 < self.sigma < 256, f"sigma is {self.sigma} grey levels; choose 1 to 10")
@@ -229,8 +270,8 @@ class Study:
 
     Attributes:
       methods: Names in `baselines.METHODS`, "dippas-aware" and "dippas-blind" (this package's
-        inversion), "published:NAME" (photos from DEVICE/published/NAME); the original photos are
-        always among the rows.
+        inversion), "engine-aware" and "engine-blind" (its sparse method), "published:NAME" (photos
+        from DEVICE/published/NAME); the original photos are always among the rows.
       attackers: Names in `evaluation.attackers.ATTACKERS`; empty for all that can be run. The
         paper's, "wavelet", always is.
       fingerprints: Where K and K' come from: "file": K is the device's file, K' estimated from its
@@ -239,7 +280,7 @@ class Study:
       group: Photos of one camera behind the K that the attacker "set" estimates, at most.
       seed: Of all randomness.
       data: Which photos.
-      run: Settings of "dippas-aware" and "dippas-blind"; its data, mode and seed are the study's.
+      run: Settings of the four; their data, mode, method and seed are the study's.
     """
 
     methods: tuple[str, ...] = ("subtraction_search", "denoising_sigma3_times1")
@@ -265,14 +306,18 @@ def preset(mode: str, setting: str) -> Config:
 
     Args:
       mode: "aware" or "blind".
-      setting: "paper" for the values of the paper (sections 3.4 and 4.3); "default" for the same
-        network with a cheaper input and schedule, which reaches the same PSNR in a tenth of the
-        steps or fewer (docs/fidelity.md); "quick" for seconds.
+      setting: "default" for the engine (docs/engine.md); "paper" for the values of the paper
+        (sections 3.4 and 4.3); "prior" for the paper's network with a cheaper input and schedule
+        and a linear output, which reaches the same PSNR in a tenth of the steps or fewer
+        (docs/fidelity.md); "quick" for a prior of seconds.
     """
     _check(
-        setting in ("default", "paper", "quick"),
-        f'there is no setting "{setting}"; choose "paper", "quick" or none for the default',
+        setting in ("default", "paper", "prior", "quick"),
+        f'there is no setting "{setting}"; choose "prior", "paper", "quick" or none for the '
+        "default",
     )
+    if setting == "default":
+        return Config(mode=mode, method="sparse")
     if setting == "paper":
         return Config(
             mode=mode,
@@ -285,14 +330,33 @@ def preset(mode: str, setting: str) -> Config:
             ),
         )
     fast = Inversion(learning_rate=1e-2, noise_std=0.0, max_steps=2000)
-    if setting == "default":
-        return Config(mode=mode, inversion=fast, data=Data(crop=0))
+    if setting == "prior":
+        return Config(mode=mode, generator=Generator(output="linear"), inversion=fast)
     return Config(
         mode=mode,
         data=Data(crop=SMALLEST_PHOTO),
         generator=Generator(depth=8, widths=(16, 32), skips=(8,)),
         inversion=dataclasses.replace(fast, max_steps=100, chunk=20),
         assembly=Assembly(sides=(32,), averages=(5,), thresholds=(25.0,)),
+    )
+
+
+def settled(config: Config) -> Config:
+    """The same run, its target PSNR spelled out in the settings of the method.
+
+    For "prior" snapshots from half a decibel below the target are pooled, and the run ends half a
+    decibel above.
+    """
+    if config.method == "sparse":
+        return dataclasses.replace(
+            config, target_psnr=config.target_psnr or STRENGTHS[config.strength]
+        )
+    if not config.target_psnr:
+        return config
+    return dataclasses.replace(
+        config,
+        inversion=dataclasses.replace(config.inversion, stop_psnr=config.target_psnr + 0.5),
+        assembly=dataclasses.replace(config.assembly, thresholds=(config.target_psnr - 0.5,)),
     )
 
 

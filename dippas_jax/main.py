@@ -1,11 +1,14 @@
 """Anonymise photos as the paper describes it, or study how well methods hide a camera.
 
     python -m dippas_jax.main --config=configs/aware.py --workdir=runs/aware
+    python -m dippas_jax.main --config=configs/blind.py --workdir=runs/mine --strength=strong \\
+        --config.data.folder=FOLDER
     python -m dippas_jax.main --config=configs/study_panel.py --workdir=runs/panel
 
 A finished photo is never done again and an interrupted one goes on from its last checkpoint: the
-same command, as often as needed. Exit codes: 0 done, 1 a photo's run failed, 2 something that was
-given cannot be used.
+same command, as often as needed. --strength=fast|balanced|strong, --target-psnr=42 and
+--max-minutes=5 are short for the settings of these names. Exit codes: 0 done, 1 a photo's run
+failed, 2 something that was given cannot be used.
 """
 
 import dataclasses
@@ -54,10 +57,36 @@ def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any
     return done
 
 
+_SHORT = {"strength": str, "target-psnr": float, "max-minutes": float}
+"""Settings that may be given without "config." before them."""
+
+
+def _short(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """The other arguments, and the settings given in short.
+
+    They do not go through absl: ml_collections reads overrides from `sys.argv` only.
+    """
+    rest, found = [], {}
+    for argument in arguments:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        name = name.replace("_", "-")
+        if name not in _SHORT or not argument.startswith("--"):
+            rest.append(argument)
+            continue
+        try:
+            found[name.replace("-", "_")] = _SHORT[name](value)
+        except ValueError as error:
+            raise InputError(f'--{name} is "{value}"; give a number, as in --{name}=5') from error
+        if not equals:
+            raise InputError(f"--{name} has no value; write --{name}=VALUE")
+    return rest, found
+
+
 def _settings(
     arguments: Sequence[str],
 ) -> tuple[configuration.Config | configuration.Study, str]:
     """Reads the command line; a file of settings is a program and may raise anything."""
+    arguments, short = _short(arguments)
     # Whether a file holds a study is known once it is read; until then its name has to tell.
     study_file = any("study" in Path(argument).name for argument in arguments[1:])
     kind = configuration.Study if study_file else configuration.Config
@@ -78,6 +107,7 @@ def _settings(
         raise InputError("give both --config=configs/aware.py and --workdir=DIR")
     # A study is told by its methods, which a single run does not have.
     kind = configuration.Study if "methods" in values else configuration.Config
+    (values["run"] if kind is configuration.Study else values).update(short)
     return configuration.from_config_dict(values, kind), _WORKDIR.value
 
 

@@ -12,15 +12,24 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import tqdm
 
-from dippas_jax import anonymize, checkpoint, datasets, inversion, report, residual, store
+from dippas_jax import (
+    anonymize,
+    checkpoint,
+    datasets,
+    engine,
+    inversion,
+    report,
+    residual,
+    store,
+)
 from dippas_jax import config as configuration
-from dippas_jax.types import InputError, Problem
+from dippas_jax.types import InputError
 
 
 class FlatError(InputError):
@@ -94,27 +103,134 @@ def suffix(choice: anonymize.Choice) -> str:
     return f".B{choice.side}.L{choice.average}.tau{choice.threshold:g}"
 
 
-def _problem(
+def _photo(record: datasets.Record, config: configuration.Config, folder: Path) -> dict[str, Any]:
+    """Anonymises one photo and writes its pictures."""
+    config = configuration.settled(config)
+    sample = record.read()
+    known = sample.fingerprint is not None
+    residuals = None if known and config.mode == "aware" else _residual(record, sample, config)
+    reference = sample.fingerprint if known else residuals
+    assert reference is not None
+    started = time.monotonic()
+    method = _prior if config.method == "prior" else _sparse
+    done = method(record, sample, reference, residuals, config, folder)
+    summary = report.photo(
+        record.id, record.device, sample.pixels, reference, done.versions, config.sigma
+    )
+    summary |= done.notes
+    summary["mode"], summary["method"] = config.mode, config.method
+    summary["reference"] = "camera" if known else "residual"
+    summary["seconds"] = time.monotonic() - started + done.spent
+    for index, version in enumerate(
+        done.versions if config.assembly.write_all else done.versions[:1]
+    ):
+        name = record.id + (version.suffix if index else "")
+        store.write_png(folder / "photos" / f"{name}.png", version.pixels)
+    written = done.versions[0].pixels
+    summary["sha256"] = hashlib.sha256(written.tobytes()).hexdigest()
+    picture = report.picture(sample.pixels, written, done.history, summary, config)
+    store.write_bytes(folder / "photos" / f"{record.id}.figure.png", picture)
+    if done.history is not None:
+        history = {k: v[: summary["steps"]] for k, v in done.history._asdict().items()}
+        store.write_json(folder / "photos" / f"{record.id}.history.json", history)
+    return summary
+
+
+class _Done(NamedTuple):
+    """What a method made of a photo.
+
+    Attributes:
+      versions: The photo to be written first.
+      notes: What else the photo's record says.
+      history: Of the steps, if there were any.
+      spent: Seconds in earlier runs, before a kill.
+    """
+
+    versions: list[report.Version]
+    notes: dict[str, Any]
+    history: anonymize.History | None = None
+    spent: float = 0.0
+
+
+def _until(config: configuration.Config, started: float) -> float:
+    """Time of the monotonic clock at which the photo's minutes are over."""
+    return started + 60 * config.max_minutes if config.max_minutes else math.inf
+
+
+def _key(record: datasets.Record, config: configuration.Config) -> jax.Array:
+    """The photo's own randomness."""
+    return jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(record.id.encode()))
+
+
+def _residual(
     record: datasets.Record, sample: datasets.Sample, config: configuration.Config
-) -> tuple[Problem, np.ndarray]:
-    """The photo's inversion, and P in its own unit."""
-    if config.mode == "aware" and sample.fingerprint is not None:
-        injected = sample.fingerprint
-    else:
-        injected = np.asarray(jax.jit(residual.residual)(sample.pixels, sigma=config.sigma))
-    if not injected.std() > 0:
+) -> np.ndarray:
+    plane = np.asarray(jax.jit(residual.residual)(sample.pixels, sigma=config.sigma))
+    if not plane.std() > 0:
         raise FlatError(
             f"photo {record.id} has no noise residual to work on (it is flat); leave it out"
         )
-    key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(record.id.encode()))
-    return inversion.problem(key, jax.numpy.asarray(sample.pixels), injected), injected
+    return plane
 
 
-def _photo(record: datasets.Record, config: configuration.Config, folder: Path) -> dict[str, Any]:
-    """Inverts one photo, from its last checkpoint if there is one, and writes its pictures."""
-    sample = record.read()
-    problem, injected = _problem(record, sample, config)
-    reference = injected if sample.fingerprint is None else sample.fingerprint
+def _sparse(
+    record: datasets.Record,
+    sample: datasets.Sample,
+    reference: np.ndarray,
+    residuals: np.ndarray | None,
+    config: configuration.Config,
+    folder: Path,
+) -> _Done:
+    """The engine: the version asked for, and its neighbours along the trade-off."""
+    key, aware = _key(record, config), config.mode == "aware"
+    until = _until(config, time.monotonic())
+    aims = [config.target_psnr]
+    if config.strength != "fast":
+        aims += [config.target_psnr + 3, config.target_psnr - 3]
+    versions: list[report.Version] = []
+    with tqdm.tqdm(total=len(aims), unit="version", dynamic_ncols=True, desc="engine") as bar:
+        for aim in aims:
+            if versions and time.monotonic() > until:
+                break
+            made = engine.anonymize(
+                key,
+                sample.pixels,
+                reference if aware else None,
+                target_psnr=aim,
+                compensation=config.compensation,
+                until=until,
+            )
+            left = (
+                engine.scores(made.pixels, reference)
+                if aware
+                else engine.share_left(
+                    jax.random.fold_in(key, 1), sample.pixels, made.threshold, config.compensation
+                )
+            )
+            labels = {
+                "target_psnr": aim,
+                "threshold": made.threshold,
+                "alpha": made.alpha,
+                "left": left,
+                "worst": max(map(abs, left.values())),
+            }
+            versions.append(report.Version(made.pixels, labels, f".psnr{aim:g}"))
+            bar.update()
+    return _Done(versions, {"left_is": "z" if aware else "share"})
+
+
+def _prior(
+    record: datasets.Record,
+    sample: datasets.Sample,
+    reference: np.ndarray,
+    residuals: np.ndarray | None,
+    config: configuration.Config,
+    folder: Path,
+) -> _Done:
+    """The paper's inversion, from its last checkpoint if there is one."""
+    injected = reference if residuals is None else residuals
+    pixels = jax.numpy.asarray(sample.pixels)
+    problem = inversion.problem(_key(record, config), pixels, injected)
     checkpoints = folder / "checkpoints" / record.id
     progress, spent = anonymize.start(problem, config), np.zeros(())
     if found := checkpoint.latest(checkpoints, (progress, spent)):
@@ -122,8 +238,9 @@ def _photo(record: datasets.Record, config: configuration.Config, folder: Path) 
         say(f"{record.id}: goes on from step {int(progress.steps)}")
     started = time.monotonic() - float(spent)
     saved, pause = time.monotonic(), config.checkpoint_seconds
+    until = _until(config, started)
     with _Bar(config) as bar:
-        while not anonymize.finished(progress, config):
+        while not anonymize.finished(progress, config) and time.monotonic() < until:
             progress = anonymize.advance(progress, problem, reference, config)
             bar.show(progress)
             if time.monotonic() - saved >= pause and not anonymize.finished(progress, config):
@@ -132,23 +249,29 @@ def _photo(record: datasets.Record, config: configuration.Config, folder: Path) 
                 checkpoint.save(checkpoints, int(progress.steps), tree)
                 saved = time.monotonic()
                 pause = max(config.checkpoint_seconds, 10 * (saved - before) * (pause > 0))
-    results = anonymize.assemble(progress, config)
-    summary = report.photo(
-        record.id, record.device, sample.pixels, reference, injected, progress, results, config
-    )
-    summary["mode"] = config.mode
-    summary["reference"] = "camera" if sample.fingerprint is not None else "residual"
-    summary["seconds"] = time.monotonic() - started
-    for index, result in enumerate(results if config.assembly.write_all else results[:1]):
-        name = record.id + (suffix(result.choice) if index else "")
-        store.write_png(folder / "photos" / f"{name}.png", result.pixels)
-    written = results[0].pixels
-    summary["sha256"] = hashlib.sha256(written.tobytes()).hexdigest()
-    picture = report.picture(sample.pixels, written, progress.history, summary, config)
-    store.write_bytes(folder / "photos" / f"{record.id}.figure.png", picture)
-    history = {k: v[: int(progress.steps)] for k, v in progress.history._asdict().items()}
-    store.write_json(folder / "photos" / f"{record.id}.history.json", history)
-    return summary
+    versions = [
+        report.Version(
+            result.pixels,
+            {
+                **result.choice._asdict(),
+                "snapshots": result.snapshots,
+                "fallback": result.snapshots == 0,
+            },
+            suffix(result.choice),
+        )
+        for result in anonymize.assemble(progress, config)
+    ]
+    steps = int(progress.steps)
+    gamma = float(progress.history.gamma[steps - 1])
+    notes = {
+        "steps": steps,
+        "best_psnr": float(progress.best.psnr),
+        "fallback": versions[0].labels["fallback"],
+        "out_of_time": not anonymize.finished(progress, config),
+        "gamma": gamma,
+        "gamma_in_unit_of_fingerprint": gamma * inversion.FINGERPRINT_STD / float(injected.std()),
+    }
+    return _Done(versions, notes, progress.history, float(spent))
 
 
 class _Bar:

@@ -36,7 +36,9 @@ from dippas_jax.evaluation import attackers, detector, dncnn, scores, tables
 from dippas_jax.types import InputError
 
 _PUBLISHED = "published:"
-_INVERSION = {"dippas-aware": "aware", "dippas-blind": "blind"}
+_PRIOR = {"dippas-aware": "aware", "dippas-blind": "blind"}
+_ENGINE = {"engine-aware": "aware", "engine-blind": "blind"}
+_OURS = _PRIOR | _ENGINE
 
 
 def preset(kind: str, setting: str) -> configuration.Study:
@@ -69,10 +71,11 @@ def preset(kind: str, setting: str) -> configuration.Study:
     grid = configuration.Assembly(
         sides=(64, 32, 128), averages=(10, 1, 5, 25, 50), thresholds=(38.0, 35.0, 36.0, 37.0)
     )
-    fast = configuration.preset("aware", "default")
+    fast = configuration.preset("aware", "prior")
     steps = dataclasses.replace(fast.inversion, max_steps=600)
     data = configuration.Data(photos=("crop512",), crop=128, crops=6)
-    settings = dataclasses.replace(fast, assembly=grid, inversion=steps)
+    network = configuration.Generator()
+    settings = dataclasses.replace(fast, generator=network, assembly=grid, inversion=steps)
     return configuration.Study(methods, data=data, run=settings)
 
 
@@ -106,7 +109,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     learned = None if data is None else dncnn.parse(data)
     if learned is None and (not config.attackers or "learned" in config.attackers):
         runs.say("the learned extractor is left out; `dippas fetch learned` gets it")
-    inverted = {name: _invert(name, groups, config, folder) for name in _INVERSION if name in names}
+    ours = {name: _invert(name, groups, config, folder) for name in _OURS if name in names}
     rows = []
     for name in names:
         makers = [_maker(name, group, config, folder) for group in groups]
@@ -125,9 +128,10 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     points = [
         (one["method"], one["psnr"], one["attacks"]["same-K"]["auc"])
         for one in summaries
-        if one["method"] not in (tables.ORIGINAL, *_INVERSION) and "same-K" in one["attacks"]
+        if one["method"] not in (tables.ORIGINAL, *_PRIOR) and "same-K" in one["attacks"]
     ]
-    for name, found in inverted.items():
+    for name in [name for name in ours if name in _PRIOR]:
+        found = ours[name]
         grid = _grid(found, rows)
         store.write_json(folder / f"{name}.grid.json", grid)
         store.write_bytes(folder / f"{name}.grid.png", charts.grid(grid, points))
@@ -152,7 +156,7 @@ def _flats(
 
 def _methods(config: configuration.Study) -> list[str]:
     """All names, the original photos first, checked."""
-    known = [*baselines.METHODS, *_INVERSION, f"{_PUBLISHED}NAME"]
+    known = [*baselines.METHODS, *_OURS, f"{_PUBLISHED}NAME"]
     for name in config.methods:
         if name not in known and not name.startswith(_PUBLISHED) and name != tables.ORIGINAL:
             raise InputError(f'there is no method "{name}"; known are {", ".join(known)}')
@@ -188,7 +192,7 @@ def _maker(name: str, group: places.Group, config: configuration.Study, folder: 
 
     if name == tables.ORIGINAL:
         return lambda index: (group.samples[index].pixels, 0.0)
-    if name in _INVERSION:
+    if name in _OURS:
         made = folder / name / "photos"
 
         def inverted(index: int) -> tuple[np.ndarray, float] | None:
@@ -237,9 +241,13 @@ def _published(record: datasets.Record, name: str) -> Path:
 def _invert(
     name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
 ) -> list[dict[str, Any]]:
-    """This package's inversion of all photos; the records, in the form of summary.json."""
+    """This package's own results for all photos; the records, in the form of summary.json."""
     settings = dataclasses.replace(
-        config.run, mode=_INVERSION[name], seed=config.seed, data=config.data
+        config.run,
+        mode=_OURS[name],
+        method="prior" if name in _PRIOR else "sparse",
+        seed=config.seed,
+        data=config.data,
     )
     pairs = [pair for g in groups for pair in zip(g.records, g.samples, strict=True)]
     records = [
