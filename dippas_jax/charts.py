@@ -114,6 +114,31 @@ def trade(records: Sequence[dict[str, Any]], points: Sequence[Point], *, best: i
     return _png(sheet)
 
 
+def front(points: Sequence[Point]) -> bytes:
+    """PSNR against the worst z: what a method costs, and how well its worst attacker still does.
+
+    Args:
+      points: Name, mean PSNR in dB, largest root-mean-square z of a panel of attackers.
+    """
+    known = [point for point in points if math.isfinite(point[1]) and math.isfinite(point[2])]
+    sheet = _sheet(8.6, 4.8)
+    axis = sheet.subplots()
+    for index, (name, psnr, worst) in enumerate(sorted(known, key=lambda point: point[2])):
+        axis.plot(
+            [psnr],
+            [worst],
+            _MARKERS[index % len(_MARKERS)],
+            color=_COLOURS[index % len(_COLOURS)],
+            label=f"{name}: {psnr:.1f} dB, {worst:.1f}",
+        )
+    axis.axhline(1, color="#1f2430", linewidth=0.6)
+    axis.set_yscale("log")
+    axis.set_xlabel("mean PSNR, dB")
+    axis.set_ylabel("largest RMS z of the panel (1: as another camera's photos)")
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
+    return _png(sheet)
+
+
 def _label(name: str, psnr: float, auc: float) -> str:
     return f"{name}: {psnr:.1f} dB, {auc:.2f}"
 

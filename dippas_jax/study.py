@@ -2,10 +2,12 @@
 
 The folder of a study holds `photos/METHOD/ID.png` (what the methods made), `rows/METHOD/GROUP.json`
 (what the attackers found; a group is the photos of one camera at one place of the sensor),
-`fingerprints/`, `manifest.json` (files and their hashes), `tables.md`, `tables.json` and the
-figures. A row that stands there is not made again; files other than the manifest's are refused.
+`fingerprints/`, `manifest.json` (files and their hashes), `tables.md`, `tables.json`, `front.png`
+(PSNR against the worst z of every method) and the figures. A row that stands there is not made
+again; files other than the manifest's are refused.
 """
 
+import ast
 import dataclasses
 import glob
 import time
@@ -36,9 +38,28 @@ from dippas_jax.evaluation import attackers, detector, dncnn, scores, tables
 from dippas_jax.types import InputError
 
 _PUBLISHED = "published:"
+_NO_Z = ("shifts", "detector", "set", "link")  # not of one photo with a fingerprint, or no z
 _PRIOR = {"dippas-aware": "aware", "dippas-blind": "blind"}
 _ENGINE = {"engine-aware": "aware", "engine-blind": "blind"}
 _OURS = _PRIOR | _ENGINE
+# A colon and settings of the run make a variant: engine-aware:compensation=0,target_psnr=44
+
+_FAST = configuration.Config(method="sparse", strength="fast")
+_DESIGN = (
+    "engine-aware",
+    "engine-aware:compensation=0.0",
+    "engine-aware:target_psnr=44",
+    "engine-aware:target_psnr=46",
+    "engine-aware:target_psnr=46,compensation=0.0",
+    "engine-aware:target_psnr=40",
+    "engine-blind",
+    "engine-blind:compensation=0.0",
+    "engine-blind:compensation=1.0",
+    "engine-blind:target_psnr=44",
+    "engine-blind:target_psnr=40",
+    "engine-blind:target_psnr=38",
+)
+"""The engine's ingredients on and off: knowing K, taking back what is kept, and the PSNR."""
 
 
 def preset(kind: str, setting: str) -> configuration.Study:
@@ -46,24 +67,29 @@ def preset(kind: str, setting: str) -> configuration.Study:
 
     Args:
       kind: "panel" for all attackers against the methods without inversion; "aware" and "blind" for
-        the paper's own experiments.
+        the paper's own experiments; "engine" for the engine's ingredients, on and off.
       setting: "default" for a size that two CPU cores can do; "dresden" and "vision" for the
-        paper's cameras, number of photos and values; "crops" ("panel" only) for all crops of
-        full-resolution photos.
+        paper's cameras, number of photos and values; "crops" ("panel" and "engine" only) for all
+        crops of full-resolution photos.
     """
     sets = {"dresden": presets.DRESDEN, "vision": presets.VISION}
-    known = ["default", *sets] + ["crops"] * (kind == "panel")
+    known = ["default", *sets] + ["crops"] * (kind in ("panel", "engine"))
     if setting not in known:
         raise InputError(f'there is no setting "{setting}"; choose one of {", ".join(known)}')
     methods: tuple[str, ...] = tuple(baselines.METHODS)
-    if kind != "panel":
+    if kind == "engine":
+        methods = (*_DESIGN, "subtraction_search", "denoising_sigma3_times1")
+    elif kind != "panel":
         methods = (f"dippas-{kind}", *methods)
     if setting in sets:
         paper = configuration.preset("aware", "paper")
         return configuration.Study(methods, data=sets[setting], fingerprints="halves", run=paper)
     if setting == "crops":
         crops = configuration.Data(photos=("natural",), crop=512, crops=0)
-        return configuration.Study(methods, data=crops, fingerprints="halves")
+        return configuration.Study(methods, data=crops, fingerprints="halves", run=_FAST)
+    if kind == "engine":
+        data = configuration.Data(photos=("crop512",), crop=128, crops=0)
+        return configuration.Study(methods, data=data, run=_FAST)
     if kind == "panel":
         published = (f"{_PUBLISHED}patchmatch", f"{_PUBLISHED}inpainting")
         data = configuration.Data(photos=("crop512",))
@@ -109,7 +135,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     learned = None if data is None else dncnn.parse(data)
     if learned is None and (not config.attackers or "learned" in config.attackers):
         runs.say("the learned extractor is left out; `dippas fetch learned` gets it")
-    ours = {name: _invert(name, groups, config, folder) for name in _OURS if name in names}
+    ours = {name: _invert(name, groups, config, folder) for name in names if _base(name) in _OURS}
     rows = []
     for name in names:
         makers = [_maker(name, group, config, folder) for group in groups]
@@ -128,14 +154,21 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     points = [
         (one["method"], one["psnr"], one["attacks"]["same-K"]["auc"])
         for one in summaries
-        if one["method"] not in (tables.ORIGINAL, *_PRIOR) and "same-K" in one["attacks"]
+        if one["method"] != tables.ORIGINAL
+        and _base(one["method"]) not in _PRIOR
+        and "same-K" in one["attacks"]
     ]
-    for name in [name for name in ours if name in _PRIOR]:
-        found = ours[name]
-        grid = _grid(found, rows)
-        store.write_json(folder / f"{name}.grid.json", grid)
-        store.write_bytes(folder / f"{name}.grid.png", charts.grid(grid, points))
-        store.write_bytes(folder / f"{name}.trade.png", charts.trade(grid, points))
+    for name in [name for name in ours if _base(name) in _PRIOR]:
+        grid = _grid(ours[name], rows)
+        store.write_json(folder / f"{_safe(name)}.grid.json", grid)
+        store.write_bytes(folder / f"{_safe(name)}.grid.png", charts.grid(grid, points))
+        store.write_bytes(folder / f"{_safe(name)}.trade.png", charts.trade(grid, points))
+    front = [
+        (one["method"], one["psnr"], _worst(one["attacks"]))
+        for one in summaries
+        if one["method"] != tables.ORIGINAL
+    ]
+    store.write_bytes(folder / "front.png", charts.front(front))
     runs.say(f"tables and figures are in {folder}")
     return text
 
@@ -158,7 +191,9 @@ def _methods(config: configuration.Study) -> list[str]:
     """All names, the original photos first, checked."""
     known = [*baselines.METHODS, *_OURS, f"{_PUBLISHED}NAME"]
     for name in config.methods:
-        if name not in known and not name.startswith(_PUBLISHED) and name != tables.ORIGINAL:
+        if _base(name) in _OURS:
+            _variant(name, config)
+        elif name not in known and not name.startswith(_PUBLISHED) and name != tables.ORIGINAL:
             raise InputError(f'there is no method "{name}"; known are {", ".join(known)}')
     for name in config.attackers:
         if name not in attackers.ATTACKERS:
@@ -192,8 +227,8 @@ def _maker(name: str, group: places.Group, config: configuration.Study, folder: 
 
     if name == tables.ORIGINAL:
         return lambda index: (group.samples[index].pixels, 0.0)
-    if name in _OURS:
-        made = folder / name / "photos"
+    if _base(name) in _OURS:
+        made = folder / _safe(name) / "photos"
 
         def inverted(index: int) -> tuple[np.ndarray, float] | None:
             if not (made / f"{group.records[index].id}.json").exists():
@@ -221,6 +256,42 @@ def _maker(name: str, group: places.Group, config: configuration.Study, folder: 
     return anonymized
 
 
+def _base(name: str) -> str:
+    return name.partition(":")[0]
+
+
+def _variant(name: str, config: configuration.Study) -> configuration.Config:
+    """The settings of one of this package's methods, those behind the colon included."""
+    base, _, changes = name.partition(":")
+    values = configuration.to_config_dict(
+        dataclasses.replace(
+            config.run,
+            mode=_OURS[base],
+            method="prior" if base in _PRIOR else "sparse",
+            seed=config.seed,
+            data=config.data,
+        )
+    )
+    for change in filter(None, changes.split(",")):
+        key, _, value = change.partition("=")
+        configuration.check_name(key)
+        try:
+            parsed = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parsed = value
+        with values.ignore_type():
+            values.update_from_flattened_dict({key: parsed})
+    return configuration.from_config_dict(values)
+
+
+def _worst(attacks: dict[str, Any]) -> float:
+    """The largest root-mean-square z of all attackers whose scores are z and know a fingerprint."""
+    return max(
+        (one["rms_z"] for name, one in attacks.items() if not name.startswith(_NO_Z)),
+        default=float("nan"),
+    )
+
+
 def _published(record: datasets.Record, name: str) -> Path:
     """The file DEVICE/published/NAME/PHOTO.* that belongs to DEVICE/SUBFOLDER/PHOTO.*."""
     if record.path is None:
@@ -242,22 +313,16 @@ def _invert(
     name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
 ) -> list[dict[str, Any]]:
     """This package's own results for all photos; the records, in the form of summary.json."""
-    settings = dataclasses.replace(
-        config.run,
-        mode=_OURS[name],
-        method="prior" if name in _PRIOR else "sparse",
-        seed=config.seed,
-        data=config.data,
-    )
+    settings = _variant(name, config)
     pairs = [pair for g in groups for pair in zip(g.records, g.samples, strict=True)]
     records = [
         record._replace(read=lambda sample=sample: sample)  # K as the study has it
         for record, sample in pairs
     ]
-    store.prepare_workdir(folder / name)
+    store.prepare_workdir(folder / _safe(name))
     found = []
     try:
-        for record in runs.photos(records, settings, folder / name):
+        for record in runs.photos(records, settings, folder / _safe(name)):
             runs.say(report.lines(record))
             found.append(record)
     except runs.FailedError as error:
@@ -368,4 +433,4 @@ def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> li
 
 
 def _safe(name: str) -> str:
-    return name.replace(":", "-")
+    return name.replace(":", "-").replace("=", "-").replace(",", "-")
