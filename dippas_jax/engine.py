@@ -162,7 +162,9 @@ def _calibrated(key: Array, made: Array, kept: Array, pattern: Array) -> float:
 
     The z-scores are nearly linear in it, so least squares with one probe do. They aim at one draw
     from what other cameras give. That serves the mixture over perturbed fingerprints as well: with
-    K + ε in place of K, z moves by an independent draw.
+    K + ε in place of K, z moves by an independent draw. A correlation that is chance already is
+    left as it is, by the positive part of James and Stein's estimator: to undo chance for the
+    extractors at hand is to add it for others.
     """
     scale = float(jnp.std(kept))
     if not scale > 0:
@@ -173,8 +175,13 @@ def _calibrated(key: Array, made: Array, kept: Array, pattern: Array) -> float:
     slope = (np.asarray(_mixture(made - probe * kept, pattern, busy), np.float64) - before) / probe
     aim = CHANCE * float(jax.random.normal(jax.random.fold_in(key, 0)))
     usable = np.isfinite(before) & np.isfinite(slope)
-    energy = float(np.sum(slope[usable] ** 2))
-    return float(np.sum((slope * (aim - before))[usable]) / energy) if energy > 0 else 0.0
+    slope, before = slope[usable], before[usable]
+    energy = float(np.sum(slope**2))
+    if not energy > 0:
+        return 0.0
+    found = float(np.sum(np.abs(slope) * before) / np.sum(np.abs(slope)))
+    certain = max(0.0, 1 - 1 / found**2) if found else 0.0
+    return certain * float(np.sum(slope * (aim - before))) / energy
 
 
 @jax.jit
@@ -190,7 +197,7 @@ _kept_part = jax.jit(sparse.kept_part)
 def _mixture(levels: Array, pattern: Array, busy: Array) -> Array:
     """z-scores [4]: each extractor's over the photo, and the middle one's where it is busy."""
     levels = jnp.clip(levels, 0, 255)
-    planes = jnp.stack([residual.residual(levels, sigma=sigma) for sigma in SIGMAS])
+    planes = jax.lax.map(lambda sigma: residual.residual(levels, sigma=sigma), jnp.array(SIGMAS))
     whole = correlation.ncc(planes, pattern) * math.sqrt(pattern.size)
     there = correlation.ncc(busy * planes[1], busy * pattern) * jnp.sqrt(busy.sum())
     return jnp.append(whole, there)
@@ -200,7 +207,8 @@ def _mixture(levels: Array, pattern: Array, busy: Array) -> Array:
 def _busy(levels: Array) -> Array:
     """1 in the half of the photo with the larger gradients, 0 elsewhere."""
     plane = image.luma(levels)
-    mean = jax.lax.reduce_window(plane, 0.0, jax.lax.add, (5, 5), (1, 1), "SAME") / 25
+    plane = jnp.pad(plane, 2, mode="edge")
+    mean = jax.lax.reduce_window(plane, 0.0, jax.lax.add, (5, 5), (1, 1), "VALID") / 25
     rows, columns = jnp.gradient(mean)
     size = jnp.square(rows) + jnp.square(columns)
     return (size > jnp.median(size)).astype(jnp.float32)

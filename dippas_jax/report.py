@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, UInt8
 
-from dippas_jax import anonymize, correlation, image, residual
+from dippas_jax import anonymize, correlation, image, inversion, residual
 from dippas_jax import config as configuration
 
 _AMPLIFICATION = 8  # of the difference in the picture
@@ -105,6 +105,46 @@ def photo(
         **{f"{key}_after": first[key] for key in found},
         "results": rows,
     }
+
+
+def prior(
+    injected: Float[np.ndarray, "h w"],
+    progress: anonymize.Progress,
+    results: Sequence[anonymize.Result],
+) -> tuple[list[Version], dict[str, Any]]:
+    """What an inversion made: all combinations, and what the record says of the run.
+
+    Args:
+      injected: P as given, in its own unit.
+      progress: Of the finished run.
+      results: All combinations, the written one first.
+    """
+    versions = [
+        Version(
+            result.pixels,
+            {
+                **result.choice._asdict(),
+                "snapshots": result.snapshots,
+                "fallback": result.snapshots == 0,
+            },
+            suffix(result.choice),
+        )
+        for result in results
+    ]
+    steps = int(progress.steps)
+    gamma = float(progress.history.gamma[steps - 1])
+    return versions, {
+        "steps": steps,
+        "best_psnr": float(progress.best.psnr),
+        "fallback": versions[0].labels["fallback"],
+        "gamma": gamma,
+        "gamma_in_unit_of_fingerprint": gamma * inversion.FINGERPRINT_STD / float(injected.std()),
+    }
+
+
+def suffix(choice: anonymize.Choice) -> str:
+    """What a combination's photo has behind its id: ID.B64.L10.tau38.png."""
+    return f".B{choice.side}.L{choice.average}.tau{choice.threshold:g}"
 
 
 def lines(record: dict[str, Any]) -> str:

@@ -98,11 +98,6 @@ def _difference(theirs: dict[str, Any], ours: dict[str, Any], path: str = "") ->
     return ""
 
 
-def suffix(choice: anonymize.Choice) -> str:
-    """What a combination's photo has behind its id: ID.B64.L10.tau38.png."""
-    return f".B{choice.side}.L{choice.average}.tau{choice.threshold:g}"
-
-
 def _photo(record: datasets.Record, config: configuration.Config, folder: Path) -> dict[str, Any]:
     """Anonymises one photo and writes its pictures."""
     config = configuration.settled(config)
@@ -249,28 +244,8 @@ def _prior(
                 checkpoint.save(checkpoints, int(progress.steps), tree)
                 saved = time.monotonic()
                 pause = max(config.checkpoint_seconds, 10 * (saved - before) * (pause > 0))
-    versions = [
-        report.Version(
-            result.pixels,
-            {
-                **result.choice._asdict(),
-                "snapshots": result.snapshots,
-                "fallback": result.snapshots == 0,
-            },
-            suffix(result.choice),
-        )
-        for result in anonymize.assemble(progress, config)
-    ]
-    steps = int(progress.steps)
-    gamma = float(progress.history.gamma[steps - 1])
-    notes = {
-        "steps": steps,
-        "best_psnr": float(progress.best.psnr),
-        "fallback": versions[0].labels["fallback"],
-        "out_of_time": not anonymize.finished(progress, config),
-        "gamma": gamma,
-        "gamma_in_unit_of_fingerprint": gamma * inversion.FINGERPRINT_STD / float(injected.std()),
-    }
+    versions, notes = report.prior(injected, progress, anonymize.assemble(progress, config))
+    notes["out_of_time"] = not anonymize.finished(progress, config)
     return _Done(versions, notes, progress.history, float(spent))
 
 

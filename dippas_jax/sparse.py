@@ -23,8 +23,10 @@ from jaxtyping import Array, Bool, Float, Num
 
 SIDE = 8  # of a block, pixels
 FEW = 3  # kept coefficients a block and channel, up to which its dropped ones count as noise
+_BLOCKS = 16  # what the assumption of white noise weighs against the photo's own blocks
 LARGEST = 2.0  # turned-over coefficients are at most this many times their size
 
+_EXACT = jax.lax.Precision.HIGHEST  # a GPU's default keeps three decimal digits
 Spectrum = Float[Array, "3 8 8"]
 
 
@@ -53,8 +55,8 @@ def noise_spectrum(pixels: Num[ArrayLike, "h w 3"], threshold: ArrayLike) -> Spe
       threshold: Size from which a coefficient is kept, grey levels.
 
     Returns:
-      Grey levels squared, by opponent channel and frequency; the mean's is 0. Where a photo has no
-      flat block: one for every frequency.
+      Grey levels squared, by opponent channel and frequency; the mean's is 0. Frequencies of which
+      the photo shows little are drawn towards the channel's average: white noise.
     """
     planes, rows, columns = _padded(pixels)
 
@@ -68,9 +70,11 @@ def noise_spectrum(pixels: Num[ArrayLike, "h w 3"], threshold: ArrayLike) -> Spe
     zeros = jnp.zeros((3, SIDE, SIDE))
     # A quarter of the positions are enough for a mean.
     (squares, count), _ = jax.lax.scan(add, (zeros, zeros), _shifts(2))
-    white = jnp.ones_like(zeros).at[:, 0, 0].set(0)
-    known = (count.at[:, 0, 0].set(1) > 0).all() & (squares.sum() > 0)
-    return jnp.where(known, squares / jnp.maximum(count, 1), white)
+    details = jnp.ones_like(zeros).at[:, 0, 0].set(0)
+    squares, count = squares * details, count * details
+    level = squares.sum((1, 2), keepdims=True) / jnp.maximum(count.sum((1, 2), keepdims=True), 1)
+    level = jnp.where(level > 0, level, 1)
+    return details * (squares + _BLOCKS * level) / (count + _BLOCKS)
 
 
 def resynthesise(
@@ -86,7 +90,8 @@ def resynthesise(
       threshold: Grey levels; 3 keeps nearly all, 50 leaves a drawing.
       spectrum: Of the noise, `noise_spectrum`.
       compensation: How much of the share that is kept of a fingerprint is taken back: 0 nothing, 1
-        all if attackers weighed all frequencies alike.
+        all, if attackers weighed all frequencies alike and no coefficient crossed the threshold
+        because of the fingerprint.
 
     Returns:
       Grey levels, neither clipped nor rounded.
@@ -125,7 +130,7 @@ def _synthesis(
             found if guides is planes else _forward(guides, shift, rows, columns), threshold
         )
         kept = (keep * noise).sum((2, 4), keepdims=True)
-        dropped = jnp.maximum(everything - kept, 1e-3 * everything)
+        dropped = jnp.maximum(everything - kept, 1e-3 * everything + 1e-12)
         turned = jnp.minimum(share * kept / dropped, LARGEST)
         weight = 1 / keep.sum((0, 2, 4), keepdims=True)
         blocks = _inverse(jnp.where(keep, found, -turned * found) * weight)
@@ -138,7 +143,7 @@ def _synthesis(
     sums, _ = jax.lax.scan(add, jnp.zeros((4, *planes.shape[1:])), _shifts(1))
     h, w = np.shape(pixels)[:2]
     sums = sums[:, SIDE : SIDE + h, SIDE : SIDE + w]
-    return jnp.einsum("chw,cd->hwd", sums[:3] / sums[3:], _COLOURS)
+    return jnp.einsum("chw,cd->hwd", sums[:3] / sums[3:], _COLOURS, precision=_EXACT)
 
 
 def _shifts(step: int) -> Array:
@@ -152,7 +157,7 @@ def _padded(pixels: ArrayLike) -> tuple[Array, int, int]:
     pixels = jnp.asarray(pixels, jnp.float32)
     h, w, _ = pixels.shape
     rows, columns = (-(-(side + SIDE) // SIDE) * SIDE for side in (h, w))
-    planes = jnp.einsum("hwd,cd->chw", pixels, _COLOURS)
+    planes = jnp.einsum("hwd,cd->chw", pixels, _COLOURS, precision=_EXACT)
     beyond = ((0, 0), (SIDE, rows - h), (SIDE, columns - w))
     return jnp.pad(planes, beyond, mode="reflect"), rows, columns
 
@@ -161,11 +166,11 @@ def _forward(planes: Array, shift: Array, rows: int, columns: int) -> Array:
     """Coefficients [3 r 8 k 8] of the grid of blocks that starts at `shift`."""
     part = jax.lax.dynamic_slice(planes, (0, *shift), (3, rows, columns))
     blocks = part.reshape(3, rows // SIDE, SIDE, columns // SIDE, SIDE)
-    return jnp.einsum("ua,crakb,vb->crukv", _DCT, blocks, _DCT)
+    return jnp.einsum("ua,crakb,vb->crukv", _DCT, blocks, _DCT, precision=_EXACT)
 
 
 def _inverse(coefficients: Array) -> Array:
-    return jnp.einsum("ua,crukv,vb->crakb", _DCT, coefficients, _DCT)
+    return jnp.einsum("ua,crukv,vb->crakb", _DCT, coefficients, _DCT, precision=_EXACT)
 
 
 def _kept(coefficients: Array, threshold: ArrayLike) -> Bool[Array, "3 r 8 k 8"]:

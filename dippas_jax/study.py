@@ -168,7 +168,8 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         for one in summaries
         if one["method"] != tables.ORIGINAL
     ]
-    store.write_bytes(folder / "front.png", charts.front(front))
+    if front:
+        store.write_bytes(folder / "front.png", charts.front(front))
     runs.say(f"tables and figures are in {folder}")
     return text
 

@@ -87,7 +87,25 @@ def record(walked):
     before = np.asarray(problem.pixels)
     plane = tiny.fingerprint()
     reference = tiny.fingerprint(seed=9)
-    return report.photo("cam_1", "cam", before, reference, plane, progress, results, settings)
+    versions, notes = report.prior(plane, progress, results)
+    found = report.photo("cam_1", "cam", before, reference, versions, settings.sigma)
+    return found | notes | {"reference": "camera", "method": "prior"}
+
+
+@pytest.fixture(scope="module")
+def rebuilt(walked):
+    """The record of a photo that was rebuilt without an inversion, in three versions."""
+    before = np.asarray(walked[0].pixels)
+    versions = [
+        report.Version(
+            np.clip(before.astype(int) + change, 0, 255).astype(np.uint8),
+            {"target_psnr": aim, "left": {"sigma-3": left, "busy": 1.0}, "worst": max(left, 1.0)},
+            f".psnr{aim}",
+        )
+        for change, aim, left in ((2, 42, 1.5), (1, 48, 2.5), (3, 38, 0.5))
+    ]
+    found = report.photo("cam_2", "cam", before, tiny.fingerprint(), versions, SIGMA)
+    return found | {"reference": "camera", "method": "sparse", "left_is": "z", "seconds": 0.2}
 
 
 def test_a_record_has_the_figures_of_the_written_photo(walked, record):
@@ -165,3 +183,30 @@ def test_the_picture_is_a_png_that_opens_and_shows_the_photos(walked, record):
     for photo in (before, after):
         colours = {tuple(colour) for colour in photo.reshape(-1, 3)}
         assert len(colours & shown) > len(colours) / 2
+
+
+def test_the_terminal_shows_the_trade_off_of_a_rebuilt_photo(rebuilt):
+    text = report.lines(rebuilt)
+    rows = sorted(rebuilt["results"], key=lambda row: row["psnr"])
+    pairs = ", ".join(f"{row['worst']:.2f} at {row['psnr']:.1f} dB" for row in rows)
+    assert f"largest |z| of four extractors: {pairs}" in text
+    assert "1.50 at" in text
+    assert "steps" not in text
+    assert f"{rebuilt['z_after']:.1f} after" in text
+
+
+def test_without_a_fingerprint_the_residual_is_not_shown_as_one(rebuilt):
+    text = report.lines(rebuilt | {"reference": "residual", "left_is": "share"})
+    assert "largest share of a planted fingerprint that is left" in text
+    assert "NCC" not in text
+
+
+def test_the_picture_of_a_rebuilt_photo_shows_its_trade_off(walked, rebuilt):
+    before = np.asarray(walked[0].pixels)
+    pictures = [
+        report.picture(before, before, None, rebuilt | {"results": rows}, config.Config())
+        for rows in (rebuilt["results"], rebuilt["results"][:1])
+    ]
+    sizes = [Image.open(io.BytesIO(data)).size for data in pictures]
+    assert sizes[0] == sizes[1]
+    assert pictures[0] != pictures[1]

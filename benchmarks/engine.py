@@ -1,0 +1,100 @@
+"""Seconds of the engine against those of the paper's method on the PyTorch twin, in one run.
+
+    python -m benchmarks.engine --folder=FOLDER --size=256,512 --steps=1500
+
+Of a photo's centre, for each size: the engine's seconds (the median of the turns, compiled before;
+the whole of `engine.anonymize`, the search for the PSNR included), aware and blind; the twin's
+seconds a step at the paper's settings (its 512 input channels, fresh noise), in turns with the
+engine. How far the paper's schedule has come after --steps steps is measured on a 128x128 crop,
+where a step is cheap, with 32 input channels. If that is below the engine's PSNR, the number of
+steps is a lower bound, and so is the ratio of the times. Needs the extra `bench`.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from benchmarks.run import _Side
+from dippas_jax import anonymize, datasets, engine, inversion, store
+from dippas_jax import config as configuration
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--folder", type=Path, required=True, help="photos with fingerprints")
+    parser.add_argument("--size", default="256,512", help="sides of the crops, pixels")
+    parser.add_argument("--target", type=float, default=42.0, help="PSNR asked for, dB")
+    parser.add_argument("--steps", type=int, default=1500, help="of the paper's schedule")
+    parser.add_argument("--turns", type=int, default=3, help="turns of each side")
+    parser.add_argument("--noise", type=float, default=0.1, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    store.cache_compilations()
+    reached = plain(options.folder, options.steps)
+    print(f"the paper's schedule after {options.steps} steps at 128x128: {reached:.2f} dB")
+    turn_steps, options.steps = options.steps, 2
+    for size in map(int, options.size.split(",")):
+        compare(size, turn_steps, options)
+
+
+def _sample(folder: Path, size: int) -> datasets.Sample:
+    records = datasets.load(folder=str(folder), photos=("crop512",), crop=size, limit=1)
+    return records[0].read()
+
+
+def plain(folder: Path, steps: int) -> float:
+    """PSNR of the paper's schedule after so many steps, dB."""
+    sample = _sample(folder, 128)
+    config = configuration.Config(
+        inversion=configuration.Inversion(max_steps=steps, stop_psnr=200.0),
+        assembly=configuration.Assembly(thresholds=(60.0,)),
+    )
+    problem = inversion.problem(jax.random.key(0), sample.pixels, sample.fingerprint)
+    progress = anonymize.start(problem, config)
+    while not anonymize.finished(progress, config):
+        progress = anonymize.advance(progress, problem, problem.fingerprint, config)
+    return float(progress.best.psnr)
+
+
+def compare(size: int, steps: int, options: argparse.Namespace) -> None:
+    """One line for a size."""
+    sample = _sample(options.folder, size)
+
+    def run(fingerprint: np.ndarray | None) -> tuple[float, float]:
+        start = time.perf_counter()
+        made = engine.anonymize(
+            jax.random.key(0),
+            sample.pixels,
+            fingerprint,
+            target_psnr=options.target,
+            compensation=0.7,
+        )
+        return time.perf_counter() - start, made.psnr
+
+    known = (sample.fingerprint, None)
+    for fingerprint in known:
+        run(fingerprint)  # compiles
+    twin = _Side("torch", size, 512, options)
+    ours: list[list[float]] = [[], []]
+    for _ in range(options.turns):
+        for times, fingerprint in zip(ours, known, strict=True):
+            seconds, psnr = run(fingerprint)
+            times.append(seconds)
+        twin.times.append(twin.turn())
+    twin.close()
+    aware, blind = (statistics.median(times) for times in ours)
+    step = statistics.median(twin.times)
+    print(
+        f"{size:4d}: engine {aware:.2f} s aware, {blind:.2f} s blind, {psnr:.2f} dB; twin "
+        f"{step:.2f} s a step, {steps} steps {step * steps:.0f} s: "
+        f"{step * steps / aware:.0f} times as long",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

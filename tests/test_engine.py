@@ -1,0 +1,178 @@
+"""Photos anonymised in seconds: how much they change, and what is left of a fingerprint."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from dippas_jax import engine, residual
+from dippas_jax.datasets import synthetic
+from tests import oracles
+
+HEIGHT, WIDTH = 65, 71
+EXTRACTORS = ["sigma-2", "sigma-3", "sigma-5", "busy"]
+
+extract = jax.jit(lambda pixels, sigma: residual.residual(pixels, sigma=sigma))
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A photo of a simulated camera, of odd sides, and the fingerprint of its sensor."""
+    camera = synthetic.Camera()
+    radiance = synthetic.scene(0, 96)[:HEIGHT, :WIDTH]
+    return synthetic.expose(camera, radiance, 0), np.float32(camera.fingerprint(HEIGHT, WIDTH))
+
+
+def anonymize(pixels, fingerprint=None, key=0, target_psnr=40.0, **options):
+    options = {"compensation": 0.7, **options}
+    return engine.anonymize(
+        jax.random.key(key), pixels, fingerprint, target_psnr=target_psnr, **options
+    )
+
+
+def strongest(pixels, fingerprint):
+    return max(map(abs, engine.scores(pixels, fingerprint).values()))
+
+
+def assert_sound(version, pixels):
+    """Pixels like those of the photo, and numbers that say what they are."""
+    assert version.pixels.dtype == np.uint8
+    assert version.pixels.shape == pixels.shape
+    assert version.psnr == pytest.approx(oracles.psnr(version.pixels, pixels), abs=1e-3)
+    assert engine.WEAKEST <= version.threshold <= engine.STRONGEST
+    assert np.isfinite(version.alpha)
+
+
+@pytest.mark.parametrize("aware", [False, True], ids=["blind", "aware"])
+@pytest.mark.parametrize("target", [38.0, 42.0])
+def test_the_psnr_asked_for_is_met_and_the_photo_left_alone(photo, target, aware):
+    pixels, fingerprint = photo
+    given = pixels.copy()
+    version = anonymize(given, fingerprint if aware else None, target_psnr=target)
+    np.testing.assert_array_equal(given, pixels)
+    assert_sound(version, pixels)
+    assert version.psnr == pytest.approx(target, abs=engine.CLOSE)
+
+
+@pytest.mark.parametrize("target", [38.0, 42.0])
+def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
+    pixels, fingerprint = photo
+    assert min(engine.scores(pixels, fingerprint).values()) > 8
+    for key in range(2):
+        version = anonymize(pixels, fingerprint, key, target)
+        assert strongest(version.pixels, fingerprint) < 3
+
+
+def test_blind_compensation_takes_back_what_is_kept_of_a_fingerprint(photo):
+    pixels, fingerprint = photo
+    before = np.mean(list(engine.scores(pixels, fingerprint).values()))
+    left = []
+    for compensation in (0.0, 0.7):
+        version = anonymize(pixels, compensation=compensation)
+        left.append(np.mean(list(engine.scores(version.pixels, fingerprint).values())))
+    assert left[0] < 0.6 * before
+    assert abs(left[1]) < 0.8 * left[0]
+
+
+def test_a_blind_version_does_not_depend_on_the_key(photo):
+    one, other = (anonymize(photo[0], key=key) for key in range(2))
+    assert one.alpha == other.alpha == 0
+    assert one.pixels.tobytes() == other.pixels.tobytes()
+
+
+def test_the_same_key_gives_the_same_bytes_and_another_key_other_scores(photo):
+    pixels, fingerprint = photo
+    one, again, other = (anonymize(pixels, fingerprint, key) for key in (0, 0, 3))
+    assert one.pixels.tobytes() == again.pixels.tobytes()
+    assert one[1:] == again[1:]
+    assert abs(one.alpha - other.alpha) > 0.1 * abs(one.alpha)
+    scores = [
+        np.array(list(engine.scores(version.pixels, fingerprint).values()))
+        for version in (one, other)
+    ]
+    assert np.abs(scores[0] - scores[1]).max() > 0.5, "not all aim at the same correlation"
+
+
+def test_the_unit_of_the_fingerprint_does_not_matter(photo):
+    pixels, fingerprint = photo
+    one, other = anonymize(pixels, fingerprint), anonymize(pixels, 7 * fingerprint)
+    assert one.alpha == pytest.approx(7 * other.alpha, rel=1e-3)
+    difference = np.abs(one.pixels.astype(int) - other.pixels)
+    assert difference.max() <= 1
+    assert np.mean(difference > 0) < 1e-3, "no more than rounding"
+
+
+def test_out_of_time_the_first_threshold_has_to_do(photo):
+    pixels, fingerprint = photo
+    low, high = (
+        anonymize(pixels, fingerprint, target_psnr=target, until=0.0) for target in (30.0, 48.0)
+    )
+    assert_sound(low, pixels)
+    assert low.pixels.tobytes() == high.pixels.tobytes()
+    assert abs(low.psnr - 30) > engine.CLOSE
+    assert abs(high.psnr - 48) > engine.CLOSE
+
+
+@pytest.mark.parametrize(("target", "limit"), [(5.0, engine.STRONGEST), (90.0, engine.WEAKEST)])
+def test_a_psnr_out_of_reach_gives_the_nearest_threshold_there_is(photo, target, limit):
+    pixels, fingerprint = photo
+    version = anonymize(pixels, fingerprint, target_psnr=target)
+    assert_sound(version, pixels)
+    assert version.threshold == pytest.approx(limit, rel=0.05)
+
+
+@pytest.mark.parametrize("level", [0, 127, 255])
+def test_a_flat_photo_comes_back_as_it_was(photo, level):
+    pixels = np.full((HEIGHT, WIDTH, 3), level, np.uint8)
+    version = anonymize(pixels, photo[1])
+    np.testing.assert_array_equal(version.pixels, pixels)
+    assert version.psnr == np.inf
+    assert version.alpha == 0
+
+
+def test_a_fingerprint_of_zeros_is_none_at_all(photo):
+    pixels, fingerprint = photo
+    version = anonymize(pixels, np.zeros_like(fingerprint))
+    assert version.alpha == 0
+    np.testing.assert_array_equal(version.pixels, anonymize(pixels).pixels)
+
+
+def test_scores_are_the_correlations_of_residuals_in_standard_deviations(photo):
+    pixels, fingerprint = photo
+    scores = engine.scores(pixels, fingerprint)
+    assert list(scores) == EXTRACTORS
+    pattern = oracles.pattern(pixels, fingerprint)
+    for sigma in engine.SIGMAS:
+        ncc = oracles.ncc(extract(pixels, sigma), pattern)
+        z = math.sqrt(HEIGHT * WIDTH) * ncc
+        assert scores[f"sigma-{sigma:g}"] == pytest.approx(z, abs=1e-3)
+    other = np.float32(synthetic.Camera(seed=1).fingerprint(HEIGHT, WIDTH))
+    assert strongest(pixels, other) < 4
+
+
+def test_the_busy_score_does_not_see_what_is_flat(photo):
+    pixels, fingerprint = photo
+    pixels = pixels.copy()
+    pixels[:, :24] = 100
+    changed = fingerprint.copy()
+    changed[8:-8, 6:16] *= -5
+    one, other = engine.scores(pixels, fingerprint), engine.scores(pixels, changed)
+    assert one["busy"] == pytest.approx(other["busy"], abs=1e-4)
+    assert abs(one["sigma-3"] - other["sigma-3"]) > 1
+
+
+def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
+    rng = np.random.default_rng(0)
+    busy = 128 + 40 * rng.standard_normal((HEIGHT, WIDTH, 3))
+    fingerprint = np.zeros((HEIGHT, WIDTH), np.float32)
+    fingerprint[8:-8, 6:16] = 0.03 * rng.standard_normal((HEIGHT - 16, 10))
+    calm = 100 * (1 + fingerprint[:, :24, None]) + rng.standard_normal((HEIGHT, 24, 3))
+    busy[:, :24] = calm
+    pixels = np.clip(np.round(busy), 0, 255).astype(np.uint8)
+    assert engine.scores(pixels, fingerprint)["sigma-3"] > 30
+    version = anonymize(pixels, fingerprint, until=0.0)
+    scores = engine.scores(version.pixels, fingerprint)
+    assert np.isnan(scores.pop("busy"))
+    assert version.alpha != 0
+    assert max(map(abs, scores.values())) < 3
