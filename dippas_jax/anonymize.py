@@ -36,7 +36,7 @@ class History(NamedTuple):
     Attributes:
       psnr: Of the snapshot against the photo, dB.
       ncc: Of the snapshot with the reference fingerprint, whole photo.
-      loss: Equation 9, mean over pixels and channels.
+      loss: What was minimised: equation 9, mean over pixels and channels, and the penalty if any.
       gamma: γ for P of standard deviation `inversion.FINGERPRINT_STD`.
     """
 
@@ -122,7 +122,8 @@ def advance(
       config: Of the whole run.
 
     Raises:
-      DivergedError: The loss became nan or infinite.
+      DivergedError: The loss became nan or infinite; with `rollback`, which undoes such steps too,
+        already at the first.
     """
     h, w, _ = problem.pixels.shape
     state, trace = inversion.chunk_compiled(progress.state, problem, config=config)
@@ -132,7 +133,7 @@ def advance(
     past = np.flatnonzero(psnr[:counted] > config.inversion.stop_psnr)
     counted = int(past[0]) + 1 if past.size else counted
     lost = np.flatnonzero(~np.isfinite(loss[:counted]))
-    if lost.size:
+    if lost.size and (config.inversion.rollback == 0 or done + lost[0] == 0):
         raise DivergedError(
             f"the loss is {loss[lost[0]]} at step {done + int(lost[0])}; choose an "
             f"inversion.learning_rate below {config.inversion.learning_rate}"

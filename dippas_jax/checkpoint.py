@@ -4,6 +4,7 @@ A checkpoint is one tree of arrays. It is on disk when `save` returns; what a ki
 half-written is passed over, and so is what was damaged later.
 """
 
+import collections
 import contextlib
 import logging
 import shutil
@@ -57,6 +58,21 @@ def _layout(tree: Any) -> list[str]:
     return [f"{jax.tree_util.keystr(k)} {np.dtype(x.dtype)} {list(x.shape)}" for k, x in leaves]
 
 
+def _compact(tree: Any) -> Any:
+    """The tree without the fields that are None: orbax keeps those, and asks for them later.
+
+    So a field that is None unless a setting asks for it leaves the others' checkpoints as they are.
+    """
+    if isinstance(tree, dict):
+        return {name: _compact(value) for name, value in tree.items()}
+    if not isinstance(tree, tuple):
+        return tree
+    if not hasattr(tree, "_fields"):
+        return tuple(_compact(value) for value in tree)
+    kept = {k: _compact(v) for k, v in zip(tree._fields, tree, strict=True) if v is not None}
+    return collections.namedtuple(type(tree).__name__, kept)(**kept)
+
+
 def _checksums(checkpoint: Path) -> dict[str, int]:
     files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != _MANIFEST)
     return {p.relative_to(checkpoint).as_posix(): zlib.crc32(p.read_bytes()) for p in files}
@@ -90,7 +106,7 @@ def save(folder: Path | str, step: int, tree: Any) -> None:
         for torn in folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(torn)
         checkpoint = folder / str(step)
-        checkpointer.save(checkpoint, tree)
+        checkpointer.save(checkpoint, _compact(tree))
         manifest = {"layout": _layout(tree), "crc32": _checksums(checkpoint)}
         store.write_json(checkpoint / _MANIFEST, manifest)
         for old in _steps(folder)[_KEPT:]:
@@ -130,8 +146,10 @@ def latest(folder: Path | str, like: Any) -> tuple[int, Any] | None:
                     f"checkpoint {checkpoint} was made with other settings ({differ[0]} differs); "
                     "give those settings or delete that folder"
                 )
-            tree = checkpointer.restore(checkpoint, blank)
-            return step, jax.tree.map(_in_kind_of, like, tree)
+            arrays = jax.tree.leaves(checkpointer.restore(checkpoint, _compact(blank)))
+            return step, jax.tree.map(
+                _in_kind_of, like, jax.tree.unflatten(jax.tree.structure(like), arrays)
+            )
     return None
 
 

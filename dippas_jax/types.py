@@ -36,20 +36,40 @@ class Problem(NamedTuple):
     key: Key[Array, "*n"]
 
 
+class Fallback(NamedTuple):
+    """The step of highest PSNR so far, to which a run goes back when its PSNR collapses.
+
+    Attributes:
+      psnr: Of that step's snapshot against the photo, dB; -inf before the first step.
+      params: φ that made the snapshot.
+      gamma: γ of that step.
+      optimizer: The moments before that step's update.
+      rate: What is left of the learning rate, as a factor: 1, halved by every return.
+    """
+
+    psnr: Float[Array, "*n"]
+    params: Params
+    gamma: Float[Array, "*n"]
+    optimizer: Any
+    rate: Float[Array, "*n"]
+
+
 class State(NamedTuple):
     """What the optimisation carries from step to step.
 
     Attributes:
-      step: Number of updates done so far.
+      step: Number of steps done so far.
       params: The generator's weights, φ.
       gamma: Weight of the injected fingerprint, γ ≥ 0.
       optimizer: The moments of Adam or AMSGrad over (params, gamma).
+      fallback: Where to go back to; None unless `rollback` is asked for.
     """
 
     step: Int[Array, "*n"]
     params: Params
     gamma: Float[Array, "*n"]
     optimizer: Any
+    fallback: Fallback | None = None
 
 
 class Trace(NamedTuple):
@@ -58,7 +78,8 @@ class Trace(NamedTuple):
     Attributes:
       pixels: Snapshots I_φ, the generator's output without the injected fingerprint.
       psnr: PSNR of the snapshot against the photo, dB.
-      loss: Equation 9 as the mean over pixels and channels, image scale [0, 1].
+      loss: Equation 9 as the mean over pixels and channels, image scale [0, 1]; with
+        `decorrelation`, plus that weight times `inversion.correlation_penalty`.
       gamma: γ with which the step's loss was computed.
     """
 

@@ -2,12 +2,14 @@
 
 import functools
 import re
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import pytest
 
 from dippas_jax import anonymize, checkpoint, config, inversion
+from dippas_jax.types import InputError
 from tests import oracles, tiny
 
 STEPS = 12
@@ -139,9 +141,12 @@ def test_what_is_carried_does_not_grow_with_the_steps():
     assert sizes(anonymize.start(tiny.problem(), settings())) == sizes(whole())
 
 
-@pytest.mark.parametrize("steps", [3, 9])
-def test_going_on_from_a_checkpoint_changes_no_byte(tmp_path, steps):
-    problem, chosen = tiny.problem(), settings()
+UNDOING = {"rollback": 3.0, "learning_rate": 1.0, "noise_std": 0.0}
+
+
+@pytest.mark.parametrize(("steps", "options"), [(3, {}), (9, {}), (3, UNDOING)])
+def test_going_on_from_a_checkpoint_changes_no_byte(tmp_path, steps, options):
+    problem, chosen = tiny.problem(), settings(**options)
     progress = anonymize.start(problem, chosen)
     while progress.steps < steps:
         progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
@@ -150,8 +155,42 @@ def test_going_on_from_a_checkpoint_changes_no_byte(tmp_path, steps):
     found, progress = checkpoint.latest(tmp_path, anonymize.start(problem, chosen))
     assert found == progress.steps == steps
     again = walk(chosen, problem, progress)
-    tiny.assert_same_bytes(outcome(again, chosen), outcome(whole(), chosen))
-    tiny.assert_same_bytes(again.state, whole().state)
+    at_once = walk(chosen)
+    tiny.assert_same_bytes(outcome(again, chosen), outcome(at_once, chosen))
+    tiny.assert_same_bytes(again.state, at_once.state)
+    assert not options or again.state.fallback.rate < 1, "steps were undone"
+
+
+class OldState(NamedTuple):
+    """`State` before it had a fallback."""
+
+    step: Any
+    params: Any
+    gamma: Any
+    optimizer: Any
+
+
+def test_checkpoints_without_a_fallback_are_those_of_before_there_was_one(tmp_path):
+    new = anonymize.start(tiny.problem(), settings())
+    old = new._replace(state=OldState(*new.state[:4]))
+    for written, like in ((old, new), (new, old)):
+        checkpoint.save(tmp_path, 0, (written, np.zeros(())))
+        _, (read, _) = checkpoint.latest(tmp_path, (like, np.zeros(())))
+        tiny.assert_same_bytes(read, like)
+    checkpoint.save(tmp_path, 0, new)
+    with pytest.raises(InputError, match="other settings"):
+        checkpoint.latest(tmp_path, anonymize.start(tiny.problem(), settings(rollback=1.0)))
+
+
+def test_a_step_without_numbers_that_is_undone_does_not_end_the_run():
+    chosen = settings(rollback=3.0, noise_std=0.0, learning_rate=1e30)
+    progress = walk(chosen)
+    assert progress.steps == STEPS
+    assert np.isfinite(progress.history.loss[0]) > np.isfinite(progress.history.loss[1])
+    problem = tiny.problem()
+    broken = problem._replace(fingerprint=problem.fingerprint * np.nan)
+    with pytest.raises(anonymize.DivergedError, match="the loss is nan at step 0;"):
+        walk(chosen, broken)
 
 
 def test_a_learning_rate_without_bounds_is_named_with_its_step():

@@ -29,7 +29,14 @@ ODD = config.Config(
         cameras=2,
     ),
     generator=config.Generator(depth=3, widths=(8, 9), skips=(2,), alpha=2.0),
-    inversion=config.Inversion(optimizer="amsgrad", learning_rate=0.5, noise_std=0.0, chunk=7),
+    inversion=config.Inversion(
+        optimizer="amsgrad",
+        learning_rate=0.5,
+        noise_std=0.0,
+        chunk=7,
+        decorrelation=0.5,
+        rollback=6.0,
+    ),
     assembly=config.Assembly(sides=(8, 9), averages=(1, 2), thresholds=(30.0,), write_all=True),
 )
 
@@ -57,6 +64,10 @@ OUT_OF_RANGE = [
     ("Inversion", "input_std", -0.1, "inversion.input_std"),
     ("Inversion", "noise_std", -0.1, "inversion.noise_std"),
     ("Inversion", "noise_std", float("nan"), "inversion.noise_std"),
+    ("Inversion", "decorrelation", -0.1, "inversion.decorrelation"),
+    ("Inversion", "decorrelation", float("inf"), "inversion.decorrelation"),
+    ("Inversion", "rollback", -3.0, "inversion.rollback"),
+    ("Inversion", "rollback", float("nan"), "inversion.rollback"),
     ("Inversion", "max_steps", 0, "inversion.max_steps"),
     ("Inversion", "stop_psnr", 0.0, "inversion.stop_psnr"),
     ("Inversion", "stop_psnr", float("nan"), "inversion.stop_psnr"),
@@ -213,6 +224,7 @@ def test_the_paper_setting_has_the_values_of_the_paper(mode):
         0.1,
     )
     assert (run.stop_psnr, run.max_steps) == (39.0, 10_000)
+    assert (run.decorrelation, run.rollback) == (0, 0), "neither is the paper's"
     assert set(paper.assembly.sides) == {32, 64, 128, 256, 512}
     assert set(paper.assembly.averages) == {1, 5, 10, 25, 50, 75, 100}
     assert set(paper.assembly.thresholds) == {35.0, 36.0, 37.0, 38.0}

@@ -30,7 +30,7 @@ MAY = {
     "noise": BASE,
     "generator": BASE | {"convolution"},
     "optimizer": BASE,
-    "inversion": BASE | {"image", "noise", "generator", "optimizer"},
+    "inversion": BASE | SIGNAL | {"noise", "generator", "optimizer"},
     "blocks": BASE,
     "sparse": BASE | SIGNAL,
     "engine": BASE | SIGNAL | {"sparse"},

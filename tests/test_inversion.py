@@ -6,19 +6,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from dippas_jax import generator, image, inversion
 from tests import oracles, tiny
 
 SETTINGS = tiny.settings(tiny.TWO_SCALES)
 STEPS = 12
+BOTH = {"decorrelation": 1.0, "rollback": 3.0}  # what the paper has not
+COLLAPSING = {"learning_rate": 1.0, "noise_std": 0.0}
 apply = jax.jit(generator.apply, static_argnames="config")
 
 
 @functools.cache
-def traced(chunk=3, key=0, scale=1, network=tiny.TWO_SCALES):
-    """The shared run, of another chunk length, key or unit of the fingerprint."""
-    settings = tiny.settings(network, chunk=chunk)
+def traced(chunk=3, key=0, scale=1, network=tiny.TWO_SCALES, **options):
+    """The shared run, of another chunk length, key, unit of the fingerprint, or other settings."""
+    settings = tiny.settings(network, chunk=chunk, **options)
     return tiny.run(tiny.problem(key=key, scale=scale), settings, STEPS)
 
 
@@ -40,6 +43,13 @@ def with_gamma(problem, gamma):
 )
 def test_chunk_length_does_not_change_the_trace(network, chunk):
     tiny.assert_same_bytes(traced(chunk, network=network), traced(3, network=network))
+
+
+def test_chunk_length_does_not_change_what_is_penalised_and_undone():
+    """At this learning rate steps are undone on both sides of the chunks' borders."""
+    options = {**BOTH, **COLLAPSING, "network": tiny.ONE_SCALE}
+    tiny.assert_same_bytes(traced(2, **options), traced(3, **options))
+    assert len(undone(traced(3, **options).psnr, 3)) > 1
 
 
 def test_same_key_same_bytes_and_another_key_another_photo():
@@ -161,8 +171,9 @@ def test_every_run_of_the_tests_has_two_devices():
     assert jax.default_backend() != "cpu" or jax.device_count() == 2
 
 
-def test_a_batch_is_its_photos_one_by_one():
-    settings = tiny.settings()
+@pytest.mark.parametrize("options", [{}, BOTH], ids=["paper", "both"])
+def test_a_batch_is_its_photos_one_by_one(options):
+    settings = tiny.settings(**options)
     problems = [tiny.problem(seed=seed, key=seed) for seed in (0, 1)]
     batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *problems)
     states = [inversion.init_compiled(problem, config=settings) for problem in problems]
@@ -191,6 +202,184 @@ def test_a_photo_is_reproduced_better_and_better():
     assert trace.psnr[-6:].min() > trace.psnr[0] + 5
     assert np.isfinite(trace.loss).all()
     np.testing.assert_allclose(trace.pixels[-1].mean((0, 1)), image_mean(), atol=8)
+
+
+# ----------------------------------------------------------------------- penalty on correlation
+
+
+def test_the_busier_half_is_where_the_blurred_photo_changes_most():
+    photo = oracles.photo(3, 65, 78)
+    mean = scipy.ndimage.uniform_filter(oracles.luma(photo), 5, mode="constant")
+    size = np.hypot(*np.gradient(mean))
+    ours = np.asarray(inversion.busy(photo))
+    assert ours.dtype == bool
+    assert (ours != (size > np.median(size))).sum() <= 2
+    assert abs(ours.mean() - 0.5) < 0.01
+
+
+def test_targets_are_those_of_other_cameras_and_stay_with_the_photo():
+    keys = jax.random.split(jax.random.key(1), 500)
+    drawn = np.asarray(jax.vmap(inversion.targets)(keys))
+    np.testing.assert_array_equal(inversion.targets(keys[7]), drawn[7])
+    np.testing.assert_allclose(drawn.mean(0), 0, atol=0.15)
+    np.testing.assert_allclose(drawn.std(0), 1, atol=0.1)
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(4)).max() < 0.15
+
+
+def test_every_step_has_one_extractor_and_noise_of_its_own_on_the_fingerprint():
+    problem = tiny.problem()
+    steps = jnp.arange(400)
+    draw = jax.vmap(lambda step: inversion.probe(problem.key, problem.fingerprint, step))
+    members, planes = jax.jit(draw)(steps)
+    assert np.abs(np.bincount(members, minlength=4) - 100).max() < 40
+    member, plane = inversion.probe(problem.key, problem.fingerprint, jnp.int32(9))
+    assert member == members[9]
+    np.testing.assert_allclose(plane, planes[9], atol=1e-7)
+    noise = np.asarray(planes - problem.fingerprint)[:20].reshape(20, -1)
+    np.testing.assert_allclose(noise.std(1), 0.3 * np.std(problem.fingerprint), rtol=0.05)
+    assert np.abs(np.corrcoef(noise, np.ravel(problem.fingerprint)) - np.eye(21)).max() < 0.08
+
+
+@jax.jit
+def penalty(generated, problem, where, step):
+    """The penalty, and its gradient over I_φ."""
+    return jax.value_and_grad(inversion.correlation_penalty)(generated, problem, where, step)
+
+
+def snapshot(problem):
+    """The photo changed a little, with the fingerprint in it, beyond the range in some places."""
+    draw = np.random.default_rng(8).normal(0, 0.02, problem.pixels.shape)
+    strong = (np.asarray(problem.pixels) / 255) * (1 + np.asarray(problem.fingerprint)[..., None])
+    made = strong + draw
+    made[:9, :9] += 1
+    return made.astype(np.float32)
+
+
+@functools.cache
+def step_of(member):
+    """The first step at which that extractor looks, and the fingerprint it looks for."""
+    problem = tiny.problem()
+    for step in range(100):
+        which, plane = inversion.probe(problem.key, problem.fingerprint, jnp.int32(step))
+        if which == member:
+            return step, np.asarray(plane, np.float64)
+    raise AssertionError("this extractor never looks")
+
+
+@pytest.mark.parametrize("member", range(4))
+def test_the_penalty_is_that_of_equation_2_by_hand(member):
+    problem = tiny.problem()
+    step, plane = step_of(member)
+    where, made = inversion.busy(problem.pixels), snapshot(problem)
+    value, _ = penalty(made, problem, where, step)
+    sigma = (2, 3, 5, 3)[member]
+    kept = np.asarray(where) if member == 3 else np.ones((64, 64), bool)
+    noise = oracles.residual(np.clip(255.0 * made, 0, 255), sigma)
+    ncc = oracles.ncc(noise[kept], oracles.pattern(np.asarray(problem.pixels), plane)[kept])
+    z = ncc * np.sqrt(kept.sum())
+    assert z > 5, "the fingerprint is there"
+    target = float(inversion.targets(problem.key)[member])
+    np.testing.assert_allclose(value, 0.1 * (z - target) ** 2 / 64**2, rtol=2e-3)
+
+
+def test_the_gradient_of_the_penalty_leads_down_by_what_it_says():
+    problem = tiny.problem()
+    step, _ = step_of(1)
+    where, made = inversion.busy(problem.pixels), snapshot(problem)
+    value, slope = penalty(made, problem, where, step)
+    length = 0.05 * value / np.sum(np.square(slope))
+    less, _ = penalty(made - length * slope, problem, where, step)
+    np.testing.assert_allclose(less / value, 0.95, atol=0.005)
+    assert (np.asarray(slope)[:8, :8] == 0).all(), "what is clipped cannot be moved"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 2.0, np.nan])
+def test_a_snapshot_without_noise_has_no_penalty_and_no_gradient(level):
+    problem = tiny.problem()
+    made = np.full((64, 64, 3), level, np.float32)
+    value, slope = penalty(made, problem, inversion.busy(problem.pixels), step_of(0)[0])
+    assert value == 0
+    assert np.isnan(level) or (np.asarray(slope) == 0).all()
+
+
+def test_the_loss_is_equation_9_and_the_weighted_penalty():
+    problem = tiny.problem()
+    settings = tiny.settings(**BOTH, **COLLAPSING)
+    state = inversion.init_compiled(problem, config=settings)
+    z = inversion.input_noise(problem.key, 64, 64, settings)
+    made = apply(state.params, z, config=tiny.ONE_SCALE)
+    value, _ = penalty(made, problem, inversion.busy(problem.pixels), 0)
+    assert value > 0
+    photo = np.asarray(problem.pixels, np.float64) / 255
+    equation = np.mean((np.asarray(made, np.float64) - photo) ** 2)
+    trace = traced(**BOTH, **COLLAPSING, network=tiny.ONE_SCALE)
+    np.testing.assert_allclose(trace.loss[0], equation + float(value), rtol=1e-4)
+
+
+# ------------------------------------------------------------------------- steps that are undone
+
+
+def undone(psnr, drop):
+    """The steps that lie so far below the best before them."""
+    return [t for t in range(1, len(psnr)) if psnr[t] < psnr[:t].max() - drop]
+
+
+def test_a_run_that_collapses_is_taken_back_to_its_best_step_and_goes_on():
+    lost, kept = (traced(chunk=3, rollback=drop, **COLLAPSING) for drop in (0.0, 3.0))
+    assert lost.psnr[2:].max() < lost.psnr[0] - 5
+    assert kept.psnr[0] == lost.psnr[0]
+    assert kept.psnr.max() > kept.psnr[0] + 1
+    for step in undone(kept.psnr, 3)[:-1]:
+        best = int(np.argmax(kept.psnr[:step]))
+        np.testing.assert_array_equal(kept.pixels[step + 1], kept.pixels[best])
+        assert kept.gamma[step + 1] == kept.gamma[best]
+
+
+def test_after_every_return_the_learning_rate_is_half_of_what_it_was():
+    """Adam's first step is the learning rate in every unknown, γ among them."""
+    settings = tiny.settings(rollback=3.0, noise_std=0.0, learning_rate=3.0)
+    problem = tiny.problem()
+    state = inversion.init_compiled(problem, config=settings)
+    assert state.fallback.rate == 1
+    assert state.fallback.psnr == -np.inf
+    trace = tiny.run(problem, settings, 6, state)
+    assert undone(trace.psnr, 3) == [1, 3, 5]
+    np.testing.assert_allclose(trace.gamma, [0, 3, 0, 1.5, 0, 0.75], rtol=1e-3)
+    state = inversion.init_compiled(problem, config=settings)
+    params = jax.device_get(state.params)
+    for _ in range(2):
+        state, _ = inversion.chunk_compiled(state, problem, config=settings)
+    assert state.step == 6
+    assert state.fallback.rate == 1 / 8
+    assert state.fallback.psnr == trace.psnr.max()
+    tiny.assert_same_bytes(state.params, params)
+    empty = inversion.init_compiled(problem, config=settings).optimizer
+    tiny.assert_same_bytes(state.optimizer, empty)
+
+
+def test_a_loss_without_a_number_is_a_collapse():
+    settings = tiny.settings(rollback=3.0, noise_std=0.0, learning_rate=1e30)
+    problem = tiny.problem()
+    state = inversion.init_compiled(problem, config=settings)
+    trace = tiny.run(problem, settings, 3, state)
+    assert np.isfinite(trace.loss).tolist() == [True, False, True]
+    np.testing.assert_array_equal(trace.pixels[2], trace.pixels[0])
+
+
+def test_without_a_collapse_the_run_is_the_same():
+    plain, guarded = (traced(rollback=drop, network=tiny.ONE_SCALE) for drop in (0.0, 30.0))
+    np.testing.assert_allclose(guarded.psnr, plain.psnr, rtol=1e-4)
+    np.testing.assert_allclose(guarded.loss, plain.loss, rtol=1e-3)
+
+
+def test_where_nothing_is_undone_nothing_more_is_carried():
+    problem = tiny.problem()
+    state = inversion.init_compiled(problem, config=SETTINGS)
+    assert state.fallback is None
+    more = inversion.init_compiled(problem, config=tiny.settings(tiny.TWO_SCALES, rollback=1.0))
+    kept = jax.tree.leaves(state[1:4])
+    assert len(jax.tree.leaves(state)) == len(kept) + 1
+    tiny.assert_same_bytes(jax.tree.leaves(more.fallback)[1:-1], kept)
 
 
 def image_mean():
