@@ -224,7 +224,7 @@ class Config:
     method: str = "prior"
     strength: str = "balanced"
     target_psnr: float = 0.0
-    compensation: float = 0.7
+    compensation: float = 0.5
     max_minutes: float = 0.0
     seed: int = 0
     sigma: float = 3.0

@@ -191,6 +191,7 @@ def _resynthesise(levels: Array, threshold: ArrayLike, share: ArrayLike) -> Arra
 
 
 _kept_part = jax.jit(sparse.kept_part)
+_busy = jax.jit(image.busy)
 
 
 @jax.jit
@@ -201,14 +202,3 @@ def _mixture(levels: Array, pattern: Array, busy: Array) -> Array:
     whole = correlation.ncc(planes, pattern) * math.sqrt(pattern.size)
     there = correlation.ncc(busy * planes[1], busy * pattern) * jnp.sqrt(busy.sum())
     return jnp.append(whole, there)
-
-
-@jax.jit
-def _busy(levels: Array) -> Array:
-    """1 in the half of the photo with the larger gradients, 0 elsewhere."""
-    plane = image.luma(levels)
-    plane = jnp.pad(plane, 2, mode="edge")
-    mean = jax.lax.reduce_window(plane, 0.0, jax.lax.add, (5, 5), (1, 1), "VALID") / 25
-    rows, columns = jnp.gradient(mean)
-    size = jnp.square(rows) + jnp.square(columns)
-    return (size > jnp.median(size)).astype(jnp.float32)

@@ -5,8 +5,9 @@ axes. A grey level is one step of a pixel. Everything is computed in float32.
 """
 
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Num, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Num, Shaped, UInt8
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
 
@@ -46,6 +47,15 @@ def psnr(a: Num[ArrayLike, "*n h w 3"], b: Num[ArrayLike, "*m h w 3"]) -> Float[
     # The inner `where` keeps the gradient finite where the outer one does not use the logarithm.
     decibels = 10 * jnp.log10(255.0**2 / jnp.where(equal, 1.0, error))
     return jnp.where(equal, jnp.inf, decibels)
+
+
+def busy(pixels: Num[ArrayLike, "h w 3"]) -> Bool[Array, "h w"]:
+    """The half of a photo where the gradients of its 5x5 mean are the larger ones."""
+    plane = jnp.pad(luma(pixels), 2, mode="edge")
+    mean = lax.reduce_window(plane, 0.0, lax.add, (5, 5), (1, 1), "VALID") / 25
+    rows, columns = jnp.gradient(mean)
+    size = jnp.square(rows) + jnp.square(columns)
+    return size > jnp.median(size)
 
 
 def center_crop(

@@ -92,15 +92,6 @@ def loss(
     return jnp.mean(jnp.square(injected - image.to_image(problem.pixels))), generated
 
 
-def busy(pixels: UInt8[ArrayLike, "h w 3"]) -> Bool[Array, "h w"]:
-    """The half of a photo where the gradients of its 5x5 mean are the larger ones."""
-    plane = image.luma(pixels)
-    mean = jax.lax.reduce_window(plane, 0.0, jax.lax.add, (5, 5), (1, 1), "SAME") / 25
-    rows, columns = jnp.gradient(mean)
-    size = jnp.square(rows) + jnp.square(columns)
-    return size > jnp.median(size)
-
-
 def targets(key: Key[Array, ""]) -> Float[Array, "4"]:
     """z-scores that the penalty aims at, one for each of `SIGMAS`: what other cameras give."""
     return jax.random.normal(jax.random.fold_in(key, _TARGETS), (len(SIGMAS),))
@@ -158,7 +149,7 @@ def chunk(state: State, problem: Problem, *, config: configuration.Config) -> tu
     update = optimizer.make(settings).update
     h, w, _ = problem.pixels.shape
     z = input_noise(problem.key, h, w, config)
-    where = busy(problem.pixels) if settings.decorrelation else None
+    where = image.busy(problem.pixels) if settings.decorrelation else None
 
     def objective(unknowns, z, step):
         value, generated = loss(unknowns, z, problem, config)

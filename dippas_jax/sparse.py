@@ -7,10 +7,12 @@ the few discrete cosine coefficients that stand out are kept, and the overlappin
 "Image denoising by sparse 3-D transform-domain collaborative filtering").
 
 A fingerprint is noise, so of its energy a block keeps the share that falls on kept coefficients.
-Where an extractor looks that share is the only trace left. It is cancelled within the block: the
-coefficients that would be dropped are not set to zero but turned over, times the share kept over
-the share dropped. Which share a coefficient has is measured in the photo itself: PRNU goes through
-the same demosaicing and compression as photon noise, whose spectrum the flat blocks show.
+A little more of it shows in which coefficients are kept: one at the threshold t jumps by t, so the
+mean slope there is t times the density of coefficients. That share is the only trace left where an
+extractor looks. It is cancelled within the block: the coefficients that would be dropped are not
+set to zero but turned over, times the share kept over the share dropped. Which share a coefficient
+has is measured in the photo itself: PRNU goes through the same demosaicing and compression as
+photon noise, whose spectrum the flat blocks show.
 
 Photos are float32 in grey levels, channels last, one at a time; `jax.vmap` makes batches.
 """
@@ -24,6 +26,7 @@ from jaxtyping import Array, Bool, Float, Num
 SIDE = 8  # of a block, pixels
 FEW = 3  # kept coefficients a block and channel, up to which its dropped ones count as noise
 _BLOCKS = 16  # what the assumption of white noise weighs against the photo's own blocks
+NEAR = 0.15  # of the threshold: distance from it within which coefficients count as crossing
 LARGEST = 2.0  # turned-over coefficients are at most this many times their size
 
 _EXACT = jax.lax.Precision.HIGHEST  # a GPU's default keeps three decimal digits
@@ -90,8 +93,7 @@ def resynthesise(
       threshold: Grey levels; 3 keeps nearly all, 50 leaves a drawing.
       spectrum: Of the noise, `noise_spectrum`.
       compensation: How much of the share that is kept of a fingerprint is taken back: 0 nothing, 1
-        all, if attackers weighed all frequencies alike and no coefficient crossed the threshold
-        because of the fingerprint.
+        all, if attackers weighed all frequencies alike.
 
     Returns:
       Grey levels, neither clipped nor rounded.
@@ -126,12 +128,12 @@ def _synthesis(
 
     def add(sums, shift):
         found = _forward(planes, shift, rows, columns)
-        keep = _kept(
-            found if guides is planes else _forward(guides, shift, rows, columns), threshold
-        )
+        guiding = found if guides is planes else _forward(guides, shift, rows, columns)
+        keep = _kept(guiding, threshold)
         kept = (keep * noise).sum((2, 4), keepdims=True)
         dropped = jnp.maximum(everything - kept, 1e-3 * everything + 1e-12)
-        turned = jnp.minimum(share * kept / dropped, LARGEST)
+        crossing = (_near(guiding, threshold) * noise).sum((2, 4), keepdims=True) / (2 * NEAR)
+        turned = jnp.minimum(share * (kept + crossing) / dropped, LARGEST)
         weight = 1 / keep.sum((0, 2, 4), keepdims=True)
         blocks = _inverse(jnp.where(keep, found, -turned * found) * weight)
         weights = jnp.broadcast_to(weight, (1, *blocks.shape[1:]))
@@ -176,3 +178,9 @@ def _inverse(coefficients: Array) -> Array:
 def _kept(coefficients: Array, threshold: ArrayLike) -> Bool[Array, "3 r 8 k 8"]:
     """Those of at least the threshold, and the means."""
     return (jnp.abs(coefficients) >= threshold).at[:, :, 0, :, 0].set(True)
+
+
+def _near(coefficients: Array, threshold: ArrayLike) -> Bool[Array, "3 r 8 k 8"]:
+    """Those about to cross the threshold."""
+    distance = jnp.abs(jnp.abs(coefficients) - threshold)
+    return (distance < NEAR * jnp.asarray(threshold)).at[:, :, 0, :, 0].set(False)

@@ -64,15 +64,19 @@ def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
         assert strongest(version.pixels, fingerprint) < 3
 
 
-def test_blind_compensation_takes_back_what_is_kept_of_a_fingerprint(photo):
-    pixels, fingerprint = photo
-    before = np.mean(list(engine.scores(pixels, fingerprint).values()))
-    left = []
-    for compensation in (0.0, 0.7):
-        version = anonymize(pixels, compensation=compensation)
-        left.append(np.mean(list(engine.scores(version.pixels, fingerprint).values())))
-    assert left[0] < 0.6 * before
-    assert abs(left[1]) < 0.8 * left[0]
+def test_compensation_takes_back_what_is_kept_of_a_planted_fingerprint(photo):
+    key = jax.random.key(1)
+    none, half = (
+        np.array(list(engine.share_left(key, photo[0], 20.0, share).values())) for share in (0, 0.5)
+    )
+    assert np.all((none > 0.2) & (none < 0.6))
+    assert np.all(np.abs(half) < 0.6 * none)
+
+
+def test_of_a_planted_fingerprint_all_is_left_where_nothing_is_dropped(photo):
+    left = engine.share_left(jax.random.key(1), photo[0], 0.0, 0.5)
+    assert list(left) == EXTRACTORS
+    np.testing.assert_allclose(list(left.values()), 1, atol=1e-3)
 
 
 def test_a_blind_version_does_not_depend_on_the_key(photo):

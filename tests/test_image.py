@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from dippas_jax import image
 from tests import oracles
@@ -85,3 +86,13 @@ def test_center_crop_takes_the_middle_of_photos_and_of_planes():
 def test_center_crop_says_what_does_not_fit():
     with pytest.raises(ValueError, match="8x6 does not fit into 7x10"):
         image.center_crop(np.zeros((7, 10, 3)), 8, 6)
+
+
+def test_the_busier_half_is_where_the_blurred_photo_changes_most():
+    photo = oracles.photo(3, 65, 78)
+    mean = scipy.ndimage.uniform_filter(oracles.luma(photo), 5, mode="nearest")
+    size = np.hypot(*np.gradient(mean))
+    ours = np.asarray(image.busy(photo))
+    assert ours.dtype == bool
+    assert (ours != (size > np.median(size))).sum() <= 2
+    assert abs(ours.mean() - 0.5) < 0.01

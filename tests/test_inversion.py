@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.ndimage
 
 from dippas_jax import generator, image, inversion
 from tests import oracles, tiny
@@ -207,16 +206,6 @@ def test_a_photo_is_reproduced_better_and_better():
 # ----------------------------------------------------------------------- penalty on correlation
 
 
-def test_the_busier_half_is_where_the_blurred_photo_changes_most():
-    photo = oracles.photo(3, 65, 78)
-    mean = scipy.ndimage.uniform_filter(oracles.luma(photo), 5, mode="constant")
-    size = np.hypot(*np.gradient(mean))
-    ours = np.asarray(inversion.busy(photo))
-    assert ours.dtype == bool
-    assert (ours != (size > np.median(size))).sum() <= 2
-    assert abs(ours.mean() - 0.5) < 0.01
-
-
 def test_targets_are_those_of_other_cameras_and_stay_with_the_photo():
     keys = jax.random.split(jax.random.key(1), 500)
     drawn = np.asarray(jax.vmap(inversion.targets)(keys))
@@ -270,7 +259,7 @@ def step_of(member):
 def test_the_penalty_is_that_of_equation_2_by_hand(member):
     problem = tiny.problem()
     step, plane = step_of(member)
-    where, made = inversion.busy(problem.pixels), snapshot(problem)
+    where, made = image.busy(problem.pixels), snapshot(problem)
     value, _ = penalty(made, problem, where, step)
     sigma = (2, 3, 5, 3)[member]
     kept = np.asarray(where) if member == 3 else np.ones((64, 64), bool)
@@ -285,7 +274,7 @@ def test_the_penalty_is_that_of_equation_2_by_hand(member):
 def test_the_gradient_of_the_penalty_leads_down_by_what_it_says():
     problem = tiny.problem()
     step, _ = step_of(1)
-    where, made = inversion.busy(problem.pixels), snapshot(problem)
+    where, made = image.busy(problem.pixels), snapshot(problem)
     value, slope = penalty(made, problem, where, step)
     length = 0.05 * value / np.sum(np.square(slope))
     less, _ = penalty(made - length * slope, problem, where, step)
@@ -297,7 +286,7 @@ def test_the_gradient_of_the_penalty_leads_down_by_what_it_says():
 def test_a_snapshot_without_noise_has_no_penalty_and_no_gradient(level):
     problem = tiny.problem()
     made = np.full((64, 64, 3), level, np.float32)
-    value, slope = penalty(made, problem, inversion.busy(problem.pixels), step_of(0)[0])
+    value, slope = penalty(made, problem, image.busy(problem.pixels), step_of(0)[0])
     assert value == 0
     assert np.isnan(level) or (np.asarray(slope) == 0).all()
 
@@ -308,7 +297,7 @@ def test_the_loss_is_equation_9_and_the_weighted_penalty():
     state = inversion.init_compiled(problem, config=settings)
     z = inversion.input_noise(problem.key, 64, 64, settings)
     made = apply(state.params, z, config=tiny.ONE_SCALE)
-    value, _ = penalty(made, problem, inversion.busy(problem.pixels), 0)
+    value, _ = penalty(made, problem, image.busy(problem.pixels), 0)
     assert value > 0
     photo = np.asarray(problem.pixels, np.float64) / 255
     equation = np.mean((np.asarray(made, np.float64) - photo) ** 2)

@@ -56,8 +56,9 @@ def kept(found, threshold):
 def distance(pixels, threshold):
     """Of the size nearest to the threshold: where it is small, rounding decides what is kept."""
     means = np.arange(64).reshape(8, 8) == 0
+    limits = threshold * np.array([1, 1 - sparse.NEAR, 1 + sparse.NEAR])[:, None, None]
     return min(
-        np.abs(np.abs(found[:, ~means]) - threshold).min() for _, _, found in every_block(pixels)
+        np.abs(np.abs(found[:, ~means]) - limits).min() for _, _, found in every_block(pixels)
     )
 
 
@@ -91,7 +92,10 @@ def oracle_synthesis(guide, pixels, threshold, spectrum, compensation, largest=s
             noise[0, 0] = 0
             dropped = ~keep[channel]
             if dropped.any():
-                share = compensation * noise[keep[channel]].sum() / noise[dropped].sum()
+                near = np.abs(np.abs(guiding[channel]) - threshold) < sparse.NEAR * threshold
+                near[0, 0] = False
+                left = noise[keep[channel]].sum() + noise[near].sum() / (2 * sparse.NEAR)
+                share = compensation * left / noise[dropped].sum()
                 found[channel, dropped] *= -min(share, largest)
         weight = 1 / keep.sum()
         block = scipy.fft.idctn(found, axes=(1, 2), norm="ortho")
