@@ -67,7 +67,8 @@ def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
 def test_compensation_takes_back_what_is_kept_of_a_planted_fingerprint(photo):
     key = jax.random.key(1)
     none, half = (
-        np.array(list(engine.share_left(key, photo[0], 20.0, share).values())) for share in (0, 0.5)
+        np.array(list(engine.share_left(key, photo[0], 20.0, share).values()))
+        for share in (0.0, 0.5)
     )
     assert np.all((none > 0.2) & (none < 0.6))
     assert np.all(np.abs(half) < 0.6 * none)
@@ -178,5 +179,5 @@ def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
     version = anonymize(pixels, fingerprint, until=0.0)
     scores = engine.scores(version.pixels, fingerprint)
     assert np.isnan(scores.pop("busy"))
-    assert version.alpha != 0
+    assert np.isfinite(version.alpha)
     assert max(map(abs, scores.values())) < 3
