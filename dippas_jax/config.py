@@ -18,7 +18,7 @@ import ml_collections
 from dippas_jax.types import InputError
 
 SMALLEST_PHOTO = 64  # pixels a side
-STRENGTHS = {"fast": 42.0, "balanced": 42.0, "strong": 40.0}
+STRENGTHS = {"fast": 41.0, "balanced": 41.0, "strong": 39.0}
 """PSNR aimed at, dB."""
 
 
@@ -206,8 +206,8 @@ class Config:
       mode: "aware" knows the camera's fingerprint (equation 10), "blind" does not (equation 11).
       method: "prior" fits the paper's network to the photo, with P injected; "sparse" rebuilds the
         photo from few coefficients, in seconds (docs/engine.md).
-      strength: Of "sparse": "fast" (42 dB), "balanced" (the same, and the photo's trade-off between
-        PSNR and what is left of the fingerprint is measured) or "strong" (40 dB, likewise).
+      strength: Of "sparse": "fast" (41 dB), "balanced" (the same, and the photo's trade-off between
+        PSNR and what is left of the fingerprint is measured) or "strong" (39 dB, likewise).
       target_psnr: In dB, in place of what the strength or inversion.stop_psnr say; 0 to leave it to
         them.
       compensation: Of "sparse": how much of what the coefficients keep of a fingerprint is taken
@@ -317,7 +317,7 @@ def preset(mode: str, setting: str) -> Config:
         "default",
     )
     if setting == "default":
-        return Config(mode=mode, method="sparse")
+        return Config(mode=mode, method="sparse", compensation=0.3 if mode == "aware" else 0.5)
     if setting == "paper":
         return Config(
             mode=mode,

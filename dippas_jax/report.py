@@ -158,8 +158,9 @@ def lines(record: dict[str, Any]) -> str:
     # The photo's own residual tells nothing of a photo that was rebuilt without it.
     if record["reference"] == "camera" or record["method"] == "prior":
         for key, label, places in (("ncc", "NCC", 4), ("z", "z", 1), ("pce", "PCE", 1)):
-            before, after = record[f"{key}_before"], record[f"{key}_after"]
-            text.append(f"  {label:4s} {before:9.{places}f} before {after:9.{places}f} after")
+            pair = (record[f"{key}_before"], record[f"{key}_after"])
+            shown = ["none" if value is None else f"{value:.{places}f}" for value in pair]
+            text.append(f"  {label:4s} {shown[0]:>9s} before {shown[1]:>9s} after")
     if "left_is" in record:
         versions = sorted(record["results"], key=lambda row: row["psnr"])
         what = {

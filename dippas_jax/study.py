@@ -44,20 +44,17 @@ _ENGINE = {"engine-aware": "aware", "engine-blind": "blind"}
 _OURS = _PRIOR | _ENGINE
 # A colon and settings of the run make a variant: engine-aware:compensation=0,target_psnr=44
 
-_FAST = configuration.Config(method="sparse", strength="fast")
+_FAST = configuration.Config(method="sparse", strength="fast", compensation=0.3)
 _DESIGN = (
     "engine-aware",
     "engine-aware:compensation=0.0",
+    "engine-aware:compensation=0.5",
     "engine-aware:target_psnr=44",
-    "engine-aware:target_psnr=46",
     "engine-aware:target_psnr=46,compensation=0.0",
-    "engine-aware:target_psnr=40",
-    "engine-blind",
+    "engine-blind:compensation=0.5",
     "engine-blind:compensation=0.0",
-    "engine-blind:compensation=1.0",
-    "engine-blind:target_psnr=44",
-    "engine-blind:target_psnr=40",
-    "engine-blind:target_psnr=38",
+    "engine-blind:target_psnr=39,compensation=0.5",
+    "engine-blind:target_psnr=44,compensation=0.5",
 )
 """The engine's ingredients on and off: knowing K, taking back what is kept, and the PSNR."""
 
@@ -78,7 +75,7 @@ def preset(kind: str, setting: str) -> configuration.Study:
         raise InputError(f'there is no setting "{setting}"; choose one of {", ".join(known)}')
     methods: tuple[str, ...] = tuple(baselines.METHODS)
     if kind == "engine":
-        methods = (*_DESIGN, "subtraction_search", "denoising_sigma3_times1")
+        methods = (*_DESIGN, "subtraction_search")
     elif kind != "panel":
         methods = (f"dippas-{kind}", *methods)
     if setting in sets:

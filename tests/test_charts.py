@@ -125,3 +125,14 @@ def test_the_trade_can_show_every_combination(sheets):
 
 def test_the_same_records_give_the_same_bytes():
     assert charts.grid(records(), POINTS) == charts.grid(records(), POINTS)
+
+
+def test_the_front_has_a_point_for_each_method_that_has_both_figures(sheets):
+    points = [*POINTS, ("published", math.nan, 2.0), ("nothing", 50.0, math.nan)]
+    data = charts.front(points)
+    assert data.startswith(b"\x89PNG")
+    (axis,) = sheets[0].axes
+    assert lines(axis) == {
+        "subtraction: 64.0 dB, 0.4": ([64.0], [0.4]),
+        "denoising: 44.0 dB, 0.7": ([44.0], [0.7]),
+    }

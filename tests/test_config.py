@@ -232,7 +232,7 @@ def test_the_paper_setting_has_the_values_of_the_paper(mode):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("setting", ["default", "paper", "quick"])
+@pytest.mark.parametrize("setting", ["default", "prior", "paper", "quick"])
 def test_every_settings_file_gives_the_preset_it_names(path, setting):
     spec = importlib.util.spec_from_file_location("settings", path)
     module = importlib.util.module_from_spec(spec)
@@ -251,5 +251,5 @@ def test_every_study_gives_the_preset_it_names(path, setting):
 
 
 def test_an_unknown_setting_is_refused():
-    with pytest.raises(InputError, match=r'"fast".*"paper", "quick"'):
+    with pytest.raises(InputError, match=r'"fast".*"prior", "paper", "quick"'):
         config.preset("aware", "fast")

@@ -16,7 +16,7 @@ import pytest
 from absl.testing import flagsaver
 from PIL import Image
 
-from dippas_jax import anonymize, main
+from dippas_jax import anonymize, config, main
 from tests import oracles, tiny
 
 pytestmark = pytest.mark.filterwarnings(  # ml_collections 1.1 loads files of settings with it
@@ -120,6 +120,11 @@ def only_line(capsys):
         (["--config={config}", "--workdir={w}", "--config.inversion.max_steps=0"], "max_steps"),
         (["--config={config}", "--workdir={w}", "--config.inversion.chunk=1"], "inversion.chunk"),
         (["--config={config}", "--workdir={w}", "--config.mode=aweer"], "aweer"),
+        (["--config={config}", "--workdir={w}", "--strength=huge"], "huge"),
+        (["--config={config}", "--workdir={w}", "--target-psnr=high"], '--target-psnr is "high"'),
+        (["--config={config}", "--workdir={w}", "--target-psnr=7"], "7.0 dB"),
+        (["--config={config}", "--workdir={w}", "--max-minutes"], "--max-minutes=5"),
+        (["--config={config}", "--workdir={w}", "--max-minutes=-1"], "max_minutes"),
         (["--config={w}/none.py", "--workdir={w}"], "none.py"),
         (["--config={config}"], "--workdir"),
         (["--workdir={w}"], "--config"),
@@ -370,3 +375,58 @@ def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
     for a, b in zip(one["photos"], other["photos"], strict=True):
         assert {**a, "seconds": 0} == {**b, "seconds": 0}
     shutil.rmtree(cut)
+
+
+# --------------------------------------------------------------------------------------- the engine
+
+
+@pytest.mark.parametrize("mode", ["aware", "blind"])
+def test_the_engine_writes_the_photo_asked_for_and_its_neighbours_figures(case, program, mode):
+    sparse = of(case, "--config.method=sparse", f"--config.mode={mode}", "--target-psnr=36")
+    assert program(*sparse, "--config.data.limit=1") == 0
+    (record,) = json.loads((case["workdir"] / "summary.json").read_text())["photos"]
+    assert [row["target_psnr"] for row in record["results"]] == [36, 39, 33]
+    assert record["psnr"] == pytest.approx(36, abs=0.06)
+    assert record["left_is"] == {"aware": "z", "blind": "share"}[mode]
+    for row in record["results"]:
+        assert row["worst"] == max(map(abs, row["left"].values()))
+    folder = case["workdir"] / "photos"
+    written = read(folder / f"{record['id']}.png")
+    original = read(case["folder"] / "cam" / "photos" / "a.png")
+    assert record["psnr"] == pytest.approx(oracles.psnr(written, original), abs=1e-3)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"{record['id']}.{end}" for end in ("figure.png", "json", "png")
+    ]
+
+
+def test_the_engines_second_start_makes_nothing_again_and_its_bytes_are_those_of_another(
+    case, program
+):
+    sparse = ["--config.method=sparse", "--strength=fast"]
+    assert program(*of(case, *sparse)) == 0
+    before = digests(case["workdir"])
+    stamps = {path: path.stat().st_mtime_ns for path in case["workdir"].glob("photos/*")}
+    assert program(*of(case, *sparse)) == 0
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    other = case["workdir"].with_name("other")
+    assert program(f"--config={case['config']}", f"--workdir={other}", *sparse) == 0
+    again = digests(other)
+    photos = [name for name in before if name.endswith(".png")]
+    assert len(photos) == 4
+    assert {name: before[name] for name in photos} == {name: again[name] for name in photos}
+
+
+def test_a_prior_out_of_time_gives_its_best_result(case, program):
+    assert program(*of(case, "--max-minutes=1e-9", "--config.data.limit=1")) == 0
+    (record,) = json.loads((case["workdir"] / "summary.json").read_text())["photos"]
+    assert record["out_of_time"] is True
+    assert record["steps"] == 3, "one chunk"
+    assert record["best_psnr"] > 0
+
+
+def test_a_target_moves_the_priors_end_and_its_pool():
+    aimed = config.settled(config.Config(target_psnr=37.0))
+    assert (aimed.inversion.stop_psnr, aimed.assembly.thresholds) == (37.5, (36.5,))
+    assert config.settled(config.Config()) == config.Config()
+    sparse = config.Config(method="sparse", strength="strong")
+    assert config.settled(sparse).target_psnr == config.STRENGTHS["strong"]

@@ -316,3 +316,31 @@ def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monke
     assert main.main(["main"]) == 0
     assert capsys.readouterr().out == "tables\n"
     assert called == [(settings(folder), str(tmp_path))]
+
+
+def test_variants_of_the_engine_stand_side_by_side(folder, tmp_path):
+    names = ("engine-aware", "engine-blind:target_psnr=38,compensation=0.0")
+    fast = config.Config(method="sparse", strength="fast", target_psnr=36.0)
+    chosen = dataclasses.replace(settings(folder), methods=names, attackers=("edges",), run=fast)
+    study.run(chosen, tmp_path)
+    found = {one["method"]: one for one in store.read_json(tmp_path / "tables.json")}
+    assert found[names[0]]["psnr"] == pytest.approx(36, abs=0.1)
+    assert found[names[1]]["psnr"] == pytest.approx(38, abs=0.1)
+    made = tmp_path / "engine-blind-target_psnr-38-compensation-0.0"
+    used = store.read_json(made / "summary.json")["config"]
+    assert (used["mode"], used["method"], used["compensation"]) == ("blind", "sparse", 0)
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("engine-aware:compnsation=0.0", "did you mean"),
+        ("engine-aware:compensation=much", "compensation"),
+        ("engine-awre", "no method"),
+    ],
+)
+def test_a_variant_that_cannot_be_is_refused_before_the_work(name, message, folder, tmp_path):
+    with pytest.raises(InputError, match=message):
+        study.run(dataclasses.replace(settings(folder), methods=(name,)), tmp_path)
+    assert not (tmp_path / "rows").exists()
