@@ -48,12 +48,9 @@ _FAST = configuration.Config(method="sparse", strength="fast", compensation=0.3)
 _DESIGN = (
     "engine-aware",
     "engine-aware:compensation=0.0",
-    "engine-aware:compensation=0.5",
-    "engine-aware:target_psnr=44",
     "engine-aware:target_psnr=46,compensation=0.0",
     "engine-blind:compensation=0.5",
     "engine-blind:compensation=0.0",
-    "engine-blind:target_psnr=39,compensation=0.5",
     "engine-blind:target_psnr=44,compensation=0.5",
 )
 """The engine's ingredients on and off: knowing K, taking back what is kept, and the PSNR."""
