@@ -207,9 +207,10 @@ class Config:
       method: "prior" fits the paper's network to the photo, with P injected; "sparse" rebuilds the
         photo from few coefficients, in seconds (docs/engine.md).
       strength: Of "sparse": "fast" (41 dB), "balanced" (the same, and the photo's trade-off between
-        PSNR and what is left of the fingerprint is measured) or "strong" (39 dB, likewise).
-      target_psnr: In dB, in place of what the strength or inversion.stop_psnr say; 0 to leave it to
-        them.
+        PSNR and what is left of the fingerprint is measured) or "strong" (39 dB, likewise); less
+        where the photo's noise is too strong for that.
+      target_psnr: In dB, exactly this in place of what the strength or inversion.stop_psnr say; 0
+        to leave it to them.
       compensation: Of "sparse": how much of what the coefficients keep of a fingerprint is taken
         back, 0 to 1.
       max_minutes: For a photo, after which the best result so far is taken; 0 for no limit. Which
@@ -342,15 +343,10 @@ def preset(mode: str, setting: str) -> Config:
 
 
 def settled(config: Config) -> Config:
-    """The same run, its target PSNR spelled out in the settings of the method.
+    """The same run, a target PSNR spelled out in the settings of the inversion.
 
-    For "prior" snapshots from half a decibel below the target are pooled, and the run ends half a
-    decibel above.
+    Snapshots from half a decibel below the target are pooled; the run ends half a decibel above.
     """
-    if config.method == "sparse":
-        return dataclasses.replace(
-            config, target_psnr=config.target_psnr or STRENGTHS[config.strength]
-        )
     if not config.target_psnr:
         return config
     return dataclasses.replace(

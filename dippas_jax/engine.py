@@ -24,8 +24,10 @@ SIGMAS = (2.0, 3.0, 5.0)
 
 WEAKEST, STRONGEST = 1.0, 64.0  # thresholds tried, grey levels
 CLOSE = 0.05  # dB from the PSNR asked for that are close enough
+MOST_LEFT = 0.15  # share of a planted fingerprint that a strength, rather than a PSNR, allows
 ROUNDS = 8  # thresholds tried at most
 CHANCE = 1.0  # standard deviation of the z-scores aimed at
+_STRONGER = 1.2  # factor between thresholds where too much is left
 _PLANTED = 0.01  # standard deviation of a planted fingerprint, relative to the signal
 _NAMES = (*(f"sigma-{sigma:g}" for sigma in SIGMAS), "busy")
 _PROBE = 0.3  # grey levels of the fingerprint taken out to see what that changes
@@ -54,9 +56,13 @@ def anonymize(
     *,
     target_psnr: float,
     compensation: float,
+    most_left: float = math.inf,
     until: float = math.inf,
 ) -> Version:
     """The version of a photo whose PSNR is that asked for, or the best found in time.
+
+    Noise that is stronger than the PSNR allows to drop is kept, and the fingerprint with it. Unless
+    `most_left` is infinite the photo is then rebuilt from fewer coefficients, at a lower PSNR.
 
     Args:
       key: Decides what chance gives in place of the fingerprint's correlation.
@@ -64,6 +70,7 @@ def anonymize(
       fingerprint: K in any unit; None for blind.
       target_psnr: dB. Where it cannot be met, the nearest that can.
       compensation: See `sparse.resynthesise`.
+      most_left: Share of a planted fingerprint's z that may be left, `share_left`; 0.15, say.
       until: Time of the monotonic clock, seconds, after which no further threshold is tried.
     """
     low, high = math.log(WEAKEST), math.log(STRONGEST)
@@ -81,6 +88,15 @@ def anonymize(
         if high - low < 1e-3 or guess in (low, high):
             guess = (low + high) / 2
     assert best is not None
+    plant = jax.random.fold_in(key, 1)
+    for _ in range(ROUNDS):
+        if most_left == math.inf or best.threshold >= STRONGEST or time.monotonic() > until:
+            break
+        left = share_left(plant, pixels, best.threshold, compensation)
+        if not max(left.values()) > most_left:
+            break
+        threshold = min(_STRONGER * best.threshold, STRONGEST)
+        best = _version(key, pixels, fingerprint, threshold, compensation)
     return best
 
 

@@ -179,12 +179,13 @@ def _sparse(
     """The engine: the version asked for, and its neighbours along the trade-off."""
     key, aware = _key(record, config), config.mode == "aware"
     until = _until(config, time.monotonic())
-    aims = [config.target_psnr]
-    if config.strength != "fast":
-        aims += [config.target_psnr + 3, config.target_psnr - 3]
+    asked = config.target_psnr
+    aims = [asked or configuration.STRENGTHS[config.strength]]
+    most_left = math.inf if asked else engine.MOST_LEFT
     versions: list[report.Version] = []
-    with tqdm.tqdm(total=len(aims), unit="version", dynamic_ncols=True, desc="engine") as bar:
-        for aim in aims:
+    total = 1 if config.strength == "fast" else 3
+    with tqdm.tqdm(total=total, unit="version", dynamic_ncols=True, desc="engine") as bar:
+        for aim in aims:  # grows by the neighbours of the first
             if versions and time.monotonic() > until:
                 break
             made = engine.anonymize(
@@ -193,8 +194,11 @@ def _sparse(
                 reference if aware else None,
                 target_psnr=aim,
                 compensation=config.compensation,
+                most_left=math.inf if versions else most_left,
                 until=until,
             )
+            if not versions and config.strength != "fast":
+                aims += [made.psnr + 3, made.psnr - 3]
             left = (
                 engine.scores(made.pixels, reference)
                 if aware
@@ -209,7 +213,7 @@ def _sparse(
                 "left": left,
                 "worst": max(map(abs, left.values())),
             }
-            versions.append(report.Version(made.pixels, labels, f".psnr{aim:g}"))
+            versions.append(report.Version(made.pixels, labels, f".psnr{aim:.1f}"))
             bar.update()
     return _Done(versions, {"left_is": "z" if aware else "share"})
 

@@ -181,3 +181,14 @@ def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
     assert np.isnan(scores.pop("busy"))
     assert np.isfinite(version.alpha)
     assert max(map(abs, scores.values())) < 3
+
+
+def test_a_photo_whose_noise_would_be_kept_is_rebuilt_from_fewer_coefficients(photo):
+    pixels, _ = photo
+    plant = jax.random.fold_in(jax.random.key(0), 1)
+    exact, weaker = (anonymize(pixels, target_psnr=46.0, most_left=most) for most in (np.inf, 0.4))
+    assert max(engine.share_left(plant, pixels, exact.threshold, 0.7).values()) > 0.4
+    assert max(engine.share_left(plant, pixels, weaker.threshold, 0.7).values()) <= 0.4
+    assert weaker.psnr < exact.psnr - 1
+    hurried = anonymize(pixels, target_psnr=46.0, most_left=0.4, until=0.0)
+    assert hurried.threshold == 12, "the first one"

@@ -385,7 +385,8 @@ def test_the_engine_writes_the_photo_asked_for_and_its_neighbours_figures(case, 
     sparse = of(case, "--config.method=sparse", f"--config.mode={mode}", "--target-psnr=36")
     assert program(*sparse, "--config.data.limit=1") == 0
     (record,) = json.loads((case["workdir"] / "summary.json").read_text())["photos"]
-    assert [row["target_psnr"] for row in record["results"]] == [36, 39, 33]
+    aims = [row["target_psnr"] for row in record["results"]]
+    assert aims == [36, pytest.approx(record["psnr"] + 3), pytest.approx(record["psnr"] - 3)]
     assert record["psnr"] == pytest.approx(36, abs=0.06)
     assert record["left_is"] == {"aware": "z", "blind": "share"}[mode]
     for row in record["results"]:
@@ -428,5 +429,3 @@ def test_a_target_moves_the_priors_end_and_its_pool():
     aimed = config.settled(config.Config(target_psnr=37.0))
     assert (aimed.inversion.stop_psnr, aimed.assembly.thresholds) == (37.5, (36.5,))
     assert config.settled(config.Config()) == config.Config()
-    sparse = config.Config(method="sparse", strength="strong")
-    assert config.settled(sparse).target_psnr == config.STRENGTHS["strong"]
