@@ -239,7 +239,9 @@ def _prior(
     saved, pause = time.monotonic(), config.checkpoint_seconds
     until = _until(config, started)
     with _Bar(config) as bar:
-        while not anonymize.finished(progress, config) and time.monotonic() < until:
+        while not anonymize.finished(progress, config):
+            if progress.steps > 0 and time.monotonic() > until:
+                break
             progress = anonymize.advance(progress, problem, reference, config)
             bar.show(progress)
             if time.monotonic() - saved >= pause and not anonymize.finished(progress, config):
