@@ -1,23 +1,27 @@
-"""The paper's aware mode: the camera's fingerprint is known and injected (equation 10).
+"""Aware mode: the camera's fingerprint is known (the paper's equation 10).
 
     python -m dippas_jax.main --config=configs/aware.py --workdir=runs/aware
-        1 min 25 s on two CPU cores, compilation included (embedded sample, 128x128): 580 steps,
-        PSNR 38.6 dB, z 17.0 before and 0.3 after.
+        15 s on two CPU cores, compilation included (embedded sample, 128x128): the engine,
+        docs/engine.md; PSNR 41.0 dB,
+        z 17.0 before and -0.1 after.
+    python -m dippas_jax.main --config=configs/aware.py:prior --workdir=runs/prior
+        The paper's network with a cheaper schedule: PSNR 38.6 dB, z -1.4 after; 3 min 40 s beside
+        other jobs.
     python -m dippas_jax.main --config=configs/aware.py:quick --workdir=runs/quick
-        16 s, to see it run: 100 steps of a small network on 64x64 pixels; z 11.0 before, -0.5
-        after, PSNR 30.1 dB.
+        16 s, to see a prior run: 100 steps of a small network on 64x64 pixels.
     python -m dippas_jax.main --config=configs/aware.py:paper --workdir=runs/paper \
             --config.data.folder=FOLDER --config.data.crop=512
         The paper's exact values, for a GPU: on two CPU cores a step takes 8.6 s (benchmarks.run),
         and the paper needs up to 3,000 steps on average; a whole run has not been measured.
 
-Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists
-them.
+Any setting is changed on the command line: --strength=strong,
+--config.inversion.learning_rate=5e-3.
+`--help` lists them.
 """
 
 from dippas_jax import config as configuration
 
 
 def get_config(setting: str = "default"):
-    """Settings as a ConfigDict; `setting` is "default", "quick" or "paper"."""
+    """Settings as a ConfigDict; `setting` is "default", "prior", "quick" or "paper"."""
     return configuration.to_config_dict(configuration.preset("aware", setting))

@@ -332,7 +332,8 @@ def preset(mode: str, setting: str) -> Config:
         )
     fast = Inversion(learning_rate=1e-2, noise_std=0.0, max_steps=2000)
     if setting == "prior":
-        return Config(mode=mode, generator=Generator(output="linear"), inversion=fast)
+        guarded = dataclasses.replace(fast, rollback=6.0)
+        return Config(mode=mode, generator=Generator(output="linear"), inversion=guarded)
     return Config(
         mode=mode,
         data=Data(crop=SMALLEST_PHOTO),

@@ -92,7 +92,7 @@ def preset(kind: str, setting: str) -> configuration.Study:
         sides=(64, 32, 128), averages=(10, 1, 5, 25, 50), thresholds=(38.0, 35.0, 36.0, 37.0)
     )
     fast = configuration.preset("aware", "prior")
-    steps = dataclasses.replace(fast.inversion, max_steps=600)
+    steps = dataclasses.replace(fast.inversion, max_steps=600, rollback=0.0)
     data = configuration.Data(photos=("crop512",), crop=128, crops=6)
     network = configuration.Generator()
     settings = dataclasses.replace(fast, generator=network, assembly=grid, inversion=steps)
