@@ -178,7 +178,9 @@ def _calibrated(key: Array, made: Array, kept: Array, pattern: Array) -> float:
 
     The z-scores are nearly linear in it, so least squares with one probe do. They aim at one draw
     from what other cameras give. That serves the mixture over perturbed fingerprints as well: with
-    K + ε in place of K, z moves by an independent draw.
+    K + ε in place of K, z moves by an independent draw. A correlation that is chance already is
+    left as it is, by the positive part of James and Stein's estimator: to undo chance for the
+    extractors at hand is to add it for others.
     """
     scale = float(jnp.std(kept))
     if not scale > 0:
@@ -193,7 +195,9 @@ def _calibrated(key: Array, made: Array, kept: Array, pattern: Array) -> float:
     energy = float(np.sum(slope**2))
     if not energy > 0:
         return 0.0
-    return float(np.sum(slope * (aim - before))) / energy
+    found = float(np.sum(np.abs(slope) * before) / np.sum(np.abs(slope)))
+    certain = max(0.0, 1 - 1 / found**2) if found else 0.0
+    return certain * float(np.sum(slope * (aim - before))) / energy
 
 
 @jax.jit
