@@ -132,7 +132,6 @@ def front(points: Sequence[Point]) -> bytes:
             label=f"{name}: {psnr:.1f} dB, {worst:.1f}",
         )
     axis.axhline(1, color="#1f2430", linewidth=0.6)
-    axis.set_yscale("log")
     axis.set_xlabel("mean PSNR, dB")
     axis.set_ylabel("largest RMS z of the panel (1: as another camera's photos)")
     axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
