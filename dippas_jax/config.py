@@ -318,7 +318,7 @@ def preset(mode: str, setting: str) -> Config:
         "default",
     )
     if setting == "default":
-        return Config(mode=mode, method="sparse", compensation=0.3 if mode == "aware" else 0.5)
+        return Config(mode=mode, method="sparse")
     if setting == "paper":
         return Config(
             mode=mode,

@@ -44,14 +44,16 @@ _ENGINE = {"engine-aware": "aware", "engine-blind": "blind"}
 _OURS = _PRIOR | _ENGINE
 # A colon and settings of the run make a variant: engine-aware:compensation=0,target_psnr=44
 
-_FAST = configuration.Config(method="sparse", strength="fast", compensation=0.3)
+_FAST = configuration.Config(method="sparse", strength="fast")
 _DESIGN = (
     "engine-aware",
+    "engine-aware:compensation=0.3",
     "engine-aware:compensation=0.0",
+    "engine-aware:target_psnr=44",
     "engine-aware:target_psnr=46,compensation=0.0",
-    "engine-blind:compensation=0.5",
+    "engine-blind",
     "engine-blind:compensation=0.0",
-    "engine-blind:target_psnr=44,compensation=0.5",
+    "engine-blind:target_psnr=44",
 )
 """The engine's ingredients on and off: knowing K, taking back what is kept, and the PSNR."""
 
