@@ -181,7 +181,7 @@ def _sparse(
     until = _until(config, time.monotonic())
     asked = config.target_psnr
     aims = [asked or configuration.STRENGTHS[config.strength]]
-    most_left = math.inf if asked else engine.MOST_LEFT
+    most_left = math.inf if asked else engine.MOST_LEFT[config.mode]
     versions: list[report.Version] = []
     total = 1 if config.strength == "fast" else 3
     with tqdm.tqdm(total=total, unit="version", dynamic_ncols=True, desc="engine") as bar:
