@@ -25,8 +25,8 @@ SIGMAS = (2.0, 3.0, 5.0)
 WEAKEST, STRONGEST = 1.0, 64.0  # thresholds tried, grey levels
 CLOSE = 0.05  # dB from the PSNR asked for that are close enough
 MOST_LEFT = {"blind": 0.15, "aware": 0.5}
-"""Share of a planted fingerprint that a strength, rather than a PSNR, allows. Where K is known most of
-the share is taken out as well; what stays is what K does not know of the camera."""
+"""Share of a planted fingerprint that a strength, rather than a PSNR, allows. Where K is known most
+of the share is taken out as well; what stays is what K does not know of the camera."""
 
 ROUNDS = 8  # thresholds tried at most
 CHANCE = 1.0  # standard deviation of the z-scores aimed at
