@@ -125,7 +125,7 @@ def correlation_penalty(
     Args:
       generated: I_φ, clipped here as it is when written, not rounded.
       problem: The photo.
-      where: Its busier half, from `busy`.
+      where: Its busier half, from `image.busy`.
       step: Chooses the extractor and the noise on P.
     """
     member, fingerprint = probe(problem.key, problem.fingerprint, step)
