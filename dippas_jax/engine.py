@@ -1,26 +1,29 @@
 """A photo in, the same photo without its camera's noise out, in seconds: no network is fitted.
 
-Blind: the photo is rebuilt by `sparse.resynthesise`, with the threshold that gives the PSNR asked
-for. Aware: what is then left of the known fingerprint is measured with a mixture of extractors and
-taken out, down to what chance alone would give: a correlation of exactly zero is a trace too.
+Blind: the photo is rebuilt by `sparse.rebuild`, with the threshold that gives the PSNR asked for.
+Aware: what is then left of the known fingerprint is measured with a mixture of extractors and taken
+out, down to what chance alone would give: a correlation of exactly zero is a trace too.
+
+The photo may have any size: the work is done in tiles, and what is measured is added up over all of
+them. Beside the tiles at work and the photos there are two planes of numbers for each colour.
 
 The extractors here are all wavelet filters. A learned one is left to those who test the result.
 """
 
+import functools
 import math
 import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key
 
-from dippas_jax import correlation, image, residual, sparse
-
-SIGMAS = (2.0, 3.0, 5.0)
-"""Of the mixture's extractors, grey levels."""
+from dippas_jax import correlation, mixture, sparse, tiles
+from dippas_jax.tiles import PLAIN, Pixels, Ways
 
 WEAKEST, STRONGEST = 1.0, 64.0  # thresholds tried, grey levels
 CLOSE = 0.05  # dB from the PSNR asked for that are close enough
@@ -28,11 +31,13 @@ MOST_LEFT = {"blind": 0.15, "aware": 0.5}
 """Share of a planted fingerprint that a strength, rather than a PSNR, allows. Where K is known most
 of the share is taken out as well; what stays is what K does not know of the camera."""
 
+FEW = 8
+"""Tiles, from all over the photo, on which the threshold is looked for."""
+
 ROUNDS = 8  # thresholds tried at most
+PASSES = 3  # over the whole photo at most
 CHANCE = 1.0  # standard deviation of the z-scores aimed at
 _STRONGER = 1.2  # factor between thresholds where too much is left
-_PLANTED = 0.01  # standard deviation of a planted fingerprint, relative to the signal
-_NAMES = (*(f"sigma-{sigma:g}" for sigma in SIGMAS), "busy")
 _PROBE = 0.3  # grey levels of the fingerprint taken out to see what that changes
 
 
@@ -40,27 +45,32 @@ class Version(NamedTuple):
     """One way to anonymise a photo.
 
     Attributes:
-      pixels: The photo.
-      psnr: Against the photo as it came, dB.
+      pixels: The photo, of the type that it came in.
+      psnr: Against the photo as it came, dB; as all that follows, of what was `written`.
       threshold: Of its coefficients, grey levels.
       alpha: How much of I·K was taken out of what is kept, in the unit of 1/K.
+      left: By extractor, z of K in the photo or, blind, the share of a planted fingerprint that
+        is left.
     """
 
-    pixels: UInt8[np.ndarray, "h w 3"]
+    pixels: Pixels
     psnr: float
     threshold: float
     alpha: float
+    left: dict[str, float]
 
 
 def anonymize(
     key: Key[Array, ""],
-    pixels: UInt8[np.ndarray, "h w 3"],
+    pixels: Pixels,
     fingerprint: Float[ArrayLike, "h w"] | None,
     *,
     target_psnr: float,
     compensation: float,
     most_left: float = math.inf,
     until: float = math.inf,
+    written: Callable[[Pixels], Pixels] | None = None,
+    ways: Ways = PLAIN,
 ) -> Version:
     """The version of a photo whose PSNR is that asked for, or the best found in time.
 
@@ -69,115 +79,236 @@ def anonymize(
 
     Args:
       key: Decides what chance gives in place of the fingerprint's correlation.
-      pixels: The photo, at least 64x64.
+      pixels: The photo, uint8 or uint16, at least 64x64. Grey levels are those of 8 bits.
       fingerprint: K in any unit; None for blind.
       target_psnr: dB. Where it cannot be met, the nearest that can.
       compensation: See `sparse.resynthesise`.
-      most_left: Share of a planted fingerprint's z that may be left, `share_left`; 0.15, say.
+      most_left: Share of a planted fingerprint's z that may be left, `mixture.share_left`; 0.15,
+        say.
       until: Time of the monotonic clock, seconds, after which no further threshold is tried.
+      written: What the file gives back in which these pixels will be written, if that is not the
+        same: a JPEG. What is left of K is then measured and taken out behind it.
+      ways: See there.
     """
-    low, high = math.log(WEAKEST), math.log(STRONGEST)
-    guess, best = math.log(12.0), None
+    k = None if fingerprint is None else np.asarray(fingerprint, np.float32)
+    every = tiles.grid(*pixels.shape[:2])
+    few = tiles.spread(every, FEW)
+    plant = jax.random.fold_in(key, 1)
+    rebuilt = functools.partial(_rebuild, pixels, k, compensation, ways)
+
+    def share(threshold: float) -> dict[str, float]:
+        return mixture.share_left(plant, pixels, threshold, compensation, ways=ways)
+
+    found, slope = _search(lambda threshold: rebuilt(few, threshold), target_psnr, until)
+    aim = target_psnr
+    left = share(found.threshold) if k is None or most_left < math.inf else {}
     for _ in range(ROUNDS):
-        version = _version(key, pixels, fingerprint, math.exp(guess), compensation)
-        missed = version.psnr - target_psnr
-        if best is None or abs(missed) < abs(best.psnr - target_psnr):
-            best = version
+        # nan, of a photo where nothing can be said, is not more than any share.
+        if not any(value > most_left for value in left.values()):
+            break
+        if found.threshold >= STRONGEST or time.monotonic() > until:
+            break
+        found = rebuilt(few, min(_STRONGER * found.threshold, STRONGEST))
+        aim, left = found.psnr, share(found.threshold)
+    if len(few) < len(every):
+        whole = functools.partial(rebuilt, every)
+        found = _met(whole, found.threshold, aim, slope, until)
+    alpha = 0.0 if k is None else _calibrated(key, pixels, k, found, written, ways)
+    done = _done(pixels, found, alpha)
+    missed = _psnr(done, pixels) - aim
+    # Where a strong K was taken out, that costs PSNR as well.
+    if k is not None and alpha and abs(missed) > CLOSE and time.monotonic() < until:
+        other = rebuilt(every, _corrected(found.threshold, missed, slope))
+        beta = _calibrated(key, pixels, k, other, written, ways)
+        better = _done(pixels, other, beta)
+        if abs(_psnr(better, pixels) - aim) < abs(missed):
+            found, alpha, done = other, beta, better
+    seen = done if written is None else written(done)
+    left = left if k is None else mixture.scores(seen, k, ways=ways)
+    return Version(done, _psnr(seen, pixels), found.threshold, alpha, left)
+
+
+def work(height: int, width: int, *, aware: bool) -> int:
+    """How often `anonymize` is expected to call `Ways.tick` for a photo of that size."""
+    every = tiles.grid(height, width)
+    few = tiles.spread(every, FEW)
+    whole = 2 * len(every) if len(few) < len(every) else 0
+    looks = 2 * len(tiles.windows(height, width))
+    return 4 * len(few) + whole + (looks if aware else len(few))
+
+
+# ----------------------------------------------------------------------------------- the threshold
+
+
+class _Rebuilt(NamedTuple):
+    """A photo, or some tiles of it, from its coefficients.
+
+    Attributes:
+      threshold: Of the coefficients.
+      psnr: Of the tiles asked for.
+      made: The photo [h w 3], grey levels; None if only some tiles were asked for.
+      kept: What is kept of I·K [h w], if K is known.
+    """
+
+    threshold: float
+    psnr: float
+    made: np.ndarray | None
+    kept: np.ndarray | None
+
+
+def _search(
+    rebuilt: Callable[[float], _Rebuilt], target: float, until: float
+) -> tuple[_Rebuilt, float]:
+    """The threshold whose PSNR is nearest to the target, and dB lost where it doubles."""
+    low, high = math.log(WEAKEST), math.log(STRONGEST)
+    guess, slope = math.log(12.0), 4.0
+    best = last = None
+    for _ in range(ROUNDS):
+        found = rebuilt(math.exp(guess))
+        missed = found.psnr - target
+        if best is None or abs(missed) < abs(best.psnr - target):
+            best = found
         if abs(missed) <= CLOSE or time.monotonic() > until:
             break
+        if last is not None and abs(guess - last[0]) > 1e-3 and math.isfinite(missed):
+            measured = (last[1] - found.psnr) / (guess - last[0]) * math.log(2)
+            slope = min(max(measured, 1.0), 8.0) if math.isfinite(measured) else slope
+        last = guess, found.psnr
         low, high = (guess, high) if missed > 0 else (low, guess)
-        # Half the threshold is some 4 dB; the brackets keep a wrong guess from doing harm.
-        guess = min(max(guess + missed * math.log(2) / 4, low), high)
+        # The brackets keep a wrong guess from doing harm.
+        guess = min(max(guess + missed * math.log(2) / slope, low), high)
         if high - low < 1e-3 or guess in (low, high):
             guess = (low + high) / 2
     assert best is not None
-    plant = jax.random.fold_in(key, 1)
-    for _ in range(ROUNDS):
-        if most_left == math.inf or best.threshold >= STRONGEST or time.monotonic() > until:
+    return best, slope
+
+
+def _met(
+    rebuilt: Callable[[float], _Rebuilt],
+    threshold: float,
+    target: float,
+    slope: float,
+    until: float,
+) -> _Rebuilt:
+    """The whole photo at a threshold that some tiles gave, once corrected if the others differ."""
+    best = rebuilt(threshold)
+    for _ in range(PASSES - 1):
+        missed = best.psnr - target
+        other = _corrected(best.threshold, missed, slope)
+        if abs(missed) <= CLOSE or other == best.threshold or time.monotonic() > until:
             break
-        left = share_left(plant, pixels, best.threshold, compensation)
-        if not max(left.values()) > most_left:
+        found = rebuilt(other)
+        if abs(found.psnr - target) >= abs(missed):
             break
-        threshold = min(_STRONGER * best.threshold, STRONGEST)
-        best = _version(key, pixels, fingerprint, threshold, compensation)
+        best = found
     return best
 
 
-def scores(
-    pixels: UInt8[ArrayLike, "h w 3"], fingerprint: Float[ArrayLike, "h w"]
-) -> dict[str, float]:
-    """z-scores of the mixture's extractors, by name."""
-    levels = jnp.asarray(pixels, jnp.float32)
-    found = _mixture(levels, correlation.pattern(levels, fingerprint), _busy(levels))
-    return dict(zip(_NAMES, np.asarray(found).tolist(), strict=True))
+def _corrected(threshold: float, missed: float, slope: float) -> float:
+    """Where the PSNR should be met, from how many dB it was missed by."""
+    return min(max(threshold * 2 ** (missed / slope), WEAKEST), STRONGEST)
 
 
-def share_left(
-    key: Key[Array, ""],
-    pixels: UInt8[np.ndarray, "h w 3"],
-    threshold: float,
+def _rebuild(
+    pixels: Pixels,
+    fingerprint: np.ndarray | None,
     compensation: float,
-) -> dict[str, float]:
-    """How much of a planted fingerprint's z-score is left, by extractor: 1 all, 0 nothing.
+    ways: Ways,
+    chosen: Sequence[tiles.Tile],
+    threshold: float,
+) -> _Rebuilt:
+    """The tiles `chosen` of a photo, and what they keep of the fingerprint."""
+    height, width = pixels.shape[:2]
+    rows, columns = (min(tiles.SIDE, side + -side % sparse.SIDE) for side in (height, width))
+    batches = tiles.batches(ways)
 
-    What can be said of a photo whose camera's fingerprint is not known. The planted one is white
-    noise on the raw samples of a Bayer pattern, demosaiced bilinearly, of one percent.
+    def regions(tile: tiles.Tile, photo: np.ndarray) -> np.ndarray:
+        top, left = tile.top - sparse.HALO, tile.left - sparse.HALO
+        return tiles.cut(photo, top, left, rows + 2 * sparse.HALO, columns + 2 * sparse.HALO)
 
-    Args:
-      key: Of the planted fingerprint.
-      pixels: The photo as it came.
-      threshold: Of the version in question.
-      compensation: Likewise.
-    """
-    levels = jnp.asarray(pixels, jnp.float32)
-    planted = _demosaiced(jax.random.normal(key, levels.shape[:2]))
-    marked = levels * (1 + _PLANTED * planted)
-    pattern = correlation.pattern(levels, image.luma(planted))
-    busy = _busy(levels)
+    corners = ((regions(tile, pixels), np.array(tile[:2])) for tile in chosen)
+    add = functools.partial(_noise_sums, threshold=threshold, size=(height, width))
+    both = functools.partial(jax.tree.map, np.add)
+    spectrum = sparse.spectrum_of(functools.reduce(both, batches.map(add, corners)))
 
-    def gain(before: Array, after: Array) -> np.ndarray:
-        pair = [np.asarray(_mixture(x, pattern, busy), np.float64) for x in (before, after)]
-        return pair[1] - pair[0]
+    def inputs(tile: tiles.Tile) -> tiles.Stack:
+        region = regions(tile, pixels)
+        return (region,) if fingerprint is None else (region, regions(tile, fingerprint))
 
-    full = gain(levels, marked)
-    made = [_resynthesise(x, threshold, compensation) for x in (levels, marked)]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        left = gain(*made) / full
-    return dict(zip(_NAMES, left.tolist(), strict=True))
+    total = height * width
+    made = kept = None
+    if sum(tile.height * tile.width for tile in chosen) == total:
+        made = np.empty(pixels.shape, np.float32)
+        kept = None if fingerprint is None else np.empty((height, width), np.float32)
+    error, count = 0.0, 0
+    work = functools.partial(
+        _rebuild_tiles, threshold=threshold, spectrum=spectrum, compensation=compensation
+    )
+    for tile, (levels, pattern) in zip(chosen, batches.map(work, map(inputs, chosen)), strict=True):
+        levels = levels[: tile.height, : tile.width]
+        part = pixels[tile.part]
+        error += _squares(tiles.levels(tiles.rounded(levels, part.dtype)), tiles.levels(part))
+        count += part.size
+        if made is not None:
+            made[tile.part] = levels
+        if kept is not None:
+            kept[tile.part] = pattern[: tile.height, : tile.width]
+        ways.tick(_decibels(error, count))
+    return _Rebuilt(threshold, _decibels(error, count), made, kept)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def _noise_sums(
+    regions: Array, corners: Array, *, threshold: ArrayLike, size: tuple[int, int]
+) -> sparse.NoiseSums:
+    """Of every tile [n h w 3]."""
+
+    def one(region: Array, corner: Array) -> sparse.NoiseSums:
+        return sparse.noise_sums(_in_levels(region), threshold, (corner[0], corner[1]), size)
+
+    return jax.vmap(one)(regions, corners)
 
 
 @jax.jit
-def _demosaiced(raw: Array) -> Array:
-    """Each colour's samples of a Bayer pattern, interpolated bilinearly [h w 3]."""
-    h, w = raw.shape
-    rows, columns = jnp.mgrid[:h, :w] % 2
-    sites = (rows + columns == 0, rows + columns == 1, rows + columns == 2)
-    cross = jnp.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
-    square = jnp.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
-    planes = [
-        jax.scipy.signal.convolve2d(jnp.where(site, raw, 0), kernel, mode="same")
-        for site, kernel in zip(sites, (square, cross, square), strict=True)
-    ]
-    return jnp.stack(planes, -1)
+def _rebuild_tiles(
+    regions: Array,
+    fingerprints: Array | None = None,
+    *,
+    threshold: ArrayLike,
+    spectrum: sparse.Spectrum,
+    compensation: ArrayLike,
+) -> tuple[Array, Array | None]:
+    """Tiles [n h w 3] and, where there are fingerprints [n h w], what is kept of I·K."""
+
+    def one(region: Array, fingerprint: Array | None) -> tuple[Array, Array | None]:
+        levels = _in_levels(region)
+        pattern = None if fingerprint is None else correlation.pattern(levels, fingerprint)
+        return sparse.rebuild(levels, threshold, spectrum, compensation, pattern)
+
+    return jax.vmap(one)(regions, fingerprints)
 
 
-def _version(
-    key: Array, pixels: np.ndarray, fingerprint: ArrayLike | None, threshold: float, share: float
-) -> Version:
-    levels = jnp.asarray(pixels, jnp.float32)
-    made = _resynthesise(levels, threshold, share)
-    alpha = 0.0
-    if fingerprint is not None:
-        pattern = correlation.pattern(levels, jnp.asarray(fingerprint, jnp.float32))
-        kept = _kept_part(levels, pattern, threshold)
-        alpha = _calibrated(key, made, kept, pattern)
-        made = made - alpha * kept
-    written = np.asarray(image.to_pixels(made / 255))
-    return Version(written, float(image.psnr(written, pixels)), threshold, alpha)
+def _done(pixels: Pixels, found: _Rebuilt, alpha: float) -> Pixels:
+    """The photo as pixels, alpha times what is kept of the fingerprint taken out."""
+    assert found.made is not None
+    done = np.empty_like(pixels)
+    for tile in tiles.grid(*pixels.shape[:2]):
+        levels = found.made[tile.part]
+        if found.kept is not None:
+            levels = levels - np.float32(alpha) * found.kept[tile.part][..., None]
+        done[tile.part] = tiles.rounded(levels, pixels.dtype)
+    return done
 
 
-def _calibrated(key: Array, made: Array, kept: Array, pattern: Array) -> float:
-    """How much of `kept` to subtract, so that the mixture's z are those of another camera.
+def _calibrated(
+    key: Array,
+    pixels: Pixels,
+    fingerprint: np.ndarray,
+    found: _Rebuilt,
+    written: Callable[[Pixels], Pixels] | None,
+    ways: Ways,
+) -> float:
+    """How much of what is kept to subtract, so that the mixture's z are those of another camera.
 
     The z-scores are nearly linear in it, so least squares with one probe do. They aim at one draw
     from what other cameras give. That serves the mixture over perturbed fingerprints as well: with
@@ -185,39 +316,51 @@ def _calibrated(key: Array, made: Array, kept: Array, pattern: Array) -> float:
     left as it is, by the positive part of James and Stein's estimator: to undo chance for the
     extractors at hand is to add it for others.
     """
-    scale = float(jnp.std(kept))
+    made, kept = found.made, found.kept
+    assert made is not None
+    assert kept is not None
+    scale = float(np.std(kept, dtype=np.float64))
     if not scale > 0:
         return 0.0
-    busy = _busy(made)
-    probe = _PROBE / scale
-    before = np.asarray(_mixture(made, pattern, busy), np.float64)
-    slope = (np.asarray(_mixture(made - probe * kept, pattern, busy), np.float64) - before) / probe
+    probe = np.float32(_PROBE / scale)
+
+    files = [written(_done(pixels, found, a)) for a in (0.0, float(probe))] if written else []
+
+    def look(tile: tiles.Tile) -> tuple[np.ndarray, np.ndarray]:
+        levels = made[tile.part]
+        probed = levels - probe * kept[tile.part][..., None]
+        if files:
+            levels, probed = (tiles.levels(file[tile.part]) for file in files)
+        pattern = mixture.luma(tiles.levels(pixels[tile.part])) * fingerprint[tile.part]
+        return np.stack([levels, probed]), pattern
+
+    before, after = mixture.z_scores(look, pixels.shape, ways)
+    slope = (after - before) / probe
     aim = CHANCE * float(jax.random.normal(jax.random.fold_in(key, 0)))
     usable = np.isfinite(before) & np.isfinite(slope)
     slope, before = slope[usable], before[usable]
     energy = float(np.sum(slope**2))
     if not energy > 0:
         return 0.0
-    found = float(np.sum(np.abs(slope) * before) / np.sum(np.abs(slope)))
-    certain = max(0.0, 1 - 1 / found**2) if found else 0.0
+    mean = float(np.sum(np.abs(slope) * before) / np.sum(np.abs(slope)))
+    certain = max(0.0, 1 - 1 / mean**2) if mean else 0.0
     return certain * float(np.sum(slope * (aim - before))) / energy
 
 
-@jax.jit
-def _resynthesise(levels: Array, threshold: ArrayLike, share: ArrayLike) -> Array:
-    spectrum = sparse.noise_spectrum(levels, threshold)
-    return sparse.resynthesise(levels, threshold, spectrum, share)
+def _in_levels(pixels: Array) -> Array:
+    """Grey levels of 8 bits, float32."""
+    return jnp.asarray(pixels, jnp.float32) * tiles.scale(pixels.dtype)
 
 
-_kept_part = jax.jit(sparse.kept_part)
-_busy = jax.jit(image.busy)
+def _psnr(a: Pixels, b: Pixels) -> float:
+    parts = [tile.part for tile in tiles.grid(*a.shape[:2])]
+    error = math.fsum(_squares(tiles.levels(a[part]), tiles.levels(b[part])) for part in parts)
+    return _decibels(error, a.size)
 
 
-@jax.jit
-def _mixture(levels: Array, pattern: Array, busy: Array) -> Array:
-    """z-scores [4]: each extractor's over the photo, and the middle one's where it is busy."""
-    levels = jnp.clip(levels, 0, 255)
-    planes = jax.lax.map(lambda sigma: residual.residual(levels, sigma=sigma), jnp.array(SIGMAS))
-    whole = correlation.ncc(planes, pattern) * math.sqrt(pattern.size)
-    there = correlation.ncc(busy * planes[1], busy * pattern) * jnp.sqrt(busy.sum())
-    return jnp.append(whole, there)
+def _squares(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.sum(np.square(a - b), dtype=np.float64))
+
+
+def _decibels(error: float, count: int) -> float:
+    return 10 * math.log10(255**2 * count / error) if error > 0 else math.inf

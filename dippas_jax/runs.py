@@ -199,19 +199,12 @@ def _sparse(
             )
             if not versions and config.strength != "fast":
                 aims += [made.psnr + 3, made.psnr - 3]
-            left = (
-                engine.scores(made.pixels, reference)
-                if aware
-                else engine.share_left(
-                    jax.random.fold_in(key, 1), sample.pixels, made.threshold, config.compensation
-                )
-            )
             labels = {
                 "target_psnr": aim,
                 "threshold": made.threshold,
                 "alpha": made.alpha,
-                "left": left,
-                "worst": max(map(abs, left.values())),
+                "left": made.left,
+                "worst": max(map(abs, made.left.values())),
             }
             versions.append(report.Version(made.pixels, labels, f".psnr{aim:.1f}"))
             bar.update()

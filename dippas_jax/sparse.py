@@ -17,6 +17,8 @@ photon noise, whose spectrum the flat blocks show.
 Photos are float32 in grey levels, channels last, one at a time; `jax.vmap` makes batches.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
 SIDE = 8  # of a block, pixels
+HALO = SIDE  # pixels around a tile that have a part in it
 FEW = 3  # kept coefficients a block and channel, up to which its dropped ones count as noise
 _BLOCKS = 16  # what the assumption of white noise weighs against the photo's own blocks
 NEAR = 0.15  # of the threshold: distance from it within which coefficients count as crossing
@@ -61,20 +64,69 @@ def noise_spectrum(pixels: Num[ArrayLike, "h w 3"], threshold: ArrayLike) -> Spe
       Grey levels squared, by opponent channel and frequency; the mean's is 0. Frequencies of which
       the photo shows little are drawn towards the channel's average: white noise.
     """
-    planes, rows, columns = _padded(pixels)
+    h, w = np.shape(pixels)[:2]
+    return spectrum_of(noise_sums(_mirrored(pixels), threshold, (0, 0), (h, w)))
+
+
+class NoiseSums(NamedTuple):
+    """What a spectrum is the quotient of; those of tiles add up.
+
+    Attributes:
+      squares: Of coefficients that count as noise, by channel and frequency.
+      total: Their number.
+    """
+
+    squares: Spectrum
+    total: Spectrum
+
+
+def noise_sums(
+    region: Num[ArrayLike, "h w 3"],
+    threshold: ArrayLike,
+    corner: tuple[ArrayLike, ArrayLike],
+    size: tuple[ArrayLike, ArrayLike],
+) -> NoiseSums:
+    """A tile's part of `noise_spectrum`: of the blocks that start in it and lie in the photo.
+
+    Args:
+      region: The tile with `HALO` pixels around it, as `rebuild` takes it.
+      threshold: Grey levels.
+      corner: Row and column of the photo where the tile starts.
+      size: Rows and columns of the photo.
+    """
+    planes = _opponent_planes(region)
+    rows, columns = (side - SIDE for side in planes.shape[1:])
 
     def add(sums, shift):
         found = _forward(planes, shift, rows, columns)
+        inside = [
+            # Blocks that start before the tile belong to the one before.
+            (start >= first) & (start <= first + side - 2 * SIDE - 1) & (start + SIDE <= end)
+            for first, side, end, start in (
+                (corner[0], planes.shape[1], size[0], _starts(corner[0], shift[0], rows)),
+                (corner[1], planes.shape[2], size[1], _starts(corner[1], shift[1], columns)),
+            )
+        ]
+        counted = inside[0][:, None, None, None] & inside[1][:, None]
         keep = _kept(found, threshold)
-        noise = ~keep & (keep.sum((2, 4), keepdims=True) <= FEW)
+        noise = ~keep & (keep.sum((2, 4), keepdims=True) <= FEW) & counted
         squares = jnp.where(noise, jnp.square(found), 0).sum((1, 3))
-        return (sums[0] + squares, sums[1] + noise.sum((1, 3))), None
+        return NoiseSums(sums.squares + squares, sums.total + noise.sum((1, 3))), None
 
     zeros = jnp.zeros((3, SIDE, SIDE))
     # A quarter of the positions are enough for a mean.
-    (squares, count), _ = jax.lax.scan(add, (zeros, zeros), _shifts(2))
-    details = jnp.ones_like(zeros).at[:, 0, 0].set(0)
-    squares, count = squares * details, count * details
+    return jax.lax.scan(add, NoiseSums(zeros, zeros), _shifts(2))[0]
+
+
+def _starts(corner: ArrayLike, shift: Array, length: int) -> Array:
+    """Where in the photo the blocks of a grid start."""
+    return jnp.asarray(corner) - SIDE + shift + SIDE * jnp.arange(length // SIDE)
+
+
+def spectrum_of(sums: NoiseSums) -> Spectrum:
+    """The spectrum of a photo from the sums of all its tiles; see `noise_spectrum`."""
+    details = jnp.ones((3, SIDE, SIDE)).at[:, 0, 0].set(0)
+    squares, count = sums.squares * details, sums.total * details
     level = squares.sum((1, 2), keepdims=True) / jnp.maximum(count.sum((1, 2), keepdims=True), 1)
     level = jnp.where(level > 0, level, 1)
     return details * (squares + _BLOCKS * level) / (count + _BLOCKS)
@@ -98,13 +150,14 @@ def resynthesise(
     Returns:
       Grey levels, neither clipped nor rounded.
     """
-    return _synthesis(pixels, pixels, threshold, spectrum, compensation)
+    h, w = np.shape(pixels)[:2]
+    return rebuild(_mirrored(pixels), threshold, spectrum, compensation)[0][:h, :w]
 
 
 def kept_part(
     pixels: Num[ArrayLike, "h w 3"], pattern: Float[ArrayLike, "h w"], threshold: ArrayLike
-) -> Float[Array, "h w 3"]:
-    """What `resynthesise` keeps of a pattern, added to the photo before, in all channels alike.
+) -> Float[Array, "h w"]:
+    """What `resynthesise` keeps of a pattern that is added to the photo, in every channel.
 
     To first order: the coefficients are those that the photo alone would keep.
 
@@ -113,39 +166,61 @@ def kept_part(
       pattern: Such as I·K, small against the threshold.
       threshold: As for the photo.
     """
-    grey = jnp.broadcast_to(jnp.asarray(pattern)[..., None], (*np.shape(pattern), 3))
-    return _synthesis(pixels, grey, threshold, jnp.ones((3, SIDE, SIDE)), 0.0)
+    h, w = np.shape(pattern)
+    white = jnp.ones((3, SIDE, SIDE))
+    kept = rebuild(_mirrored(pixels), threshold, white, 0.0, _mirrored(pattern))[1]
+    assert kept is not None
+    return kept[:h, :w]
 
 
-def _synthesis(
-    guide: ArrayLike, pixels: ArrayLike, threshold: ArrayLike, spectrum: Array, share: ArrayLike
-) -> Array:
-    """`pixels` from the coefficients that `guide` keeps; see `resynthesise`."""
-    planes, rows, columns = _padded(pixels)
-    guides = planes if guide is pixels else _padded(guide)[0]
+def rebuild(
+    region: Num[ArrayLike, "h w 3"],
+    threshold: ArrayLike,
+    spectrum: Spectrum,
+    compensation: ArrayLike,
+    pattern: Float[ArrayLike, "h w"] | None = None,
+) -> tuple[Float[Array, "h2 w2 3"], Float[Array, "h2 w2"] | None]:
+    """A tile of `resynthesise` and `kept_part`: exactly what the whole photo would give there.
+
+    Args:
+      region: The tile with `HALO` pixels around it; its sides are multiples of 8.
+      threshold: Grey levels.
+      spectrum: Of the whole photo.
+      compensation: See `resynthesise`.
+      pattern: See `kept_part`, with the same pixels around it.
+
+    Returns:
+      The tile of the photo and, if there is one, of the pattern.
+    """
+    planes = _opponent_planes(region)
+    rows, columns = (side - SIDE for side in planes.shape[1:])
     noise = spectrum.at[:, 0, 0].set(0)[:, None, :, None, :]
     everything = noise.sum((2, 4), keepdims=True)
+    patterns = None if pattern is None else jnp.asarray(pattern, jnp.float32)[None]
 
     def add(sums, shift):
         found = _forward(planes, shift, rows, columns)
-        guiding = found if guides is planes else _forward(guides, shift, rows, columns)
-        keep = _kept(guiding, threshold)
+        keep = _kept(found, threshold)
         kept = (keep * noise).sum((2, 4), keepdims=True)
         dropped = jnp.maximum(everything - kept, 1e-3 * everything + 1e-12)
-        crossing = (_near(guiding, threshold) * noise).sum((2, 4), keepdims=True) / (2 * NEAR)
-        turned = jnp.minimum(share * (kept + crossing) / dropped, LARGEST)
+        crossing = (_near(found, threshold) * noise).sum((2, 4), keepdims=True) / (2 * NEAR)
+        turned = jnp.minimum(compensation * (kept + crossing) / dropped, LARGEST)
         weight = 1 / keep.sum((0, 2, 4), keepdims=True)
-        blocks = _inverse(jnp.where(keep, found, -turned * found) * weight)
-        weights = jnp.broadcast_to(weight, (1, *blocks.shape[1:]))
-        both = jnp.concatenate([blocks, weights]).reshape(4, rows, columns)
+        parts = [_inverse(jnp.where(keep, found, -turned * found) * weight)]
+        if patterns is not None:  # grey, so of the first opponent channel
+            part = _forward(patterns, shift, rows, columns)
+            parts.append(_inverse(jnp.where(keep[:1], part, 0) * weight))
+        parts.append(jnp.broadcast_to(weight, (1, *parts[0].shape[1:])))
+        together = jnp.concatenate(parts).reshape(-1, rows, columns)
         start = (0, *shift)
-        before = jax.lax.dynamic_slice(sums, start, both.shape)
-        return jax.lax.dynamic_update_slice(sums, before + both, start), None
+        before = jax.lax.dynamic_slice(sums, start, together.shape)
+        return jax.lax.dynamic_update_slice(sums, before + together, start), None
 
-    sums, _ = jax.lax.scan(add, jnp.zeros((4, *planes.shape[1:])), _shifts(1))
-    h, w = np.shape(pixels)[:2]
-    sums = sums[:, SIDE : SIDE + h, SIDE : SIDE + w]
-    return jnp.einsum("chw,cd->hwd", sums[:3] / sums[3:], _COLOURS, precision=_EXACT)
+    channels = 4 if patterns is None else 5
+    sums, _ = jax.lax.scan(add, jnp.zeros((channels, *planes.shape[1:])), _shifts(1))
+    sums = sums[:, HALO:-HALO, HALO:-HALO]
+    made = jnp.einsum("chw,cd->hwd", sums[:3] / sums[-1:], _COLOURS, precision=_EXACT)
+    return made, None if patterns is None else sums[3] / sums[-1]
 
 
 def _shifts(step: int) -> Array:
@@ -154,20 +229,22 @@ def _shifts(step: int) -> Array:
     return jnp.asarray(corner.reshape(2, -1).T)
 
 
-def _padded(pixels: ArrayLike) -> tuple[Array, int, int]:
-    """Opponent planes, mirrored a block beyond the borders; rows and columns a grid covers."""
+def _mirrored(pixels: ArrayLike) -> Array:
+    """The photo [h w ...] with `HALO` pixels around it, and as many more as make whole blocks."""
     pixels = jnp.asarray(pixels, jnp.float32)
-    h, w, _ = pixels.shape
-    rows, columns = (-(-(side + SIDE) // SIDE) * SIDE for side in (h, w))
-    planes = jnp.einsum("hwd,cd->chw", pixels, _COLOURS, precision=_EXACT)
-    beyond = ((0, 0), (SIDE, rows - h), (SIDE, columns - w))
-    return jnp.pad(planes, beyond, mode="reflect"), rows, columns
+    beyond = [(HALO, HALO + -side % SIDE) for side in pixels.shape[:2]]
+    return jnp.pad(pixels, [*beyond, *[(0, 0)] * (pixels.ndim - 2)], mode="reflect")
+
+
+def _opponent_planes(region: ArrayLike) -> Array:
+    pixels = jnp.asarray(region, jnp.float32)
+    return jnp.einsum("hwd,cd->chw", pixels, _COLOURS, precision=_EXACT)
 
 
 def _forward(planes: Array, shift: Array, rows: int, columns: int) -> Array:
-    """Coefficients [3 r 8 k 8] of the grid of blocks that starts at `shift`."""
-    part = jax.lax.dynamic_slice(planes, (0, *shift), (3, rows, columns))
-    blocks = part.reshape(3, rows // SIDE, SIDE, columns // SIDE, SIDE)
+    """Coefficients [c r 8 k 8] of the grid of blocks that starts at `shift`."""
+    part = jax.lax.dynamic_slice(planes, (0, *shift), (len(planes), rows, columns))
+    blocks = part.reshape(-1, rows // SIDE, SIDE, columns // SIDE, SIDE)
     return jnp.einsum("ua,crakb,vb->crukv", _DCT, blocks, _DCT, precision=_EXACT)
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import engine, residual
+from dippas_jax import engine, mixture, residual, tiles
 from dippas_jax.datasets import synthetic
 from tests import oracles
 
@@ -32,7 +32,7 @@ def anonymize(pixels, fingerprint=None, key=0, target_psnr=40.0, **options):
 
 
 def strongest(pixels, fingerprint):
-    return max(map(abs, engine.scores(pixels, fingerprint).values()))
+    return max(map(abs, mixture.scores(pixels, fingerprint).values()))
 
 
 def assert_sound(version, pixels):
@@ -58,7 +58,7 @@ def test_the_psnr_asked_for_is_met_and_the_photo_left_alone(photo, target, aware
 @pytest.mark.parametrize("target", [38.0, 42.0])
 def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
     pixels, fingerprint = photo
-    assert min(engine.scores(pixels, fingerprint).values()) > 8
+    assert min(mixture.scores(pixels, fingerprint).values()) > 8
     for key in range(2):
         version = anonymize(pixels, fingerprint, key, target)
         assert strongest(version.pixels, fingerprint) < 3
@@ -67,7 +67,7 @@ def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
 def test_compensation_takes_back_what_is_kept_of_a_planted_fingerprint(photo):
     key = jax.random.key(1)
     none, half = (
-        np.array(list(engine.share_left(key, photo[0], 20.0, share).values()))
+        np.array(list(mixture.share_left(key, photo[0], 20.0, share).values()))
         for share in (0.0, 0.5)
     )
     assert np.all((none > 0.2) & (none < 0.6))
@@ -75,7 +75,7 @@ def test_compensation_takes_back_what_is_kept_of_a_planted_fingerprint(photo):
 
 
 def test_of_a_planted_fingerprint_all_is_left_where_nothing_is_dropped(photo):
-    left = engine.share_left(jax.random.key(1), photo[0], 0.0, 0.5)
+    left = mixture.share_left(jax.random.key(1), photo[0], 0.0, 0.5)
     assert list(left) == EXTRACTORS
     np.testing.assert_allclose(list(left.values()), 1, atol=1e-3)
 
@@ -93,7 +93,7 @@ def test_the_same_key_gives_the_same_bytes_and_another_key_other_scores(photo):
     assert one[1:] == again[1:]
     assert abs(one.alpha - other.alpha) > 0.1 * abs(one.alpha)
     scores = [
-        np.array(list(engine.scores(version.pixels, fingerprint).values()))
+        np.array(list(mixture.scores(version.pixels, fingerprint).values()))
         for version in (one, other)
     ]
     assert np.abs(scores[0] - scores[1]).max() > 0.5, "not all aim at the same correlation"
@@ -145,10 +145,10 @@ def test_a_fingerprint_of_zeros_is_none_at_all(photo):
 
 def test_scores_are_the_correlations_of_residuals_in_standard_deviations(photo):
     pixels, fingerprint = photo
-    scores = engine.scores(pixels, fingerprint)
+    scores = mixture.scores(pixels, fingerprint)
     assert list(scores) == EXTRACTORS
     pattern = oracles.pattern(pixels, fingerprint)
-    for sigma in engine.SIGMAS:
+    for sigma in mixture.SIGMAS:
         ncc = oracles.ncc(extract(pixels, sigma), pattern)
         z = math.sqrt(HEIGHT * WIDTH) * ncc
         assert scores[f"sigma-{sigma:g}"] == pytest.approx(z, abs=1e-3)
@@ -162,7 +162,7 @@ def test_the_busy_score_does_not_see_what_is_flat(photo):
     pixels[:, :24] = 100
     changed = fingerprint.copy()
     changed[8:-8, 6:16] *= -5
-    one, other = engine.scores(pixels, fingerprint), engine.scores(pixels, changed)
+    one, other = mixture.scores(pixels, fingerprint), mixture.scores(pixels, changed)
     assert one["busy"] == pytest.approx(other["busy"], abs=1e-4)
     assert abs(one["sigma-3"] - other["sigma-3"]) > 1
 
@@ -175,9 +175,9 @@ def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
     calm = 100 * (1 + fingerprint[:, :24, None]) + rng.standard_normal((HEIGHT, 24, 3))
     busy[:, :24] = calm
     pixels = np.clip(np.round(busy), 0, 255).astype(np.uint8)
-    assert engine.scores(pixels, fingerprint)["sigma-3"] > 30
+    assert mixture.scores(pixels, fingerprint)["sigma-3"] > 30
     version = anonymize(pixels, fingerprint, until=0.0)
-    scores = engine.scores(version.pixels, fingerprint)
+    scores = mixture.scores(version.pixels, fingerprint)
     assert np.isnan(scores.pop("busy"))
     assert np.isfinite(version.alpha)
     assert abs(np.mean(list(scores.values()))) < 3
@@ -187,8 +187,84 @@ def test_a_photo_whose_noise_would_be_kept_is_rebuilt_from_fewer_coefficients(ph
     pixels, _ = photo
     plant = jax.random.fold_in(jax.random.key(0), 1)
     exact, weaker = (anonymize(pixels, target_psnr=46.0, most_left=most) for most in (np.inf, 0.4))
-    assert max(engine.share_left(plant, pixels, exact.threshold, 0.7).values()) > 0.4
-    assert max(engine.share_left(plant, pixels, weaker.threshold, 0.7).values()) <= 0.4
+    assert max(mixture.share_left(plant, pixels, exact.threshold, 0.7).values()) > 0.4
+    assert max(mixture.share_left(plant, pixels, weaker.threshold, 0.7).values()) <= 0.4
     assert weaker.psnr < exact.psnr - 1
     hurried = anonymize(pixels, target_psnr=46.0, most_left=0.4, until=0.0)
     assert hurried.threshold == 12, "the first one"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Tiles of 32 pixels, nine of this photo, and the threshold looked for on four of them."""
+    monkeypatch.setattr(tiles, "SIDE", 32)
+    monkeypatch.setattr(engine, "FEW", 4)
+
+
+@pytest.mark.parametrize("aware", [False, True], ids=["blind", "aware"])
+@pytest.mark.parametrize("target", [38.0, 42.0])
+def test_in_tiles_the_psnr_asked_for_is_met_over_the_whole_photo(photo, small, target, aware):
+    pixels, fingerprint = photo
+    version = anonymize(pixels, fingerprint if aware else None, target_psnr=target)
+    assert_sound(version, pixels)
+    assert version.psnr == pytest.approx(target, abs=engine.CLOSE)
+    if aware:
+        whole_photo = mixture.scores(version.pixels, fingerprint)
+        assert max(map(abs, whole_photo.values())) < 3
+
+
+def test_tiles_leave_no_trace(photo, monkeypatch):
+    pixels, _ = photo
+    whole = anonymize(pixels)
+    monkeypatch.setattr(tiles, "SIDE", 32)
+    monkeypatch.setattr(engine, "FEW", 9)
+    tiled = anonymize(pixels)
+    assert tiled.threshold == pytest.approx(whole.threshold, rel=1e-4)
+    difference = np.abs(tiled.pixels.astype(int) - whole.pixels)
+    assert difference.max() <= 1
+    assert np.mean(difference > 0) < 1e-3, "no more than rounding"
+
+
+@pytest.mark.parametrize("aware", [False, True], ids=["blind", "aware"])
+def test_the_number_of_tiles_at_work_changes_nothing_and_the_work_is_foretold(photo, small, aware):
+    pixels, fingerprint = photo
+    known = fingerprint if aware else None
+    ticks: list[list] = [[], []]
+    alone, together = (
+        anonymize(pixels, known, ways=tiles.Ways(tiles.Batches(size), seen.append))
+        for size, seen in zip((1, 3), ticks, strict=True)
+    )
+    assert alone.pixels.tobytes() == together.pixels.tobytes()
+    assert len(ticks[0]) == len(ticks[1])
+    expected = engine.work(*pixels.shape[:2], aware=aware)
+    assert 0.5 * expected < len(ticks[0]) < 2 * expected
+    known_psnr = [psnr for psnr in ticks[0] if psnr is not None]
+    assert known_psnr[-1] == pytest.approx(alone.psnr, abs=0.5)
+
+
+def test_sixteen_bits_stay_sixteen_bits(photo):
+    pixels, fingerprint = photo
+    wide = pixels.astype(np.uint16) * 257
+    version = anonymize(wide, fingerprint)
+    assert version.pixels.dtype == np.uint16
+    assert version.psnr == pytest.approx(40.0, abs=engine.CLOSE)
+    narrow = anonymize(pixels, fingerprint)
+    np.testing.assert_allclose(version.pixels / 257, narrow.pixels, atol=1)
+    assert np.mean(version.pixels % 257 > 0) > 0.9, "between the levels of 8 bits too"
+
+
+def test_what_is_left_is_measured_and_taken_out_behind_a_file_that_changes_pixels(photo):
+    pixels, fingerprint = photo
+
+    def written(made):
+        """A format of 64 levels that also puts some of the camera back."""
+        marked = made * (1 + 0.3 * fingerprint[..., None])
+        return np.clip(4 * np.rint(marked / 4), 0, 255).astype(np.uint8)
+
+    plain = anonymize(pixels, fingerprint)
+    version = anonymize(pixels, fingerprint, written=written)
+    behind = written(version.pixels)
+    assert version.left == mixture.scores(behind, fingerprint)
+    assert version.psnr == pytest.approx(oracles.psnr(behind, pixels), abs=1e-3)
+    assert strongest(written(plain.pixels), fingerprint) > 3
+    assert strongest(behind, fingerprint) < 3

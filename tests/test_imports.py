@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "dippas_jax"
 BASE = {"types", "config"}
 SIGNAL = {"image", "wavelet", "residual", "fingerprint", "correlation"}
 PRIOR = {"convolution", "noise", "generator", "optimizer", "inversion"}
-WALK = {"blocks", "pool", "anonymize", "sparse", "engine"}
+WALK = {"blocks", "pool", "anonymize", "sparse", "tiles", "mixture", "engine"}
 LABORATORY = {"baselines", "evaluation"}
 EDGES = {
     "report", "store", "checkpoint", "datasets", "weights", "fingerprint_file", "pictures", "charts"
@@ -33,7 +33,9 @@ MAY = {
     "inversion": BASE | SIGNAL | {"noise", "generator", "optimizer"},
     "blocks": BASE,
     "sparse": BASE | SIGNAL,
-    "engine": BASE | SIGNAL | {"sparse"},
+    "tiles": set(),
+    "mixture": BASE | SIGNAL | {"sparse", "tiles"},
+    "engine": BASE | SIGNAL | {"sparse", "tiles", "mixture"},
     "pool": BASE | SIGNAL | PRIOR | {"blocks"},
     "anonymize": BASE | SIGNAL | PRIOR | {"blocks", "pool"},
     "report": BASE | SIGNAL | PRIOR | WALK,

@@ -1,0 +1,162 @@
+"""What a mixture of extractors finds of a fingerprint in a photo of any size, part by part.
+
+Correlations are added up over parts of one shape, so that the memory does not grow with the photo.
+Each part is looked at for itself: its residual knows no pixels beyond it. Over a photo of one part
+z is that of equation 2; over several it is that of their sums.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Key
+
+from dippas_jax import correlation, image, residual, sparse, tiles
+from dippas_jax.tiles import PLAIN, Pixels, Ways
+
+SIGMAS = (2.0, 3.0, 5.0)
+"""Of the mixture's extractors, grey levels."""
+
+FEW = 8
+"""Parts, from all over the photo, in which a planted fingerprint is followed."""
+
+NAMES = (*(f"sigma-{sigma:g}" for sigma in SIGMAS), "busy")
+_PLANTED = 0.01  # standard deviation of a planted fingerprint, relative to the signal
+
+
+def scores(
+    pixels: Pixels, fingerprint: Float[ArrayLike, "h w"], *, ways: Ways = PLAIN
+) -> dict[str, float]:
+    """z-scores of the mixture's extractors, by name.
+
+    Args:
+      pixels: The photo.
+      fingerprint: K in any unit.
+      ways: See there.
+    """
+    k = np.asarray(fingerprint, np.float32)
+
+    def look(tile: tiles.Tile) -> tuple[np.ndarray, np.ndarray]:
+        levels = tiles.levels(pixels[tile.part])
+        return levels[None], luma(levels) * k[tile.part]
+
+    return _named(z_scores(look, pixels.shape, ways)[0])
+
+
+def share_left(
+    key: Key[Array, ""],
+    pixels: Pixels,
+    threshold: float,
+    compensation: float,
+    *,
+    ways: Ways = PLAIN,
+) -> dict[str, float]:
+    """How much of a planted fingerprint's z-score is left, by extractor: 1 all, 0 nothing.
+
+    What can be said of a photo whose camera's fingerprint is not known. The planted one is white
+    noise on the raw samples of a Bayer pattern, demosaiced bilinearly, of one percent. Of a large
+    photo some parts are looked at.
+
+    Args:
+      key: Of the planted fingerprint.
+      pixels: The photo as it came.
+      threshold: Of the version in question.
+      compensation: Likewise.
+      ways: See there.
+    """
+    chosen = [tile for tile, _ in tiles.windows(*pixels.shape[:2])]
+    chosen = tiles.spread(chosen, FEW)
+    sums = np.zeros((4, len(NAMES), 4))
+    for index, tile in enumerate(chosen):
+        # One at a time: four photos are four tiles already.
+        plant = jax.random.fold_in(key, index) if len(chosen) > 1 else key
+        levels = tiles.levels(pixels[tile.part])
+        sums += np.asarray(_planted(plant, levels, threshold, compensation), np.float64)
+        ways.tick(None)
+    z = _z(sums)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _named((z[3] - z[2]) / (z[1] - z[0]))
+
+
+def z_scores(
+    look: Callable[[tiles.Tile], tuple[np.ndarray, np.ndarray]], size: Sequence[int], ways: Ways
+) -> np.ndarray:
+    """z-scores [v 4] over a photo of which `look` gives parts: v variants [v h w 3], I·K [h w]."""
+    every = tiles.windows(size[0], size[1])
+    items = ((*look(tile), np.array(shown)) for tile, shown in every)
+    sums = np.zeros(())
+    for found in tiles.batches(ways).map(_looked_at, items):
+        sums = sums + np.asarray(found, np.float64)
+        ways.tick(None)
+    return _z(sums)
+
+
+@jax.jit
+@jax.vmap
+def _looked_at(variants: Array, pattern: Array, shown: Array) -> Array:
+    """By variant and extractor [v 4 4]: Σ W·P, Σ W², Σ P², pixels; without what is shown already.
+
+    Each extractor looks at the whole part, the last at the half where the first variant is busy.
+    """
+    rows, columns = (jnp.arange(side) for side in pattern.shape)
+    new = (rows >= shown[0])[:, None] & (columns >= shown[1])
+    busy = image.busy(jnp.clip(variants[0], 0, 255)) & new
+
+    def one(levels: Array) -> Array:
+        levels = jnp.clip(levels, 0, 255)
+        planes = jax.lax.map(
+            lambda sigma: residual.residual(levels, sigma=sigma), jnp.array(SIGMAS)
+        )
+        planes = jnp.concatenate([planes, planes[1:2]])
+        where = jnp.stack([new, new, new, busy])
+        terms = planes * pattern, jnp.square(planes), jnp.square(pattern), jnp.ones_like(pattern)
+        return jnp.stack([jnp.sum(where * term, (1, 2)) for term in terms], -1)
+
+    return jax.lax.map(one, variants)
+
+
+def _z(sums: np.ndarray) -> np.ndarray:
+    """z-scores [v 4] from the sums of all parts; nan where there is nothing to compare."""
+    products, residuals, patterns, pixels = np.moveaxis(sums, -1, 0)
+    norms = np.sqrt(residuals * patterns)
+    return np.where(norms > 0, products / np.where(norms > 0, norms, 1), np.nan) * np.sqrt(pixels)
+
+
+@jax.jit
+def _planted(key: Array, levels: Array, threshold: ArrayLike, compensation: ArrayLike) -> Array:
+    """Sums of `_looked_at` for a part as it is and with a fingerprint, before and after."""
+    planted = _demosaiced(jax.random.normal(key, levels.shape[:2]))
+    before = jnp.stack([levels, levels * (1 + _PLANTED * planted)])
+
+    def after(pixels: Array) -> Array:
+        spectrum = sparse.noise_spectrum(pixels, threshold)
+        return sparse.resynthesise(pixels, threshold, spectrum, compensation)
+
+    variants = jnp.concatenate([before, jax.lax.map(after, before)])
+    pattern = correlation.pattern(levels, image.luma(planted))
+    return _looked_at(variants[None], pattern[None], jnp.zeros((1, 2), int))[0]
+
+
+def _demosaiced(raw: Array) -> Array:
+    """Each colour's samples of a Bayer pattern, interpolated bilinearly [h w 3]."""
+    h, w = raw.shape
+    rows, columns = jnp.mgrid[:h, :w] % 2
+    sites = (rows + columns == 0, rows + columns == 1, rows + columns == 2)
+    cross = jnp.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+    square = jnp.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+    planes = [
+        jax.scipy.signal.convolve2d(jnp.where(site, raw, 0), kernel, mode="same")
+        for site, kernel in zip(sites, (square, cross, square), strict=True)
+    ]
+    return jnp.stack(planes, -1)
+
+
+def _named(values: np.ndarray) -> dict[str, float]:
+    return dict(zip(NAMES, values.tolist(), strict=True))
+
+
+def luma(levels: np.ndarray) -> np.ndarray:
+    """The grey plane of a part [h w 3], on the host."""
+    return levels @ np.array(image.LUMA, np.float32)

@@ -1,0 +1,190 @@
+"""Parts of one shape that cover a photo, so that the memory does not grow with the photo.
+
+A tile is the photo's part from a corner on, with as many pixels around it as what is computed there
+looks at, mirrored where the photo ends: what is computed is then what the whole photo would give,
+and no seam is left to blend.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import UInt
+
+SIDE = 512
+"""Most pixels a side of a tile: on a CPU it fits the cache, a GPU takes several at once."""
+
+
+Pixels = UInt[np.ndarray, "h w 3"]
+
+
+class Tile(NamedTuple):
+    """A part of a photo.
+
+    Attributes:
+      top: First row of the photo.
+      left: First column.
+      height: Rows; of the last tile of a grid, fewer than of the others.
+      width: Columns.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def part(self) -> tuple[slice, slice]:
+        """Where it lies in the photo."""
+        rows = slice(self.top, self.top + self.height)
+        return rows, slice(self.left, self.left + self.width)
+
+
+def grid(height: int, width: int, side: int | None = None) -> list[Tile]:
+    """Tiles of `side` pixels that cover a photo, each pixel once, row by row."""
+    side = side or SIDE
+    return [
+        Tile(top, left, min(side, height - top), min(side, width - left))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+
+
+def windows(height: int, width: int, side: int | None = None) -> list[tuple[Tile, tuple[int, int]]]:
+    """Tiles that all lie whole in the photo, of one shape, for what knows no pixels beyond borders.
+
+    Returns:
+      The tiles, row by row, each with how many of its first rows and columns others show already.
+    """
+
+    side = side or SIDE
+
+    def places(length: int) -> tuple[int, list[tuple[int, int]]]:
+        count = -(-length // side)
+        size = min(side, length)
+        starts = [round(n * (length - size) / max(count - 1, 1)) for n in range(count)]
+        known = [0, *(start + size for start in starts)]
+        return size, [(start, known[n] - start if n else 0) for n, start in enumerate(starts)]
+
+    (rows, down), (columns, across) = places(height), places(width)
+    return [
+        (Tile(top, left, rows, columns), (shown_rows, shown_columns))
+        for top, shown_rows in down
+        for left, shown_columns in across
+    ]
+
+
+def spread(tiles: Sequence[Tile], most: int) -> list[Tile]:
+    """At most so many of the tiles, from all over the photo; whole ones if there are enough."""
+    largest = max(tile.height * tile.width for tile in tiles)
+    whole = [tile for tile in tiles if tile.height * tile.width == largest]
+    if len(tiles) <= most:
+        return list(tiles)
+    # Steps of the golden ratio through the rows of tiles: no column is preferred.
+    order = np.argsort(np.arange(1, len(whole) + 1) * (5**0.5 - 1) / 2 % 1)
+    return [whole[index] for index in sorted(order[:most].tolist())]
+
+
+def cut(photo: np.ndarray, top: int, left: int, height: int, width: int) -> np.ndarray:
+    """Rows and columns of a photo [h w ...], mirrored beyond its borders as often as need be."""
+    rows = _mirrored(np.arange(top, top + height), photo.shape[0])
+    columns = _mirrored(np.arange(left, left + width), photo.shape[1])
+    return photo[rows[:, None], columns]
+
+
+def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
+    """The place of every index in an axis that is mirrored at its first and last entry."""
+    period = max(2 * (length - 1), 1)
+    index = index % period
+    return np.minimum(index, period - index)
+
+
+Stack = tuple[np.ndarray, ...]
+
+
+class Batches:
+    """Tiles through a device, as many at a time as its memory holds.
+
+    Attributes:
+      size: Tiles at a time; halved where the memory does not suffice.
+      say: Told about that in a sentence.
+    """
+
+    def __init__(self, size: int, say: Callable[[str], None] = lambda text: None):
+        self.size = size
+        self.say = say
+
+    def map(self, function: Callable[..., Any], items: Iterable[Stack]) -> Iterator[Any]:
+        """What `function` gives for every item, in their order, on the host.
+
+        Args:
+          function: Takes the arrays of several items, each stacked along a new first axis, and
+            gives a tree of arrays with that axis.
+          items: Made only when their turn comes.
+
+        Raises:
+          jax.errors.JaxRuntimeError: Not even a single item fits.
+        """
+        items = iter(items)
+        waiting: list[Stack] = []
+        while True:
+            waiting += itertools.islice(items, max(self.size - len(waiting), 0))
+            if not waiting:
+                return
+            now = waiting[: self.size]
+            # One compiled shape: a last batch is filled up, and what that gives is left out.
+            full = now + now[-1:] * (self.size - len(now))
+            try:
+                done = jax.device_get(function(*map(np.stack, zip(*full, strict=True))))
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error) or self.size == 1:
+                    raise
+                self.size //= 2
+                self.say(f"the device's memory does not suffice; now {self.size} tiles at a time")
+                continue
+            for index in range(len(now)):
+                yield jax.tree.map(lambda array, index=index: array[index], done)
+            waiting = waiting[len(now) :]
+
+
+class Ways(NamedTuple):
+    """How the work is done; nothing here changes a result.
+
+    Attributes:
+      batches: Tiles at a time; None for one on a CPU, eight on a GPU.
+      tick: Called after every tile of work (`engine.work` counts them), with the PSNR so far where
+        it is known.
+    """
+
+    batches: Batches | None = None
+    tick: Callable[[float | None], None] = lambda psnr: None
+
+
+PLAIN = Ways()
+
+
+def batches(ways: Ways) -> Batches:
+    """Those of `ways`; a GPU takes several tiles at a time, a CPU has its cache for one."""
+    return ways.batches or Batches(1 if jax.default_backend() == "cpu" else 8)
+
+
+# ------------------------------------------------------------------------------------------ levels
+
+_TOP = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+def scale(kind: np.dtype) -> float:
+    """Grey levels, of which white is 255, in one step of pixels of that type."""
+    return 255 / _TOP[np.dtype(kind)]
+
+
+def levels(pixels: np.ndarray) -> np.ndarray:
+    """Pixels in grey levels, float32."""
+    return pixels.astype(np.float32) * np.float32(scale(pixels.dtype))
+
+
+def rounded(levels: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Grey levels as pixels of a type, halves to even."""
+    return np.clip(np.rint(levels / np.float32(scale(kind))), 0, _TOP[np.dtype(kind)]).astype(kind)

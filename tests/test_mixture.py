@@ -1,0 +1,84 @@
+"""What a mixture of extractors finds, in photos of one part and of several."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from dippas_jax import mixture, residual, tiles
+from dippas_jax.datasets import synthetic
+from tests import oracles
+
+extract = jax.jit(lambda pixels, sigma: residual.residual(pixels, sigma=sigma))
+HEIGHT, WIDTH = 101, 150
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """A photo of a simulated camera, of odd sides, and the fingerprint of its sensor."""
+    camera = synthetic.Camera()
+    radiance = synthetic.scene(1, 192)[:HEIGHT, :WIDTH]
+    return synthetic.expose(camera, radiance, 0), np.float32(camera.fingerprint(HEIGHT, WIDTH))
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Parts of 64 pixels a side, six of this photo."""
+    monkeypatch.setattr(tiles, "SIDE", 64)
+    return [(0, 0, 0), (0, 43, 21), (0, 86, 21), (37, 0, 0), (37, 43, 21), (37, 86, 21)]
+
+
+def test_scores_of_several_parts_are_those_of_their_sums(photo, parts):
+    pixels, fingerprint = photo
+    scores = mixture.scores(pixels, fingerprint)
+    for sigma in mixture.SIGMAS:
+        sums = np.zeros(3)
+        for top, left, across in parts:
+            down = 27 if top else 0
+            part = slice(top, top + 64), slice(left, left + 64)
+            new = np.s_[down:, across:]
+            plane = np.asarray(extract(pixels[part], sigma), np.float64)[new]
+            pattern = oracles.pattern(pixels, fingerprint)[part][new]
+            sums += np.sum(plane * pattern), np.sum(plane**2), np.sum(pattern**2)
+        z = sums[0] / math.sqrt(sums[1] * sums[2]) * math.sqrt(HEIGHT * WIDTH)
+        assert scores[f"sigma-{sigma:g}"] == pytest.approx(z, abs=1e-3)
+
+
+def test_parts_find_what_the_whole_photo_does(photo, monkeypatch):
+    whole = mixture.scores(*photo)
+    monkeypatch.setattr(tiles, "SIDE", 64)
+    apart = mixture.scores(*photo)
+    assert min(whole.values()) > 5
+    for name, z in whole.items():
+        assert apart[name] == pytest.approx(z, rel=0.2)  # the busy half is that of each part
+
+
+def test_batches_and_ticks_of_several_parts(photo, parts):
+    ticks = []
+    alone, together = (
+        mixture.scores(*photo, ways=tiles.Ways(tiles.Batches(size), ticks.append))
+        for size in (1, 4)
+    )
+    assert alone == pytest.approx(together, rel=1e-4)
+    assert ticks == [None] * 2 * len(parts)
+
+
+def test_a_planted_fingerprint_is_followed_in_several_parts(photo, parts):
+    key = jax.random.key(0)
+    none, half = (
+        np.array(list(mixture.share_left(key, photo[0], 20.0, share).values()))
+        for share in (0.0, 0.7)
+    )
+    assert np.all((none > 0.2) & (none < 0.6))
+    assert np.all(np.abs(half) < 0.6 * none)
+    everything = mixture.share_left(key, photo[0], 0.0, 0.5)
+    np.testing.assert_allclose(list(everything.values()), 1, atol=1e-3)
+
+
+def test_sixteen_bits_are_the_same_photo(photo):
+    pixels, fingerprint = photo
+    wide = pixels.astype(np.uint16) * 257
+    assert mixture.scores(wide, fingerprint) == pytest.approx(
+        mixture.scores(pixels, fingerprint), rel=1e-4
+    )
