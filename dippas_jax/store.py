@@ -58,7 +58,8 @@ def reason(error: Exception) -> str:
 # ----------------------------------------------------------------------------------------- reading
 
 
-def _read(path: Path | str, noun: str) -> bytes:
+def read_bytes(path: Path | str, noun: str) -> bytes:
+    """The content of a file, which a message calls `noun`; `InputError` if there is none."""
     try:
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
@@ -75,7 +76,7 @@ def _unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
 
 
 @contextlib.contextmanager
-def _strict_pillow() -> Iterator[None]:
+def strict_pillow() -> Iterator[None]:
     """No grey filling of truncated files, whatever another library chose, and no warnings."""
     before, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
     try:
@@ -98,9 +99,9 @@ def read_photo(path: Path | str) -> np.ndarray:
     Raises:
       InputError: Missing, unreadable, truncated, not a photo, several frames, or not 8-bit RGB.
     """
-    data = _read(path, "photo")
+    data = read_bytes(path, "photo")
     try:
-        with _strict_pillow():
+        with strict_pillow():
             image: Image.Image = Image.open(io.BytesIO(data))
             _require_true_colour(path, image, data)
             orientation = image.getexif().get(274, 1) if image.format == "TIFF" else 1
@@ -143,7 +144,7 @@ def photo_orientation(path: Path | str) -> int:
 
 def _header(path: Path | str) -> tuple[tuple[int, int], int]:
     try:
-        with _strict_pillow(), Image.open(path) as image:
+        with strict_pillow(), Image.open(path) as image:
             orientation = image.getexif().get(274, 1)
             orientation = orientation if orientation in _SENSOR else 1
             # Pillow gives a TIFF's size as it will be when it is turned.
@@ -208,13 +209,13 @@ def read_fingerprint_file(path: Path | str) -> Fingerprint:
       InputError: Missing, damaged, pickled, not one plane of real numbers, not finite, constant, or
         at odds with its own metadata.
     """
-    return fingerprint_file.decode(path, _read(path, "fingerprint"))
+    return fingerprint_file.decode(path, read_bytes(path, "fingerprint"))
 
 
 def read_json(path: Path | str) -> Any:
     """Read a JSON file; `InputError` if it is missing or not JSON."""
     try:
-        return json.loads(_read(path, "file"))
+        return json.loads(read_bytes(path, "file"))
     except ValueError as error:
         if isinstance(error, InputError):
             raise

@@ -1,0 +1,67 @@
+"""What of a photo's EXIF goes along into the anonymised file.
+
+The file is made from pixels, so nothing is taken out: what is not written here is not there.
+"""
+
+from PIL import Image
+
+KEPT = ("strip", "safe", "keep")
+"""Nothing; what says neither who, where, when nor with which camera; all that still fits."""
+
+SAFE = {
+    33434: "ExposureTime",
+    34850: "ExposureProgram",
+    34855: "PhotographicSensitivity",
+    37380: "ExposureBiasValue",
+    37383: "MeteringMode",
+    37384: "LightSource",
+    37385: "Flash",
+    40961: "ColorSpace",
+    41986: "ExposureMode",
+    41987: "WhiteBalance",
+}
+"""How a photo was exposed. Focal length and f-number are left out: they tell a phone's model."""
+
+_ORIENTATION, _EXIF, _WIDTH, _HEIGHT = 274, 34665, 40962, 40963
+_LAYOUT = (
+    254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338,
+    339, 347, 530, 531, 532, 700, 34675,
+)  # fmt: skip
+"""Of a TIFF: where its pixels, its profile and its XMP lie, which is not so in another file."""
+
+_NUMBERS = (int, float)
+
+
+def exif(
+    original: Image.Exif, kept: str, *, orientation: int, size: tuple[int, int]
+) -> bytes | None:
+    """The EXIF to be written, or None.
+
+    Args:
+      original: Of the photo.
+      kept: One of `KEPT`.
+      orientation: Of the pixels that are written; 1 needs no tag.
+      size: Their rows and columns.
+    """
+    made = Image.Exif()
+    if kept == "keep":
+        # Pillow writes the fields of the main and the EXIF directory; the thumbnail's is left out.
+        made.load(original.tobytes())
+        for tag in (_ORIENTATION, *_LAYOUT):
+            made.pop(tag, None)
+        inner = made.get_ifd(_EXIF)
+        if _WIDTH in inner:
+            inner[_WIDTH], inner[_HEIGHT] = size[1], size[0]
+    elif kept == "safe":
+        inner = made.get_ifd(_EXIF)
+        for tag, value in original.get_ifd(_EXIF).items():
+            if tag in SAFE and _plain(value):
+                inner[tag] = value
+    if orientation != 1:
+        made[_ORIENTATION] = orientation
+    return made.tobytes() if len(made) or made.get_ifd(_EXIF) else None
+
+
+def _plain(value: object) -> bool:
+    """A number, in which nothing else can hide."""
+    return isinstance(value, _NUMBERS) or type(value).__name__ == "IFDRational"

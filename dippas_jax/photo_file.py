@@ -1,0 +1,455 @@
+"""Photos of any kind, read so that they can be written again as they came, but for their pixels.
+
+`store.read_photo` gives pixels alone, for experiments; here a photo keeps what it needs to stay the
+same file: kind, depth, transparency, orientation, colour profile and JPEG tables. What is written
+is made from pixels; of the original's other content only what was asked for goes along.
+
+Pixels are in sensor orientation, as stored: a fingerprint belongs to the sensor. What a user can
+cause raises `types.InputError`.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tifffile
+from jaxtyping import UInt
+from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+
+from dippas_jax import metadata, store
+from dippas_jax.types import InputError
+
+FORMATS = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "heic": ".heic"}
+"""What can be written, and its usual extension."""
+
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif", ".hif",
+)  # fmt: skip
+"""What a folder is searched for, any case."""
+
+_RAW = (
+    ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".dng", ".raf", ".orf", ".rw2",
+    ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".kdc", ".dcr", ".mrw", ".erf", ".rwl", ".gpr",
+)  # fmt: skip
+_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
+_PILLOW = {
+    "JPEG": "jpeg",
+    "MPO": "jpeg",
+    "PNG": "png",
+    "BMP": "png",
+    "TIFF": "tiff",
+    "WEBP": "webp",
+}
+_WEBP_QUALITY, _HEIC_QUALITY = 95, 90
+_UNKNOWN_SAMPLING = 2  # 4:2:0, of the samplings that Pillow cannot name
+
+Pixels = UInt[np.ndarray, "h w 3"]
+
+
+class Jpeg(NamedTuple):
+    """How a JPEG was compressed.
+
+    Attributes:
+      tables: Quantisation tables of 64 numbers, row by row.
+      sampling: Of the colours: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+      progressive: Whether it appears in several scans.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    sampling: int
+    progressive: bool
+
+
+class PhotoFile(NamedTuple):
+    """A photo, and what is needed to write it again.
+
+    Attributes:
+      pixels: uint8 or uint16, sensor orientation; a grey photo has three equal channels.
+      alpha: Opacity [h w] of the same type; None where all is opaque.
+      grey: Written as one channel.
+      format: Of the file, one of `FORMATS`.
+      orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
+      icc: The colour profile of the pixels.
+      exif: All EXIF there was.
+      xmp: Likewise.
+      jpeg: Of a JPEG.
+      lossless: Of a WebP.
+      words: Clauses that say what had to be converted.
+    """
+
+    pixels: Pixels
+    alpha: np.ndarray | None
+    grey: bool
+    format: str
+    orientation: int
+    icc: bytes | None
+    exif: Image.Exif
+    xmp: bytes | None
+    jpeg: Jpeg | None
+    lossless: bool
+    words: tuple[str, ...]
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
+    """Read a photo: JPEG, PNG, TIFF (8 and 16 bits), WebP, BMP, and HEIC with the extra `heic`.
+
+    Args:
+      path: The file; its content decides the format, but for a RAW file's name.
+      srgb: Convert the colours to sRGB by the photo's profile, if it has one.
+
+    Raises:
+      InputError: Missing, unreadable, truncated, not a photo, RAW, several frames, fewer than 64
+        pixels a side, or pixels that are neither grey nor colours of 8 or 16 bits.
+    """
+    data = store.read_bytes(path, "photo")
+    _require_developed(path, data)
+    try:
+        with store.strict_pillow():
+            return _decoded(path, data, srgb)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path} is not a photo that can be read; give a JPEG, PNG, TIFF, WebP or HEIC"
+        ) from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
+        ) from None
+    except Exception:  # decoders meet damage with OSError, SyntaxError, struct.error and others
+        raise InputError(
+            f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
+        ) from None
+
+
+def _require_developed(path: Path | str, data: bytes) -> None:
+    raw = Path(path).suffix.lower() in _RAW or data.startswith(_RAW_STARTS)
+    if raw or data[8:10] == b"CR" or data[4:12] == b"ftypcrx ":
+        raise _raw(path)
+
+
+def _raw(path: Path | str) -> InputError:
+    return InputError(
+        f"photo {path} is a RAW file, whose pixels are not a picture yet; develop it to a TIFF or "
+        "JPEG and give that"
+    )
+
+
+def _decoded(path: Path | str, data: bytes, srgb: bool) -> PhotoFile:
+    words: list[str] = []
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        image, kind = _heic(path, data), "heic"
+    else:
+        image = Image.open(io.BytesIO(data))
+        if image.format not in _PILLOW:
+            raise InputError(
+                f"photo {path} is a {image.format} file; give a JPEG, PNG, TIFF, WebP or HEIC"
+            )
+        kind = _PILLOW[image.format]
+    bits = _require_one_photo(path, image, data)
+    exif = image.getexif()
+    orientation = exif.get(274, 1)
+    orientation = orientation if orientation in range(1, 9) else 1
+    icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
+    if kind == "tiff" and bits == 16:
+        pixels, alpha, grey = _sixteen_bits(path, data)
+        if srgb and icc:
+            words.append("colours of 16 bits cannot be converted to sRGB; the profile is kept")
+    else:
+        jpeg = _jpeg(image)
+        image.load()
+        if kind == "tiff":  # Pillow turns it upright
+            image = Image.fromarray(turned_back(np.asarray(image), orientation), image.mode)
+        if bits == 16 and image.mode == "RGB":
+            words.append("16 bits reduced to 8")
+        image = _without_palette(image, words)
+        if image.mode == "CMYK":
+            image, icc = _from_cmyk(image, icc, words), None
+        elif srgb and icc and image.mode in ("RGB", "RGBA"):
+            image, icc = _to_srgb(path, image, icc), None
+            words.append("colours converted to sRGB")
+        pixels, alpha, grey = _channels(path, image)
+    return PhotoFile(
+        np.ascontiguousarray(pixels),
+        None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha,
+        grey,
+        kind,
+        1 if kind == "heic" else orientation,
+        icc,
+        exif,
+        xmp,
+        jpeg if kind == "jpeg" else None,
+        kind == "webp" and b"VP8L" in data[:64],
+        tuple(words),
+    )
+
+
+def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int:
+    """Bits a channel; refuses what is no single photo of at least 64x64, from the header alone."""
+    frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
+    if min(image.size) < store.SMALLEST:
+        size = f"{image.height}x{image.width}"
+        raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
+    if image.format == "PNG":
+        return max(data[24], 8)
+    if image.format != "TIFF":
+        return 8
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
+        raise _raw(path)  # whatever its name is: sensor data, or a thumbnail before them
+    bits = max(tags.get(258, (1,)))
+    if bits not in (1, 8, 16) or max(tags.get(339, (1,))) > 1:
+        raise InputError(
+            f"photo {path} has {bits} bits a channel or other numbers than levels; convert it to 8 "
+            "or 16 bits first"
+        )
+    return max(bits, 8)
+
+
+def _heic(path: Path | str, data: bytes) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError(
+            f"photo {path} is a HEIC file, which needs pip install 'dippas-jax[heic]'; or export "
+            "it as a JPEG"
+        ) from None
+    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
+
+
+def _jpeg(image: Image.Image) -> Jpeg | None:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return None
+    tables = tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
+    sampling = JpegImagePlugin.get_sampling(image)
+    progressive = bool(image.info.get("progressive"))
+    return Jpeg(tables, _UNKNOWN_SAMPLING if sampling < 0 else sampling, progressive)
+
+
+def _sixteen_bits(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Pixels, opacity and whether it is grey, of a TIFF of 16 bits a channel."""
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        array = page.asarray()
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
+            array = np.moveaxis(array, 0, -1)
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            array = ~array
+        known = page.photometric in (
+            tifffile.PHOTOMETRIC.RGB,
+            tifffile.PHOTOMETRIC.MINISBLACK,
+            tifffile.PHOTOMETRIC.MINISWHITE,
+        )
+    array = array[..., None] if array.ndim == 2 else array
+    if array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] > 4 or not known:
+        raise InputError(
+            f"photo {path} of 16 bits is neither grey nor RGB; convert it to RGB first"
+        )
+    return _parted(array)
+
+
+def _parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Colours [h w 3], opacity and greyness of one to four channels."""
+    grey = array.shape[2] < 3
+    alpha = array[..., -1] if array.shape[2] in (2, 4) else None
+    colours = np.repeat(array[..., :1], 3, axis=2) if grey else array[..., :3]
+    return colours, alpha, grey
+
+
+def _without_palette(image: Image.Image, words: list[str]) -> Image.Image:
+    if image.mode in ("P", "PA"):
+        words.append("palette converted to colours")
+        clear = image.mode == "PA" or "transparency" in image.info
+        return image.convert("RGBA" if clear else "RGB")
+    if image.mode == "1":
+        words.append("black and white converted to grey")
+        return image.convert("L")
+    if image.mode in ("RGB", "L") and "transparency" in image.info:  # one colour is clear
+        return image.convert("RGBA" if image.mode == "RGB" else "LA")
+    return image.convert("RGB") if image.mode == "YCbCr" else image
+
+
+def _channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    if image.mode.startswith("I;16"):
+        return _parted(np.asarray(image).astype(np.uint16)[..., None])
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise InputError(f"photo {path} is in {image.mode} colours; convert it to RGB first")
+    array = np.asarray(image)
+    return _parted(array[..., None] if array.ndim == 2 else array)
+
+
+def _from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.Image:
+    """CMYK as sRGB, by its profile if that can be used."""
+    if icc:
+        try:
+            converted = _converted(image, icc, "RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+        else:
+            words.append("CMYK converted to sRGB by its profile")
+            return converted
+    words.append("CMYK converted to RGB without a profile")
+    return image.convert("RGB")
+
+
+def _to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
+    try:
+        return _converted(image, icc, image.mode)
+    except (ImageCms.PyCMSError, OSError):
+        raise InputError(
+            f"photo {path} has a colour profile that cannot be used to convert it; give --icc keep "
+            "or drop"
+        ) from None
+
+
+def _converted(image: Image.Image, icc: bytes, mode: str) -> Image.Image:
+    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    assert made is not None
+    return made
+
+
+# ----------------------------------------------------------------------------------------- writing
+
+
+def encode(
+    photo: PhotoFile,
+    pixels: Pixels,
+    *,
+    kind: str = "same",
+    quality: int | None = None,
+    kept: str = "strip",
+    icc: bool = True,
+    upright: bool = True,
+) -> bytes:
+    """The bytes of a file with these pixels in place of the photo's.
+
+    Args:
+      photo: As it was read.
+      pixels: Of the same size and type, sensor orientation.
+      kind: One of `FORMATS`, or "same".
+      quality: Of a JPEG, 1 to 100; None for the tables and sampling that the photo came with, or
+        95 and full sampling where it was no JPEG.
+      kept: Of metadata, see `metadata.exif`.
+      icc: Whether the colour profile goes along.
+      upright: Turned as a viewer would, without a tag; otherwise in sensor orientation, with it.
+
+    Raises:
+      InputError: The format cannot hold the photo's transparency.
+    """
+    kind = photo.format if kind == "same" else kind
+    if kind == "jpeg" and photo.alpha is not None:
+        raise InputError(
+            "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
+        )
+    array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
+    if photo.alpha is not None:
+        array = np.concatenate([array, photo.alpha[..., None]], axis=2)
+    if upright:
+        array = turned(array, photo.orientation)
+    tag = 1 if upright else photo.orientation
+    exif = metadata.exif(photo.exif, kept, orientation=tag, size=(array.shape[0], array.shape[1]))
+    profile = photo.icc if icc else None
+    if kind == "tiff" and array.dtype == np.uint16:
+        return _tiff(array, profile, tag)
+    if array.dtype == np.uint16 and not (kind == "png" and array.shape[2] == 1):
+        array = np.rint(array / 257).astype(np.uint8)
+    image = Image.fromarray(
+        np.ascontiguousarray(array.squeeze(2) if array.shape[2] == 1 else array)
+    )
+    image.info.clear()
+    options: dict[str, Any] = {"icc_profile": profile} if profile else {}
+    if exif:
+        options["exif"] = exif
+    if kept == "keep" and photo.xmp and kind in ("jpeg", "webp"):
+        options["xmp"] = photo.xmp
+    if kind == "jpeg":
+        options |= _jpeg_options(photo, quality, upright)
+    elif kind == "tiff":
+        options["compression"] = "tiff_deflate"
+    elif kind == "webp":
+        lossless = photo.lossless or photo.format != "webp"
+        options |= {
+            "lossless": lossless,
+            "quality": 100 if lossless else _WEBP_QUALITY,
+            "exact": True,
+        }
+    buffer = io.BytesIO()
+    if kind == "heic":
+        _save_heic(image, buffer, options)
+    else:
+        image.save(buffer, kind.upper(), **options)
+    return buffer.getvalue()
+
+
+def decode(data: bytes, photo: PhotoFile, *, upright: bool = True) -> Pixels:
+    """The pixels that `encode` wrote, in sensor orientation and of the photo's type."""
+    with store.strict_pillow():
+        found = _decoded("result", data, srgb=False)
+    pixels = found.pixels
+    if found.pixels.dtype != photo.pixels.dtype:
+        wide = photo.pixels.dtype == np.uint16
+        pixels = (pixels.astype(np.uint16) * 257 if wide else np.rint(pixels / 257)).astype(
+            photo.pixels.dtype
+        )
+    return turned_back(pixels, photo.orientation) if upright else pixels
+
+
+def _jpeg_options(photo: PhotoFile, quality: int | None, upright: bool) -> dict[str, Any]:
+    if quality is not None or photo.jpeg is None:
+        return {"quality": quality or 95, "subsampling": 0 if quality is None else 2}
+    tables, sampling = photo.jpeg.tables, photo.jpeg.sampling
+    if upright and photo.orientation >= 5:  # rows become columns, in the tables as well
+        tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in tables)
+        sampling = 0 if sampling == 1 else sampling  # the other 4:2:2 cannot be written
+    options = {"qtables": [list(table) for table in tables], "progressive": photo.jpeg.progressive}
+    return options if photo.grey else options | {"subsampling": sampling}
+
+
+def _tiff(array: np.ndarray, profile: bytes | None, orientation: int) -> bytes:
+    """A TIFF of 16 bits a channel."""
+    buffer = io.BytesIO()
+    colours = array.shape[2] >= 3
+    tifffile.imwrite(
+        buffer,
+        array.squeeze(2) if array.shape[2] == 1 else array,
+        photometric="rgb" if colours else "minisblack",
+        planarconfig="contig" if array.shape[2] > 1 else None,
+        extrasamples=["unassalpha"] if array.shape[2] in (2, 4) else None,
+        compression="zlib",
+        iccprofile=profile,
+        metadata=None,
+        software=False,
+        extratags=[(274, "H", 1, orientation, True)] if orientation != 1 else [],
+    )
+    return buffer.getvalue()
+
+
+def _save_heic(image: Image.Image, buffer: io.BytesIO, options: dict[str, Any]) -> None:
+    import pillow_heif
+
+    pillow_heif.from_pillow(image).save(buffer, quality=_HEIC_QUALITY, **options)
+
+
+# ------------------------------------------------------------------------------------- orientation
+
+
+def turned(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [h w ...] in sensor orientation as a viewer shows them, by the EXIF orientation."""
+    if orientation >= 5:
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array[::-1] if orientation in (3, 4, 7, 8) else array
+
+
+def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
+    """The inverse of `turned`."""
+    return turned(array, {6: 8, 8: 6}.get(orientation, orientation))

@@ -1,0 +1,425 @@
+"""Photos of any kind: read, written again, and nothing of the original but what was asked for."""
+
+import io
+import json
+import shutil
+import struct
+import subprocess
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
+
+from dippas_jax import metadata, photo_file
+from dippas_jax.types import InputError
+from tests import oracles
+from tests.messages import assert_one_sentence
+
+SECRETS = (b"Nikon-1234", b"J. Doe", b"http://ns.adobe", b"c2pa", b"Photoshop", b"hidden", b"GPS")
+HEIGHT, WIDTH = 72, 90
+
+
+def pixels(height=HEIGHT, width=WIDTH, seed=0):
+    return oracles.photo(seed, height, width).round().clip(0, 255).astype(np.uint8)
+
+
+def exif(orientation=1):
+    """Who, where, when, with what, and a thumbnail."""
+    made = Image.Exif()
+    made[271], made[272], made[315] = "Nikon-1234", "Nikon-1234 D70", "J. Doe"
+    made[306], made[305] = "2006:01:02 03:04:05", "Photoshop"
+    made[274] = orientation
+    inner = made.get_ifd(34665)
+    inner[33434], inner[34855], inner[37500] = 0.01, 200, b"Nikon-1234 maker note hidden"
+    inner[42033], inner[40962], inner[40963] = "Nikon-1234", WIDTH, HEIGHT
+    gps = made.get_ifd(34853)
+    gps[1], gps[2] = "N", (48.0, 51.0, 29.0)
+    return made
+
+
+def icc(name="sRGB"):
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+
+
+def saved(array, kind="PNG", mode=None, **options):
+    buffer = io.BytesIO()
+    image = array if isinstance(array, Image.Image) else Image.fromarray(array, mode)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def put(tmp_path, data, name="photo.jpg"):
+    path = tmp_path / name
+    path.write_bytes(data)
+    return path
+
+
+def opened(data):
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+KINDS = [("JPEG", {"quality": 92}), ("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True})]
+
+
+@pytest.mark.parametrize("upright", [True, False], ids=["upright", "tag"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "options"), KINDS, ids=[kind for kind, _ in KINDS])
+def test_every_orientation_of_every_format(tmp_path, kind, options, orientation, upright):
+    data = saved(pixels(), kind, exif=exif(orientation), **options)
+    photo = photo_file.read(put(tmp_path, data))
+    assert photo.orientation == orientation
+    assert photo.pixels.shape == (HEIGHT, WIDTH, 3), "as the sensor has it"
+    if kind != "JPEG":
+        np.testing.assert_array_equal(photo.pixels, pixels())
+    written = photo_file.encode(photo, photo.pixels, upright=upright)
+    back = photo_file.decode(written, photo, upright=upright)
+    tolerance = 12 if kind == "JPEG" else 0
+    assert np.abs(back.astype(int) - photo.pixels).max() <= tolerance
+    tag = Image.open(io.BytesIO(written)).getexif().get(274, 1)  # gone once a TIFF is loaded
+    assert tag == (1 if upright else orientation)
+    ours = opened(written)
+    shown, expected = (
+        np.asarray(ImageOps.exif_transpose(image)).astype(int) for image in (ours, opened(data))
+    )
+    assert np.abs(shown - expected).max() <= tolerance
+
+
+def test_a_jpeg_is_compressed_as_it_was(tmp_path):
+    for sampling, progressive in ((0, False), (1, True), (2, False)):
+        data = saved(pixels(), "JPEG", quality=83, subsampling=sampling, progressive=progressive)
+        photo = photo_file.read(put(tmp_path, data))
+        ours, theirs = opened(photo_file.encode(photo, photo.pixels)), opened(data)
+        assert ours.quantization == theirs.quantization
+        assert JpegImagePlugin.get_sampling(ours) == sampling
+        assert bool(ours.info.get("progressive")) == progressive
+        coarse = opened(photo_file.encode(photo, photo.pixels, quality=30))
+        assert sum(coarse.quantization[0]) > sum(theirs.quantization[0])
+
+
+def test_tables_of_a_turned_jpeg_are_turned(tmp_path):
+    tables = [list(range(1, 65)), list(range(2, 66))]
+    data = saved(pixels(), "JPEG", qtables=tables, subsampling=0, exif=exif(6))
+    photo = photo_file.read(put(tmp_path, data))
+    tables = opened(photo_file.encode(photo, photo.pixels)).quantization
+    np.testing.assert_array_equal(
+        np.reshape(tables[0], (8, 8)), np.reshape(opened(data).quantization[0], (8, 8)).T
+    )
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_grey_stays_grey(tmp_path, kind):
+    plane = pixels()[..., 1]
+    photo = photo_file.read(put(tmp_path, saved(plane, kind)))
+    assert photo.grey == (kind != "WEBP")
+    assert np.ptp(photo.pixels, axis=2).max() <= (3 if kind == "WEBP" else 0)
+    image = opened(photo_file.encode(photo, photo.pixels))
+    assert image.mode == ("RGB" if kind == "WEBP" else "L")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_transparency_and_the_colours_below_it_are_kept(tmp_path, kind, orientation):
+    alpha = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    data = saved(np.dstack([pixels(), alpha]), kind, exif=exif(orientation),
+                 **({"lossless": True, "exact": True} if kind == "WEBP" else {}))  # fmt: skip
+    photo = photo_file.read(put(tmp_path, data))
+    np.testing.assert_array_equal(photo.pixels, pixels())
+    np.testing.assert_array_equal(photo.alpha, alpha)
+    ours = opened(photo_file.encode(photo, photo.pixels))
+    expected = ImageOps.exif_transpose(opened(data))
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(expected))
+    with pytest.raises(InputError, match="transparent"):
+        photo_file.encode(photo, photo.pixels, kind="jpeg")
+
+
+def test_opaque_alpha_is_dropped_and_one_clear_colour_is_transparency(tmp_path):
+    opaque = np.dstack([pixels(), np.full((HEIGHT, WIDTH), 255, np.uint8)])
+    assert photo_file.read(put(tmp_path, saved(opaque))).alpha is None
+    image = Image.fromarray(pixels())
+    data = saved(image, transparency=image.getpixel((3, 4)))
+    alpha = photo_file.read(put(tmp_path, data)).alpha
+    assert alpha[4, 3] == 0
+    assert alpha.mean() > 200
+
+
+@pytest.mark.parametrize(
+    ("channels", "planar"), [(1, None), (3, None), (4, None), (3, "separate"), (4, "separate")]
+)
+@pytest.mark.parametrize("orientation", [1, 8])
+def test_sixteen_bits_stay_sixteen_bits(tmp_path, channels, orientation, planar):
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 65536, (HEIGHT, WIDTH, channels), np.uint16)
+    stored = array[..., 0] if channels == 1 else array
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        np.moveaxis(stored, -1, 0) if planar else stored,
+        photometric="minisblack" if channels == 1 else "rgb",
+        planarconfig=planar,
+        extrasamples=["unassalpha"] if channels == 4 else None,
+        extratags=[(274, "H", 1, orientation, True), (42033, "s", 0, "Nikon-1234", True)],
+        description="J. Doe",
+    )
+    photo = photo_file.read(put(tmp_path, buffer.getvalue(), "photo.tif"))
+    assert photo.pixels.dtype == np.uint16
+    assert photo.orientation == orientation
+    np.testing.assert_array_equal(photo.pixels, np.broadcast_to(array[..., :3], photo.pixels.shape))
+    for upright in (True, False):
+        written = photo_file.encode(photo, photo.pixels, upright=upright)
+        assert not any(secret in written for secret in SECRETS)
+        back = photo_file.decode(written, photo, upright=upright)
+        np.testing.assert_array_equal(back, photo.pixels)
+        page = tifffile.TiffFile(io.BytesIO(written)).pages[0]
+        expected = photo_file.turned(stored, orientation if upright else 1)
+        np.testing.assert_array_equal(page.asarray(), expected)
+    if channels < 4:
+        reduced = opened(photo_file.encode(photo, photo.pixels, kind="jpeg"))
+        assert reduced.mode == ("L" if channels == 1 else "RGB")
+
+
+def test_a_png_of_sixteen_bits_is_reduced_with_a_word_and_a_grey_one_kept(tmp_path):
+    wide = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH), np.uint16)
+    photo = photo_file.read(put(tmp_path, saved(Image.fromarray(wide))))
+    np.testing.assert_array_equal(photo.pixels[..., 0], wide)
+    back = photo_file.decode(photo_file.encode(photo, photo.pixels), photo)
+    np.testing.assert_array_equal(back, photo.pixels)
+    photo = photo_file.read(put(tmp_path, png_of_sixteen_bits()))
+    assert photo.pixels.dtype == np.uint8
+    assert photo.words == ("16 bits reduced to 8",)
+
+
+def chunk(name, data):
+    """Of a PNG."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png_of_sixteen_bits():
+    """64x64, RGB, written by hand: Pillow cannot."""
+    rows = b"".join(b"\0" + bytes(range(128)) * 3 for _ in range(64))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def test_palettes_cmyk_and_black_and_white_are_converted_with_a_word(tmp_path):
+    image = Image.fromarray(pixels())
+    cases = {
+        "palette": saved(image.quantize(64)),
+        "CMYK converted to RGB without a profile": saved(image.convert("CMYK"), "JPEG", quality=95),
+        "CMYK converted to RGB": saved(image.convert("CMYK"), "TIFF", icc_profile=b"no profile"),
+        "black and white": saved(image.convert("1")),
+    }
+    for word, data in cases.items():
+        photo = photo_file.read(put(tmp_path, data))
+        assert word in photo.words[0]
+        assert photo.icc is None or "CMYK" not in word
+        expected = np.asarray(opened(data).convert("RGB")).astype(int)
+        assert np.abs(photo.pixels - expected).max() <= 1
+        assert opened(photo_file.encode(photo, photo.pixels)).mode in ("RGB", "L")
+
+
+def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
+    data = saved(pixels(), "PNG", icc_profile=swapped_profile())
+    kept = photo_file.read(put(tmp_path, data))
+    assert opened(photo_file.encode(kept, kept.pixels)).info["icc_profile"] == kept.icc
+    assert "icc_profile" not in opened(photo_file.encode(kept, kept.pixels, icc=False)).info
+    made = photo_file.read(put(tmp_path, data), srgb=True)
+    assert made.icc is None
+    assert made.words == ("colours converted to sRGB",)
+    assert np.abs(made.pixels.astype(int) - kept.pixels).mean() > 5
+    broken = put(tmp_path, saved(pixels(), "PNG", icc_profile=b"no profile at all"))
+    assert photo_file.read(broken).icc == b"no profile at all"
+    with pytest.raises(InputError) as error:
+        photo_file.read(broken, srgb=True)
+    assert_one_sentence(str(error.value), broken, "profile")
+
+
+def swapped_profile():
+    """An RGB profile whose red and blue primaries are exchanged."""
+    data = bytearray(icc())
+    count = struct.unpack(">I", data[128:132])[0]
+    tags = {bytes(data[132 + 12 * n : 136 + 12 * n]): 132 + 12 * n for n in range(count)}
+    red, blue = tags[b"rXYZ"], tags[b"bXYZ"]
+    data[red + 4 : red + 12], data[blue + 4 : blue + 12] = (
+        data[blue + 4 : blue + 12],
+        data[red + 4 : red + 12],
+    )
+    return bytes(data)
+
+
+# ---------------------------------------------------------------------------------------- metadata
+
+
+def loaded_files():
+    """Files full of what identifies a person or a camera."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "J. Doe")
+    text.add_itxt("XML:com.adobe.xmp", "<x xmlns='http://ns.adobe.com/'>J. Doe</x>")
+    xmp = b"<x:xmpmeta xmlns='http://ns.adobe.com/xap'>J. Doe</x:xmpmeta>"
+    with_c2pa = saved(pixels(), "JPEG", exif=exif(), comment=b"hidden", xmp=xmp)
+    jumbf = b"JP\0\1\0\0\0\1c2pa hidden manifest"
+    segment = b"\xff\xeb" + struct.pack(">H", len(jumbf) + 2) + jumbf
+    tags = exif()
+    tags[270], tags[34377], tags[65000] = "J. Doe", b"Photoshop hidden", "Nikon-1234"
+    return {
+        "jpeg": with_c2pa[:2] + segment + with_c2pa[2:] + b"hidden at the end",
+        "png": saved(pixels(), "PNG", exif=exif(), pnginfo=text) + b"hidden",
+        "tiff": saved(pixels(), "TIFF", exif=tags) + b"hidden",
+        "webp": saved(pixels(), "WEBP", lossless=True, exif=exif(), xmp=xmp) + b"hidden",
+    }
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
+def test_nothing_that_identifies_is_left(tmp_path, kind):
+    data = loaded_files()[kind]
+    assert sum(secret in data for secret in SECRETS) >= 3
+    photo = photo_file.read(put(tmp_path, data))
+    for upright in (True, False):
+        written = photo_file.encode(photo, photo.pixels, upright=upright)
+        assert not any(secret in written for secret in SECRETS)
+        assert kind == "tiff" or not opened(written).getexif()
+        assert_nothing_for_exiftool(put(tmp_path, written, f"out{upright}.{kind}"))
+    safe = photo_file.encode(photo, photo.pixels, kept="safe")
+    assert not any(secret in safe for secret in SECRETS)
+    inner = dict(opened(safe).getexif().get_ifd(34665))
+    assert set(inner) <= set(metadata.SAFE)
+    assert inner.get(34855) == 200
+    assert_nothing_for_exiftool(put(tmp_path, safe, f"safe.{kind}"))
+
+
+def assert_nothing_for_exiftool(path):
+    """An independent tool finds pictures' own fields alone."""
+    tool = shutil.which("exiftool")
+    if tool is None:
+        pytest.skip("exiftool is not installed: the bytes were searched all the same")
+    out = subprocess.run([tool, "-j", "-G1", "-a", "-u", path], capture_output=True, check=True)
+    fields = json.loads(out.stdout)[0]
+    groups = {name.partition(":")[0] for name in fields if ":" in name}
+    own = {"ExifTool", "System", "File", "Composite", "JFIF", "PNG", "IFD0", "RIFF", "ExifIFD"}
+    assert groups <= own, groups
+    names = " ".join(fields)
+    for name in ("Make", "Model", "Artist", "GPS", "Serial", "Software", "Date/Time", "Comment"):
+        assert f":{name}" not in names.replace("System:File", ""), names
+    assert not any("Nikon" in str(v) or "Doe" in str(v) for v in fields.values())
+
+
+def test_all_exif_is_kept_when_asked_for_but_the_thumbnail(tmp_path):
+    data = saved(pixels(), "JPEG", exif=exif(6), xmp=b"<x>http://ns.adobe.com J. Doe</x>")
+    photo = photo_file.read(put(tmp_path, data))
+    ours = opened(photo_file.encode(photo, photo.pixels, kept="keep"))
+    found = ours.getexif()
+    assert found[271] == "Nikon-1234"
+    assert found.get(274, 1) == 1
+    assert found.get_ifd(34665)[37500] == b"Nikon-1234 maker note hidden"
+    assert (found.get_ifd(34665)[40962], found.get_ifd(34665)[40963]) == (HEIGHT, WIDTH)
+    assert found.get_ifd(34853)[1] == "N"
+    assert b"J. Doe" in ours.info["xmp"]
+
+
+def test_the_same_pixels_give_the_same_bytes(tmp_path):
+    for data in loaded_files().values():
+        photo = photo_file.read(put(tmp_path, data))
+        one, other = (photo_file.encode(photo, photo.pixels) for _ in range(2))
+        assert one == other
+
+
+# ------------------------------------------------------------------------------------ refused files
+
+
+def heic_brand():
+    return struct.pack(">I", 24) + b"ftypheic" + b"\0" * 64
+
+
+def bad_files():
+    good = saved(pixels(), "JPEG")
+    png, tiff = saved(pixels()), saved(pixels(), "TIFF")
+    animation = saved(Image.fromarray(pixels()), "WEBP", save_all=True,
+                      append_images=[Image.fromarray(pixels(seed=1))])  # fmt: skip
+    pages = saved(Image.fromarray(pixels()), "TIFF", save_all=True,
+                  append_images=[Image.fromarray(pixels(seed=1))])  # fmt: skip
+    floats = saved(Image.fromarray(pixels()[..., 0].astype(np.float32)), "TIFF")
+    wide = saved(Image.fromarray(pixels()[..., 0].astype(np.int32)), "TIFF")
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(pixels()), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"),
+        outputMode="LAB",
+    )  # fmt: skip
+    thumbnail = saved(pixels(), "TIFF", tiffinfo={254: 1})
+    dng = saved(pixels(), "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    return {
+        "empty.jpg": (b"", "empty"),
+        "text.jpg": (b"no photo at all", "not a photo"),
+        "cut.jpg": (good[: len(good) // 2], "truncated"),
+        "header.jpg": (good[:30], "photo"),
+        "cut.png": (png[:500], "truncated"),
+        "noise.png": (png[:60] + bytes(200) + png[260:], "damaged"),
+        "cut.tif": (tiff[:-3000], "damaged"),
+        "header.tif": (tiff[:10], "photo"),
+        "cut.webp": (saved(pixels(), "WEBP")[:400], "photo"),
+        "gif.gif": (saved(Image.fromarray(pixels()), "GIF"), "GIF"),
+        "jp2.jp2": (saved(pixels(), "JPEG2000"), "JPEG2000"),
+        "icon.ico": (saved(Image.fromarray(pixels()), "ICO"), "ICO"),
+        "animation.webp": (animation, "frames"),
+        "pages.tif": (pages, "frames"),
+        "floats.tif": (floats, "32 bits"),
+        "wide.tif": (wide, "32 bits"),
+        "lab.tif": (saved(lab, "TIFF"), "LAB"),
+        "small.png": (saved(pixels(63, 80)), "63x80"),
+        "one.png": (saved(pixels()[:1, :1]), "too small"),
+        "photo.NEF": (good, "RAW"),
+        "photo.cr3": (b"\0\0\0\x18ftypcrx " + bytes(50), "RAW"),
+        "renamed.jpg": (b"\0\0\0\x18ftypcrx " + bytes(50), "RAW"),
+        "raf.jpg": (b"FUJIFILMCCD-RAW 0201" + bytes(50), "RAW"),
+        "cr2.tif": (b"II*\0\x10\0\0\0CR\2\0" + bytes(50), "RAW"),
+        "dng.tif": (dng, "RAW"),
+        "thumbnail.tif": (thumbnail, "RAW"),
+        "brand.heic": (heic_brand(), "HEIC|damaged"),
+        "bomb.png": (bomb(), "pixels; crop it"),
+        "folder.jpg": (None, "cannot be read"),
+    }
+
+
+def bomb():
+    """A PNG that says it has 400 million pixels."""
+
+    header = struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+
+
+@pytest.mark.parametrize("name", [*bad_files(), "missing.jpg"])
+def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path, name):
+    data, said = bad_files().get(name, (None, "cannot be read"))
+    path = tmp_path / name
+    if data is not None:
+        path.write_bytes(data)
+    elif name == "folder.jpg":
+        path.mkdir()
+    with pytest.raises(InputError, match=said) as error:
+        photo_file.read(path)
+    assert_one_sentence(str(error.value), path, "photo")
+
+
+def test_a_heic_goes_in_and_out_with_the_extra(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(pixels())).save(buffer, quality=95)
+    photo = photo_file.read(put(tmp_path, buffer.getvalue(), "photo.heic"))
+    assert photo.format == "heic"
+    assert np.abs(photo.pixels.astype(int) - pixels()).mean() < 5
+    back = photo_file.decode(photo_file.encode(photo, photo.pixels), photo)
+    assert np.abs(back.astype(int) - photo.pixels).mean() < 5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turning_is_that_of_viewers_and_has_an_inverse(orientation):
+    image = Image.fromarray(pixels())
+    image.getexif()[274] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=image.getexif())
+    expected = np.asarray(ImageOps.exif_transpose(opened(buffer.getvalue())))
+    shown = photo_file.turned(pixels(), orientation)
+    np.testing.assert_array_equal(shown, expected)
+    np.testing.assert_array_equal(photo_file.turned_back(shown, orientation), pixels())
