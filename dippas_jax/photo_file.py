@@ -372,7 +372,7 @@ def encode(
         options["xmp"] = photo.xmp
     if kind == "jpeg":
         options |= _jpeg_options(photo, quality, upright)
-    elif kind == "tiff":
+    elif kind == "tiff" and not exif:  # libtiff, which compresses, cannot write it
         options["compression"] = "tiff_deflate"
     elif kind == "webp":
         lossless = photo.lossless or photo.format != "webp"

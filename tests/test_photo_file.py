@@ -268,7 +268,7 @@ def loaded_files():
     return {
         "jpeg": with_c2pa[:2] + segment + with_c2pa[2:] + b"hidden at the end",
         "png": saved(pixels(), "PNG", exif=exif(), pnginfo=text) + b"hidden",
-        "tiff": saved(pixels(), "TIFF", exif=tags) + b"hidden",
+        "tiff": saved(pixels(), "TIFF", exif=tags.tobytes()) + b"hidden",
         "webp": saved(pixels(), "WEBP", lossless=True, exif=exif(), xmp=xmp) + b"hidden",
     }
 
