@@ -20,14 +20,15 @@ exit codes:
 """
 
 _DESCRIPTION = """\
-Find out which camera took a photo, by the fingerprint that its sensor leaves.
+Reduce, or look for, the fingerprint that a camera's sensor leaves in its photos.
 
 A sensor's pixels differ a little in sensitivity. That pattern, the fingerprint K
 (PRNU), is in every photo the camera takes. Build K from photos of an even wall,
-then look for it in other photos:
+take it out of a photo, and look for it in others:
 
   dippas fingerprint build wall/ -o camera.npz
-  dippas identify holiday.jpg --fingerprints camera.npz
+  dippas anonymize holiday.jpg --fingerprint camera.npz --report holiday.html
+  dippas identify holiday.jpg holiday.anon.jpg --fingerprints camera.npz
 """
 
 _SCORES = """
@@ -228,6 +229,122 @@ def _verify(options: argparse.Namespace) -> int:
     )
 
 
+def _add_anonymize(parsers: argparse._SubParsersAction) -> None:
+    parser = _add(
+        parsers,
+        "anonymize",
+        _anonymize,
+        "write photos with their camera's fingerprint reduced",
+        "Write photos with their camera's fingerprint reduced, beside the originals, which are "
+        "never touched. Without a fingerprint (blind) every camera's noise is reduced; with it, "
+        "what is left is measured and taken out as well. Outputs that exist are skipped, so an "
+        "interrupted batch goes on when the same command is given again. That a photo was treated "
+        "can be told, and nobody can promise that it cannot be traced: --report says what was "
+        "tested.",
+        """
+fingerprints belong to the sensor: give photos as the camera wrote them, neither
+resized nor turned. A crop goes with a fingerprint that was built with the same --crop.
+""",
+    )
+    _add_photos(parser)
+    parser.add_argument("-o", "--output", metavar="PATH", help="file or folder to write to")
+    parser.add_argument("-r", "--recursive", action="store_true", help="folders with all below")
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument("--fingerprint", metavar="FILE", help="of the camera that took the photos")
+    known.add_argument(
+        "--blind", action="store_true", help="without a fingerprint (the default where none is)"
+    )
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a fingerprint that is only looked for afterwards; may be given several times",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--strength",
+        choices=("fast", "balanced", "strong"),
+        default="balanced",
+        help="fast, balanced: 41 dB; strong: 39 dB; less where a photo's noise is strong",
+    )
+    how.add_argument("--target-psnr", type=_decibels, metavar="DB", help="exactly so much")
+    parser.add_argument(
+        "--max-minutes", type=_positive, default=0.0, metavar="M", help="for a photo, at most"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("same", "png", "jpeg", "tiff", "webp", "heic"),
+        default="same",
+        help="of the output (default same)",
+    )
+    parser.add_argument(
+        "--jpeg-quality",
+        type=_quality,
+        metavar="same|N",
+        help="same: the original's tables (default), or 1 to 100",
+    )
+    parser.add_argument(
+        "--metadata",
+        choices=("strip", "safe", "keep"),
+        default="strip",
+        help="strip: none (default); safe: how it was exposed; keep: EXIF but for the thumbnail",
+    )
+    parser.add_argument(
+        "--icc",
+        choices=("keep", "srgb", "drop"),
+        default="keep",
+        help="colour profile: keep (default), convert the colours to sRGB, or drop",
+    )
+    parser.add_argument(
+        "--orientation",
+        choices=("upright", "tag"),
+        default="upright",
+        help="turn the pixels (default), or leave them as the sensor has them, with the tag",
+    )
+    parser.add_argument("--suffix", default=".anon", help="of output names (default .anon)")
+    parser.add_argument("--random-name", action="store_true", help="names that say nothing")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    again.add_argument(
+        "--resume", action="store_true", help="skip outputs that exist, go on (the default)"
+    )
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="only say what, how long and how much memory"
+    )
+    parser.add_argument(
+        "--report", metavar="HTML", help="write a page that shows and says what was done and found"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+
+
+def _anonymize(options: argparse.Namespace) -> int:
+    from dippas_jax.verbs import anonymize, outputs
+
+    given = vars(options) | {"kind": options.format}
+    known = {name: given[name] for name in outputs.Options._fields}
+    return anonymize.anonymize(
+        options.photos, outputs.Options(**known), dry_run=options.dry_run, json=options.json
+    )
+
+
+def _add_doctor(parsers: argparse._SubParsersAction) -> None:
+    _add(
+        parsers,
+        "doctor",
+        _doctor,
+        "what this installation has, and whether it works",
+        "Print versions, devices, memory, cache and extras, and anonymise a small simulated photo.",
+    )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from dippas_jax.verbs import doctor
+
+    return doctor.doctor(json=options.json)
+
+
 def _add_link(parsers: argparse._SubParsersAction) -> None:
     parser = _add(
         parsers,
@@ -354,6 +471,21 @@ def _positive(text: str) -> float:
     return value
 
 
+def _decibels(text: str) -> float:
+    value = _number(text)
+    if not 20 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is no PSNR from 20 to 60 dB")
+    return value
+
+
+def _quality(text: str) -> int | None:
+    if text == "same":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither same nor a number from 1 to 100")
+    return int(text)
+
+
 def _probability(text: str) -> float:
     value = _number(text)
     if not 0 < value <= 1:
@@ -375,7 +507,15 @@ def parser() -> argparse.ArgumentParser:
     """The command line: each verb adds its own parser, whose `run` does the work."""
     top = _Parser(prog="dippas", description=_DESCRIPTION, epilog=_CODES, formatter_class=_Help)
     parsers = top.add_subparsers(metavar="VERB", required=True, dest="verb")
-    for add in (_add_fingerprint, _add_identify, _add_verify, _add_link, _add_fetch):
+    for add in (
+        _add_anonymize,
+        _add_fingerprint,
+        _add_identify,
+        _add_verify,
+        _add_link,
+        _add_fetch,
+        _add_doctor,
+    ):
         add(parsers)
     return top
 

@@ -316,6 +316,41 @@ def _converted(image: Image.Image, icc: bytes, mode: str) -> Image.Image:
     return made
 
 
+def size(path: Path | str) -> tuple[int, int]:
+    """Height and width in sensor orientation, from the header; `InputError` if it cannot be told.
+
+    Whether the rest can be used is seen when it is read.
+    """
+    data = store.read_bytes(path, "photo")
+    _require_developed(path, data)
+    if kind_of(path) == "heic":
+        height, width, _ = read(path).pixels.shape
+        return height, width
+    return store.photo_size(path)
+
+
+def kind_of(path: Path | str) -> str:
+    """The format in which a photo is written as "same", by its first bytes; "jpeg" in doubt."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError:
+        start = b""
+    if start[4:8] == b"ftyp":
+        return "heic"
+    if start[:4] in (b"II*\0", b"MM\0*"):
+        return "tiff"
+    if start[:4] == b"RIFF":
+        return "webp"
+    return "png" if start[:4] == b"\x89PNG" or start[:2] == b"BM" else "jpeg"
+
+
+def suits(extension: str, kind: str) -> bool:
+    """Whether a file of that format may have the extension."""
+    others = {"jpeg": (".jpeg", ".jpe"), "tiff": (".tiff",), "heic": (".heif", ".hif")}
+    return extension.lower() in (FORMATS[kind], *others.get(kind, ()))
+
+
 # ----------------------------------------------------------------------------------------- writing
 
 

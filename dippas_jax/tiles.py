@@ -165,9 +165,9 @@ class Ways(NamedTuple):
 PLAIN = Ways()
 
 
-def batches(ways: Ways) -> Batches:
+def batches(ways: Ways, say: Callable[[str], None] = lambda text: None) -> Batches:
     """Those of `ways`; a GPU takes several tiles at a time, a CPU has its cache for one."""
-    return ways.batches or Batches(1 if jax.default_backend() == "cpu" else 8)
+    return ways.batches or Batches(1 if jax.default_backend() == "cpu" else 8, say)
 
 
 # ------------------------------------------------------------------------------------------ levels

@@ -52,7 +52,12 @@ MAY = {
     "weights": BASE | {"store"},
     "metadata": BASE,
     "photo_file": BASE | {"store", "metadata"},
-    "verbs": BASE | SIGNAL | EDGES | LABORATORY | {"flatfield"},
+    "page": BASE,
+    "verbs": BASE
+    | SIGNAL
+    | EDGES
+    | LABORATORY
+    | {"flatfield", "engine", "mixture", "tiles", "photo_file", "metadata", "page"},  # fmt: skip
     "runs": BASE | SIGNAL | PRIOR | WALK | EDGES,
     "places": BASE | SIGNAL | {"store", "datasets", "runs"},
     "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs", "places"},

@@ -37,6 +37,7 @@ def verify(
     fingerprints: Float[np.ndarray, "m h w"],
     *,
     learned: Any = None,
+    names: Sequence[str] | None = None,
 ) -> list[Finding]:
     """All attackers that one photo allows.
 
@@ -46,12 +47,13 @@ def verify(
       fingerprints: Of one camera, or of several: a second one of the same camera, from other
         photos, is the stronger attacker.
       learned: Weights of the learned extractor, if they are at hand.
+      names: Of the attackers to run; None for all.
     """
     evidence = attackers.Evidence(fingerprints, learned=learned)
     findings = []
     for name in attackers.available(evidence):
         attacker = attackers.ATTACKERS[name]
-        if attacker.groups:
+        if attacker.groups or (names is not None and name not in names):
             continue
         pair = [attacker.attack(photo[None], evidence)[0] for photo in (before, after)]
         for index, (old, new) in enumerate(zip(*pair, strict=True)):

@@ -1,0 +1,387 @@
+"""`dippas anonymize`: photos of any kind and size in, the same photos without a camera's noise out.
+
+An original is never written to. Every output appears whole as soon as it is done, and one that
+exists is skipped, so an interrupted batch goes on when the same command is given again.
+"""
+
+import hashlib
+import importlib.metadata
+import platform
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+
+from dippas_jax import config as configuration
+from dippas_jax import (
+    datasets,
+    engine,
+    mixture,
+    page,
+    photo_file,
+    report,
+    store,
+    tiles,
+    verbs,
+    weights,
+)
+from dippas_jax.evaluation import attackers, dncnn, verification
+from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.verbs import identify, outputs, speed
+from dippas_jax.verbs.outputs import Job, Options
+
+LEARNED_SIDE = 1024
+"""Most pixels a side of the centre that the learned extractor looks at; the others look at all."""
+
+_BASE_MEMORY, _MEMORY_PER_PIXEL = 600, 60  # MiB of the program and compiler; bytes of the photo's
+_STRENGTHS = configuration.STRENGTHS
+
+
+def anonymize(
+    photos: Sequence[str], options: Options, *, dry_run: bool = False, json: bool = False
+) -> int:
+    """Anonymises photos one after the other; see `Options`.
+
+    Args:
+      photos: Files, folders and patterns.
+      options: All that changes what is written.
+      dry_run: Only say what would be done, how long it takes and how much memory.
+      json: JSON, one object a photo.
+
+    Raises:
+      InputError: Before anything is written: what was given cannot be used as a whole.
+    """
+    _choose_device(options.device)
+    jobs = outputs.jobs(photos, options)
+    files = [file for file in (options.fingerprint, *options.check) if file]
+    cameras = verbs.cameras(list(dict.fromkeys(files)))
+    page_file = _report_files(options)
+    known = _known_records(page_file, options)
+    waiting = [job for job in jobs if options.overwrite or not job.target.exists()]
+    failed = verbs.Failures()
+    sizes = {
+        job.source: size
+        for job in waiting
+        if (size := failed.catch(_usable_size, job.source, cameras.get(options.fingerprint or "")))
+    }
+    waiting = [job for job in waiting if job.source in sizes]
+    for job in jobs:
+        if not options.overwrite and job.target.exists():
+            verbs.note(f"{job.source}: {job.target} exists, skipped; --overwrite replaces it")
+    if waiting:
+        _announce(waiting, sizes, options, json=json, dry_run=dry_run)
+    if dry_run:
+        return verbs.exit_code(len(jobs) - len(failed.paths), failed, found=False)
+    records = {r["output"]: r for r in known if Path(r["output"]).exists()}
+    for job in waiting:
+        record = failed.catch(_one, job.source, job.target, cameras, options)
+        if record is None:
+            continue
+        records[record["output"]] = record
+        print(store.json_text(record) if json else _line(record), flush=True)
+        if page_file:
+            _write_report(page_file, records, jobs, failed, options)
+    if page_file and not waiting and records:
+        _write_report(page_file, records, jobs, failed, options)
+    return verbs.exit_code(len(jobs) - len(failed.paths), failed, found=False)
+
+
+def _usable_size(path: Path, camera: Fingerprint | None) -> tuple[int, int]:
+    """Height and width; a photo that the fingerprint does not cover is refused."""
+    size = photo_file.size(path)
+    if camera is not None:
+        _plane(path, size, camera)
+    return size
+
+
+def _plane(path: Path, size: tuple[int, int], camera: Fingerprint) -> np.ndarray:
+    """The fingerprint of every pixel of the photo."""
+    if size == camera.plane.shape:
+        return camera.plane
+    across = size == camera.plane.shape[::-1]
+    advice = (
+        "turn the photo back to the sensor's orientation"
+        if across
+        else "build one from photos of that size, or give --blind"
+    )
+    raise InputError(
+        f"photo {path} of {verbs.size_text(size)} pixels does not fit the fingerprint, which "
+        f"covers {verbs.size_text(camera.plane.shape)}; {advice}"
+    )
+
+
+def _choose_device(device: str) -> None:
+    if device == "auto":
+        return
+    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm")
+    try:
+        jax.devices()
+    except RuntimeError:
+        raise InputError(
+            "--device gpu was given, but JAX finds none; install .[cuda12] or .[cuda13]"
+        ) from None
+
+
+# --------------------------------------------------------------------------------- before it starts
+
+
+def _announce(
+    jobs: Sequence[Job],
+    sizes: dict[Path, tuple[int, int]],
+    options: Options,
+    *,
+    json: bool,
+    dry_run: bool,
+) -> None:
+    """Tiles, minutes, memory and device; on stdout if that is all that was asked for."""
+    aware = options.fingerprint is not None
+    pace = speed.remembered(aware) or speed.measured(jobs[0].source, aware=aware)
+    total = 0.0
+    for job in jobs:
+        height, width = sizes[job.source]
+        seconds = engine.work(height, width, aware=aware) * speed.area(height, width) * pace
+        if options.max_minutes:
+            seconds = min(seconds, 60 * options.max_minutes)
+        total += seconds
+        if not dry_run:
+            continue
+        memory = _BASE_MEMORY + height * width * _MEMORY_PER_PIXEL / 2**20
+        plan = {
+            "photo": str(job.source),
+            "output": str(job.target),
+            "height": height,
+            "width": width,
+            "tiles": len(tiles.grid(height, width)),
+            "minutes": seconds / 60,
+            "memory_mib": round(memory),
+            "device": jax.default_backend(),
+        }
+        text = (
+            f"{job.source} -> {job.target}  {height}x{width}, {plan['tiles']} tiles, about "
+            f"{_minutes(seconds)}, {memory / 1024:.1f} GiB, on the {plan['device']}"
+        )
+        print(store.json_text(plan) if json else text, flush=True)
+    if not dry_run:
+        count = len(tiles.grid(*sizes[jobs[0].source]))
+        shown = f"{len(jobs)} photos" if len(jobs) > 1 else f"{count} tiles"
+        verbs.note(f"{shown}, about {_minutes(total)} on the {jax.default_backend()}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+
+
+# ------------------------------------------------------------------------------------------ a photo
+
+
+def _one(
+    source: Path, target: Path, cameras: dict[str, Fingerprint], options: Options
+) -> dict[str, Any]:
+    """Anonymises a photo, writes it and gives its record."""
+    photo = photo_file.read(source, srgb=options.icc == "srgb")
+    height, width = photo.pixels.shape[:2]
+    camera = cameras.get(options.fingerprint or "")
+    plane = None if camera is None else _plane(source, (height, width), camera)
+    mode = "blind" if plane is None else "aware"
+    started = time.monotonic()
+
+    def encoded(pixels: np.ndarray) -> bytes:
+        return photo_file.encode(
+            photo,
+            pixels,
+            kind=options.kind,
+            quality=options.jpeg_quality,
+            kept=options.metadata,
+            icc=options.icc == "keep",
+            upright=options.orientation == "upright",
+        )
+
+    def written(pixels: np.ndarray) -> np.ndarray:
+        return photo_file.decode(encoded(pixels), photo, upright=options.orientation == "upright")
+
+    total = engine.work(height, width, aware=plane is not None)
+    asked = options.target_psnr
+    with tqdm.tqdm(
+        total=total, unit="tile", dynamic_ncols=True, desc=source.name, leave=False,
+        disable=not sys.stderr.isatty(),
+    ) as bar:  # fmt: skip
+
+        def tick(psnr: float | None) -> None:
+            bar.total = max(bar.total, bar.n + 1)
+            bar.set_postfix_str("" if psnr is None else f"PSNR {psnr:.2f} dB", refresh=False)
+            bar.update()
+
+        ways = tiles.Ways(tiles.batches(tiles.PLAIN, verbs.note), tick)
+        seed = jax.random.fold_in(jax.random.key(options.seed), zlib.crc32(photo.pixels.tobytes()))
+        version = engine.anonymize(
+            seed,
+            photo.pixels,
+            plane,
+            target_psnr=asked or _STRENGTHS[options.strength],
+            compensation=configuration.Config().compensation,
+            most_left=float("inf") if asked else engine.MOST_LEFT[mode],
+            until=started + 60 * options.max_minutes if options.max_minutes else float("inf"),
+            written=written,
+            ways=ways,
+        )
+        ticks = bar.n or total
+    spent = time.monotonic() - started
+    speed.remember(plane is not None, spent / max(ticks, 1) / speed.area(height, width))
+    data = encoded(version.pixels)
+    record = {
+        "photo": str(source),
+        "output": str(target),
+        "height": height,
+        "width": width,
+        "format": photo.format if options.kind == "same" else options.kind,
+        "mode": mode,
+        "fingerprint": options.fingerprint,
+        "psnr": version.psnr,
+        "threshold": version.threshold,
+        "alpha": version.alpha,
+        "left": version.left,
+        "before": None if plane is None else mixture.scores(photo.pixels, plane),
+        "seconds": spent,
+        "seed": options.seed,
+        "words": list(photo.words),
+        "orientation": photo.orientation,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    if options.report or options.check:
+        record |= _examined(photo.pixels, written(version.pixels), cameras)
+    store.write_bytes(target, data)
+    return record
+
+
+def _examined(
+    before: np.ndarray, after: np.ndarray, cameras: dict[str, Fingerprint]
+) -> dict[str, Any]:
+    """What every attacker finds with every fingerprint at hand."""
+    if before.dtype != np.uint8:
+        before, after = (np.rint(tiles.levels(x)).astype(np.uint8) for x in (before, after))
+    size = before.shape[0], before.shape[1]
+    data = weights.load()
+    learned = None if data is None else dncnn.parse(data)
+    findings, rows = [], []
+    single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
+    for names, side, parameters in (
+        ([name for name in single if name != "learned"], None, None),
+        (["learned"], LEARNED_SIDE, learned),
+    ):
+        for window, files, planes in identify.groups(size, cameras, side):
+            pair = [datasets.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
+            found = verification.verify(*pair, planes, learned=parameters, names=names)
+            findings += found
+            rows += [
+                {
+                    **one._asdict(),
+                    "fingerprint": files[one.fingerprint],
+                    "pixels": verbs.size_text(planes.shape[1:]),
+                }
+                for one in found
+            ]
+    return {
+        "ssim": report.ssim(before, after),
+        "attacks": rows,
+        "untested": verification.untested(findings),
+        "verdict": verification.verdict(findings) if findings else "",
+    }
+
+
+def _line(record: dict[str, Any]) -> str:
+    """A photo's record for the terminal."""
+    worst = max((abs(v) for v in record["left"].values() if v == v), default=float("nan"))
+    if record["mode"] == "aware":
+        before = max((abs(v) for v in record["before"].values() if v == v), default=float("nan"))
+        left = f"largest |z| of four extractors {before:.1f} before, {worst:.1f} after"
+    else:
+        left = f"of a planted fingerprint at most {100 * worst:.0f} % is left"
+    text = (
+        f"{record['photo']} -> {record['output']}\n"
+        f"  {verbs.size_text((record['height'], record['width']))}, PSNR {record['psnr']:.2f} dB, "
+        f"{left}, {record['seconds']:.0f} s"
+    )
+    text += "".join(f"\n  {word}" for word in record["words"])
+    if verdict := record.get("verdict"):
+        text += f"\n  {verdict}"
+    return text
+
+
+# --------------------------------------------------------------------------------------- the report
+
+
+def _report_files(options: Options) -> tuple[Path, Path] | None:
+    """The page, and its JSON beside it."""
+    if not options.report:
+        return None
+    path = Path(options.report)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report {path} is no .html file; give it that extension")
+    store.prepare_workdir(path.parent)
+    return path, path.with_suffix(".json")
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    skipped = ("overwrite", "report")
+    values = {k: v for k, v in options._asdict().items() if k not in skipped}
+    return values | {"check": list(options.check)}
+
+
+def _known_records(files: tuple[Path, Path] | None, options: Options) -> list[dict[str, Any]]:
+    """Of photos that an earlier start of the same command has done."""
+    if files is None or not files[1].exists() or options.overwrite:
+        return []
+    earlier = store.read_json(files[1])
+    if not isinstance(earlier, dict) or earlier.get("settings") != _settings(options):
+        raise InputError(
+            f"report {files[1]} was made with other settings; choose another --report, or give "
+            "--overwrite"
+        )
+    return earlier["photos"]
+
+
+def _write_report(
+    files: tuple[Path, Path],
+    records: dict[str, dict[str, Any]],
+    jobs: Sequence[Job],
+    failed: verbs.Failures,
+    options: Options,
+) -> None:
+    """The page and its JSON; of photos that are done, in the order of the command."""
+    order = [str(job.target) for job in jobs]
+    ours = sorted(
+        records.values(), key=lambda r: order.index(r["output"]) if r["output"] in order else -1
+    )
+    content = {
+        "program": f"dippas_jax {importlib.metadata.version('dippas-jax')}",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")},
+        },
+        "device": jax.default_backend(),
+        "settings": _settings(options),
+        "photos": ours,
+        "failed": [str(path) for path in failed.paths],
+    }
+    pictures = [_pictures(record, options) for record in ours]
+    questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
+    store.write_json(files[1], content)
+    store.write_bytes(files[0], page.html(content, pictures, questions).encode())
+
+
+def _pictures(record: dict[str, Any], options: Options) -> list[page.Panel]:
+    """Parts of the original and of what was written, from their files."""
+    try:
+        photo = photo_file.read(record["photo"], srgb=options.icc == "srgb")
+        data = store.read_bytes(record["output"], "photo")
+        after = photo_file.decode(data, photo, upright=options.orientation == "upright")
+    except InputError:
+        return []  # moved since
+    pair = [np.rint(tiles.levels(x)).astype(np.uint8) for x in (photo.pixels, after)]
+    return page.panels(*(photo_file.turned(x, photo.orientation) for x in pair))
