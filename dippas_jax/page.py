@@ -52,7 +52,7 @@ def panels(
     before: UInt8[np.ndarray, "h w 3"],
     after: UInt8[np.ndarray, "h w 3"],
     *,
-    side: int = 384,
+    side: int = 448,
 ) -> list[Panel]:
     """Parts worth a look: where there is most detail, least, most light and least.
 

@@ -14,8 +14,15 @@ PRIOR = {"convolution", "noise", "generator", "optimizer", "inversion"}
 WALK = {"blocks", "pool", "anonymize", "sparse", "tiles", "mixture", "engine"}
 LABORATORY = {"baselines", "evaluation"}
 EDGES = {
-    "report", "store", "checkpoint", "datasets", "weights", "fingerprint_file", "pictures", "charts"
-}  # fmt: skip
+    "report",
+    "store",
+    "checkpoint",
+    "datasets",
+    "weights",
+    "fingerprint_file",
+    "pictures",
+    "charts",
+}
 
 MAY = {
     "": BASE | SIGNAL | PRIOR | WALK | {"report", "store", "datasets"},
@@ -57,7 +64,7 @@ MAY = {
     | SIGNAL
     | EDGES
     | LABORATORY
-    | {"flatfield", "engine", "mixture", "tiles", "photo_file", "metadata", "page"},  # fmt: skip
+    | {"flatfield", "engine", "mixture", "tiles", "photo_file", "metadata", "page"},
     "runs": BASE | SIGNAL | PRIOR | WALK | EDGES,
     "places": BASE | SIGNAL | {"store", "datasets", "runs"},
     "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs", "places"},

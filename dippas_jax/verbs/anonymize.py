@@ -80,7 +80,7 @@ def anonymize(
         return verbs.exit_code(len(jobs) - len(failed.paths), failed, found=False)
     records = {r["output"]: r for r in known if Path(r["output"]).exists()}
     for job in waiting:
-        record = failed.catch(_one, job.source, job.target, cameras, options)
+        record = failed.catch(_one, job.source, job, cameras, options)
         if record is None:
             continue
         records[record["output"]] = record
@@ -181,7 +181,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _one(
-    source: Path, target: Path, cameras: dict[str, Fingerprint], options: Options
+    source: Path, job: Job, cameras: dict[str, Fingerprint], options: Options
 ) -> dict[str, Any]:
     """Anonymises a photo, writes it and gives its record."""
     photo = photo_file.read(source, srgb=options.icc == "srgb")
@@ -195,7 +195,7 @@ def _one(
         return photo_file.encode(
             photo,
             pixels,
-            kind=options.kind,
+            kind=job.kind,
             quality=options.jpeg_quality,
             kept=options.metadata,
             icc=options.icc == "keep",
@@ -236,10 +236,10 @@ def _one(
     data = encoded(version.pixels)
     record = {
         "photo": str(source),
-        "output": str(target),
+        "output": str(job.target),
         "height": height,
         "width": width,
-        "format": photo.format if options.kind == "same" else options.kind,
+        "format": photo.format if job.kind == "same" else job.kind,
         "mode": mode,
         "fingerprint": options.fingerprint,
         "psnr": version.psnr,
@@ -255,7 +255,7 @@ def _one(
     }
     if options.report or options.check:
         record |= _examined(photo.pixels, written(version.pixels), cameras)
-    store.write_bytes(target, data)
+    store.write_bytes(job.target, data)
     return record
 
 

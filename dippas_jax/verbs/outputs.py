@@ -57,10 +57,11 @@ class Options(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A photo and the file that its anonymised version goes to."""
+    """A photo, and the file and format of its anonymised version."""
 
     source: Path
     target: Path
+    kind: str
 
 
 def jobs(photos: Sequence[str], options: Options) -> list[Job]:
@@ -75,11 +76,12 @@ def jobs(photos: Sequence[str], options: Options) -> list[Job]:
     made = []
     for path, root in sources:
         if options.output and not into:
-            made.append(Job(path, Path(options.output)))
+            made.append(_single(path, Path(options.output), options.kind))
             continue
         folder = into / path.parent.relative_to(root) if into else path.parent
         stem = _random_name(path) if options.random_name else path.stem + options.suffix
-        made.append(Job(path, folder / (stem + _extension(path, options.kind))))
+        extension = _extension(path, options.kind)
+        made.append(Job(path, folder / (stem + extension), options.kind))
     _require_apart(made)
     for folder in {job.target.parent for job in made}:
         if into:
@@ -87,6 +89,20 @@ def jobs(photos: Sequence[str], options: Options) -> list[Job]:
         elif not os.access(folder, os.W_OK):
             raise InputError(f"folder {folder} cannot be written to; choose another with -o")
     return made
+
+
+def _single(path: Path, target: Path, kind: str) -> Job:
+    """A photo and its one output, whose extension says the format."""
+    found = photo_file.kind_of(path) if kind == "same" else kind
+    if photo_file.suits(target.suffix, found):
+        return Job(path, target, kind)
+    named = [one for one in photo_file.FORMATS if photo_file.suits(target.suffix, one)]
+    if not named or kind != "same":
+        known = " ".join(photo_file.FORMATS.values())
+        raise InputError(
+            f"output {target} has not the extension of its format, {found}; give one of {known}"
+        )
+    return Job(path, target, named[0])
 
 
 def _expanded(argument: str, options: Options) -> list[tuple[Path, Path | None]]:

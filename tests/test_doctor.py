@@ -1,0 +1,60 @@
+"""What an installation has, and whether it works."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dippas_jax import cli, engine, store
+
+
+@pytest.fixture
+def dippas(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
+
+    def run(*arguments):
+        code = cli.main(list(arguments))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_all_is_well(dippas):
+    code, out, err = dippas("doctor", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["versions"]["jax"]
+    assert found["devices"]
+    assert found["memory"]["in all"].endswith("GiB")
+    assert [check["ok"] for check in found["checks"]] == [True, True]
+    code, out, err = dippas("doctor")
+    assert (code, err) == (0, "")
+    assert "engine    ok: simulated photo, PSNR 39" in out
+
+
+@pytest.mark.parametrize("wrong", ["does nothing", "differs each time", "breaks"])
+def test_an_engine_that_does_not_work_is_told(dippas, monkeypatch, wrong):
+    honest, draws = engine.anonymize, np.random.default_rng(0)
+
+    def broken(key, pixels, fingerprint, **options):
+        version = honest(key, pixels, fingerprint, **options)
+        if wrong == "does nothing":
+            return version._replace(pixels=pixels, left={"sigma-3": 17.0})
+        if wrong == "differs each time":
+            return version._replace(pixels=version.pixels ^ draws.integers(2, dtype=np.uint8))
+        raise RuntimeError("no kernel\nand a long trace")
+
+    monkeypatch.setattr(engine, "anonymize", broken)
+    code, out, _ = dippas("doctor")
+    assert code == 1
+    line = next(line for line in out.splitlines() if line.startswith("engine"))
+    assert "FAILED" in line
+    assert "; install" in line
+
+
+def test_a_cache_that_cannot_be_written_to_is_told(dippas, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "file")
+    code, out, _ = dippas("doctor", "--json")
+    assert code == 1
+    assert [check["ok"] for check in json.loads(out)["checks"]] == [False, True]

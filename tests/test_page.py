@@ -1,0 +1,189 @@
+"""The report page: alone, whole, honest, and looked at by a real browser."""
+
+import base64
+import html.parser
+import io
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dippas_jax import page
+from tests import oracles
+
+QUESTIONS = {"wavelet": "the whole photo, as <most> would", "shifts": "all positions"}
+VOID = {"meta", "img", "input", "br"}
+
+
+def photo(height=700, width=900):
+    """Dark at the left, bright at the right; rough above, smooth below."""
+    x = np.linspace(20, 230, width)
+    rough = np.random.default_rng(0).normal(0, 25, (height // 2, width, 3))
+    pixels = np.broadcast_to(x[:, None], (height, width, 3)).copy()
+    pixels[: height // 2] += rough
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def record(**changes):
+    return {
+        "photo": "IMG_1.jpg", "output": "IMG_1.anon.jpg", "height": 700, "width": 900,
+        "format": "jpeg", "mode": "aware", "fingerprint": "cam.npz", "psnr": 41.237, "ssim": 0.9712,
+        "threshold": 16.82, "alpha": 0.1, "left": {"sigma-2": 0.71, "busy": None},
+        "seconds": 48.2, "seed": 3, "sha256": "ab12", "words": ["palette converted to colours"],
+        "attacks": [
+            {"attacker": "wavelet", "fingerprint": "cam.npz", "before": 22.61, "after": -0.44,
+             "found": False},
+            {"attacker": "wavelet", "fingerprint": "other.npz", "before": 21.9, "after": 3.21,
+             "found": True},
+            {"attacker": "shifts", "fingerprint": "cam.npz", "before": 20.0, "after": float("nan"),
+             "found": False},
+        ],
+        "untested": ["set", "link"], "verdict": "The camera is still found by wavelet.",
+    } | changes  # fmt: skip
+
+
+def report(*records, **changes):
+    return {
+        "program": "dippas_jax 0", "versions": {"jax": "0.10"}, "device": "cpu",
+        "settings": {"seed": 3, "fingerprint": None}, "photos": list(records), "failed": [],
+    } | changes  # fmt: skip
+
+
+class Balance(html.parser.HTMLParser):
+    """Every element is closed, in order; the text and the images are kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.images, self.words, self.links = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.images.append(dict(attrs)["src"])
+        self.links += [value for name, value in attrs if name in ("src", "href", "action")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open and "script" not in self.open:
+            self.words.append(data)
+
+
+def parsed(text):
+    found = Balance()
+    found.feed(text)
+    found.close()
+    assert found.open == []
+    return found, " ".join(" ".join(found.words).split())
+
+
+def made(*records, **changes):
+    before = photo()
+    after = np.clip(before.astype(int) + 1, 0, 255).astype(np.uint8)
+    parts = [page.panels(before, after, side=128)] * len(records)
+    return page.html(report(*records, **changes), parts, QUESTIONS)
+
+
+def test_the_page_stands_alone_and_is_well_formed():
+    text = made(record(), record(photo="IMG_2.jpg", psnr=None), failed=["broken.jpg"])
+    found, _ = parsed(text)
+    without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", text)
+    assert not re.search(r"https?:|//[a-z]|@import|url\(", without_pictures)
+    assert all(link.startswith(("data:image/png", "#photo")) for link in found.links)
+    assert "default-src 'none'" in text
+
+
+def test_every_figure_and_every_warning_is_in_words():
+    _, words = parsed(made(record()))
+    for expected in (
+        "41.2 dB", "0.971", "900×700", "48 s", "22.6", "−0.4", "21.9", "3.2 found", "16.82",
+        "Palette converted to colours.", "The camera is still found by wavelet.", "set, link",
+        "the whole photo, as <most> would", "(known to the program)", "ab12", "dippas_jax 0",
+        "Keep this page to yourself", "no proof that a photo cannot be traced", "—",
+    ):  # fmt: skip
+        assert expected in words
+    assert "anonymous" not in words
+    assert "safe" not in words.split()
+
+
+def test_a_blind_photo_tells_what_is_left_of_a_planted_fingerprint():
+    left = {"sigma-2": 0.031, "busy": None}
+    text = made(record(mode="blind", fingerprint=None, attacks=[], left=left, verdict=""))
+    _, words = parsed(text)
+    assert "planted" in words
+    assert "3.1 %" in words
+
+
+def test_file_names_cannot_run_anything():
+    name = '<script>alert(1)</script>"><img src=x onerror=alert(2)>.jpg'
+    found, words = parsed(made(record(photo=name, output=name), record(), failed=[name]))
+    assert name in words
+    assert all(image.startswith("data:") for image in found.images)
+
+
+def test_parts_are_the_photos_own_pixels_where_they_say():
+    before = photo()
+    after = (before // 3).astype(np.uint8)
+    parts = page.panels(before, after, side=128)
+    assert [part.title for part in parts] == ["most detail", "smoothest", "brightest", "darkest"]
+    places = {part.title: part for part in parts}
+    assert places["most detail"].top < 350 - 64
+    assert places["smoothest"].top >= 350
+    assert places["brightest"].left > places["darkest"].left + 400
+    for index, part in enumerate(parts):
+        rows = slice(part.top, part.top + part.height)
+        columns = slice(part.left, part.left + part.width)
+        for png, pixels in ((part.before, before), (part.after, after)):
+            np.testing.assert_array_equal(decoded(png), pixels[rows, columns])
+        change = (after[rows, columns].astype(int) - before[rows, columns]) * 8 + 128
+        np.testing.assert_array_equal(decoded(part.change), np.clip(change, 0, 255))
+        for other in parts[:index]:
+            assert abs(part.top - other.top) >= 128 or abs(part.left - other.left) >= 128
+    shown = parsed(page.html(report(record()), [parts], QUESTIONS))[0].images
+    png = base64.b64decode(shown[0].removeprefix("data:image/png;base64,"))
+    assert png == parts[0].before
+
+
+def decoded(png):
+    return np.asarray(Image.open(io.BytesIO(png)))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (448, 448), (65, 1000), (449, 448), (1001, 77)])
+def test_parts_of_any_size(size):
+    pixels = oracles.photo(0, *size)
+    parts = page.panels(pixels, pixels)
+    assert 1 <= len(parts) <= page.MOST
+    assert all(decoded(part.before).shape == (part.height, part.width, 3) for part in parts)
+    if max(size) <= 448:
+        assert [part.title for part in parts] == ["the whole photo"]
+
+
+def test_what_a_psnr_looks_like_is_said_with_care():
+    words = [page.change_in_words(psnr) for psnr in (None, 60.0, 40.0, 30.0)]
+    assert len(set(words)) == 4
+    assert not any("invisible" in word for word in words)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it(tmp_path, width):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    path = tmp_path / "report.html"
+    path.write_text(made(record()), encoding="utf-8")
+    shot = tmp_path / "shot.png"
+    command = [
+        browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
+        f"--window-size={width},2000", f"--screenshot={shot}", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    pixels = decoded(shot.read_bytes())[..., :3].astype(int)
+    assert pixels.std() > 10, "not blank"
