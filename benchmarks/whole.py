@@ -1,0 +1,95 @@
+"""Whole photos, aware and blind, before attackers that the anonymiser did not see; and seams.
+
+    python -m benchmarks.whole --folder=FOLDER --photos=1 --workdir=runs/whole
+
+FOLDER is laid out as DEVICE/natural/*.JPG and DEVICE/flat/*.JPG. K comes from every second flat
+photo and K' from the others. `dippas anonymize` treats the first photos of each device at its
+defaults, JPEG to JPEG; scores are of the written files, over all pixels (the learned extractor: the
+centre). A seam would show as larger jumps of what was changed, from one pixel to the next, across
+the borders of tiles than elsewhere: printed are the mean jumps and how many standard errors lie
+between them.
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+from dippas_jax import photo_file, store, tiles
+from dippas_jax.datasets import layouts
+from dippas_jax.evaluation import identification
+from dippas_jax.verbs import anonymize, fingerprint, outputs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.whole", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--workdir", type=Path, default=Path("runs/whole"))
+    parser.add_argument("--photos", type=int, default=1, help="of each device")
+    parser.add_argument("--modes", default="aware,blind")
+    options = parser.parse_args()
+    store.cache_compilations()
+    for device in sorted(path for path in options.folder.iterdir() if path.is_dir()):
+        flats = [str(path) for path in layouts.photos_in(device / "flat")]
+        names = []
+        for index in range(2):
+            name = str(store.prepare_workdir(options.workdir) / f"{device.name}.{index}.npz")
+            if not Path(name).exists():
+                fingerprint.build(flats[index::2], name, json=True)
+            names.append(name)
+        for photo in layouts.photos_in(device / "natural")[: options.photos]:
+            for mode in options.modes.split(","):
+                _measure(photo, mode, names, options.workdir)
+
+
+def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
+    stem = f"{photo.stem}.{mode}"
+    settings = outputs.Options(
+        output=str(workdir / f"{stem}.jpg"),
+        fingerprint=names[0] if mode == "aware" else None,
+        check=tuple(names),
+        report=str(workdir / f"{stem}.html"),
+        overwrite=True,
+    )
+    started = time.monotonic()
+    anonymize.anonymize([str(photo)], settings, json=True)
+    elapsed = time.monotonic() - started
+    (record,) = json.loads((workdir / f"{stem}.json").read_text())["photos"]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}, {record['seconds']:.0f} s"
+        f" ({elapsed:.0f} s with the attackers), peak of the process {peak:.0f} MiB"
+    )
+    for row in record["attacks"]:
+        kind = "K'" if row["fingerprint"] == names[1] else "K"
+        print(f"  {row['attacker']:<10} {kind:<3} {row['before']:8.2f} {row['after']:8.2f}")
+    before, after = (photo_file.read(path).pixels for path in (photo, record["output"]))
+    planes = np.stack([store.read_fingerprint(name) for name in names])
+    for pixels, when in ((before, "before"), (after, "after")):
+        pce = identification.compare(pixels, planes).pce
+        print(f"  PCE {when}: K {pce[0]:.1f}, K' {pce[1]:.1f}")
+    change = (after.astype(np.float32) - before).mean(2)
+    for axis, name in ((0, "rows"), (1, "columns")):
+        print(f"  seams between {name}: {_seams(change, axis)}", flush=True)
+
+
+def _seams(change: np.ndarray, axis: int) -> str:
+    """Mean jump across the borders of tiles, and elsewhere; each line of pixels counts once."""
+    jumps = np.abs(np.diff(change, axis=axis)).mean(axis=1 - axis)
+    at = np.arange(tiles.SIDE, change.shape[axis], tiles.SIDE) - 1
+    # JPEG's own blocks lie on the same lines, so lines between those blocks are the ones to compare.
+    others = np.setdiff1d(np.arange(7, len(jumps), 8), at)
+    error = jumps[others].std() / np.sqrt(len(at))
+    score = (jumps[at].mean() - jumps[others].mean()) / error
+    return (
+        f"{jumps[at].mean():.3f} grey levels at {len(at)} borders, {jumps[others].mean():.3f} "
+        f"elsewhere ({score:+.1f} standard errors)"
+    )
+
+
+if __name__ == "__main__":
+    main()
