@@ -43,6 +43,7 @@ _PRIOR = {"dippas-aware": "aware", "dippas-blind": "blind"}
 _ENGINE = {"engine-aware": "aware", "engine-blind": "blind"}
 _OURS = _PRIOR | _ENGINE
 # A colon and settings of the run make a variant: engine-aware:compensation=0,target_psnr=44
+# What follows an @ compresses again what the method made: engine-blind@jpeg-75
 
 _FAST = configuration.Config(method="sparse", strength="fast")
 _DESIGN = (
@@ -131,7 +132,8 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     learned = None if data is None else dncnn.parse(data)
     if learned is None and (not config.attackers or "learned" in config.attackers):
         runs.say("the learned extractor is left out; `dippas fetch learned` gets it")
-    ours = {name: _invert(name, groups, config, folder) for name in names if _base(name) in _OURS}
+    made = dict.fromkeys(_once(name) for name in names)
+    ours = {name: _invert(name, groups, config, folder) for name in made if _base(name) in _OURS}
     rows = []
     for name in names:
         makers = [_maker(name, group, config, folder) for group in groups]
@@ -150,7 +152,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     points = [
         (one["method"], one["psnr"], one["attacks"]["same-K"]["auc"])
         for one in summaries
-        if one["method"] != tables.ORIGINAL
+        if one["method"] != tables.untreated(one["method"])
         and _base(one["method"]) not in _PRIOR
         and "same-K" in one["attacks"]
     ]
@@ -162,7 +164,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     front = [
         (one["method"], one["psnr"], _worst(one["attacks"]))
         for one in summaries
-        if one["method"] != tables.ORIGINAL
+        if one["method"] != tables.untreated(one["method"])
     ]
     if front:
         store.write_bytes(folder / "front.png", charts.front(front))
@@ -187,7 +189,7 @@ def _flats(
 def _methods(config: configuration.Study) -> list[str]:
     """All names, the original photos first, checked."""
     known = [*baselines.METHODS, *_OURS, f"{_PUBLISHED}NAME"]
-    for name in config.methods:
+    for name in map(_once, config.methods):
         if _base(name) in _OURS:
             _variant(name, config)
         elif name not in known and not name.startswith(_PUBLISHED) and name != tables.ORIGINAL:
@@ -196,7 +198,10 @@ def _methods(config: configuration.Study) -> list[str]:
         if name not in attackers.ATTACKERS:
             known = list(attackers.ATTACKERS)
             raise InputError(f'there is no attacker "{name}"; known are {", ".join(known)}')
-    return list(dict.fromkeys((tables.ORIGINAL, *config.methods)))
+    for name in config.methods:
+        _quality(name)
+    untreated = [tables.untreated(name) for name in config.methods]
+    return list(dict.fromkeys((tables.ORIGINAL, *untreated, *config.methods)))
 
 
 # ----------------------------------------------------------------------------------------- methods
@@ -207,6 +212,14 @@ Make = Callable[[int], tuple[np.ndarray, float] | None]
 
 def _maker(name: str, group: places.Group, config: configuration.Study, folder: Path) -> Make:
     """What gives a group's photos, treated by the method of that name."""
+    if quality := _quality(name):
+        first = _maker(_once(name), group, config, folder)
+
+        def compressed(index: int) -> tuple[np.ndarray, float] | None:
+            made = first(index)
+            return made and (attackers.jpeg(made[0], quality), made[1])
+
+        return compressed
 
     def read(path: Path) -> np.ndarray:
         """The group's part of a file that shows it, or the whole photo."""
@@ -254,7 +267,24 @@ def _maker(name: str, group: places.Group, config: configuration.Study, folder: 
 
 
 def _base(name: str) -> str:
-    return name.partition(":")[0]
+    return _once(name).partition(":")[0]
+
+
+def _once(name: str) -> str:
+    """The method before what it made is compressed again."""
+    return name.partition(tables.AGAIN)[0]
+
+
+def _quality(name: str) -> int | None:
+    """Of the compression behind a method, if there is one."""
+    _, again, quality = name.partition(tables.AGAIN)
+    if not again:
+        return None
+    if not quality.isdecimal() or not 1 <= int(quality) <= 100:
+        raise InputError(
+            f'method "{name}" ends in no JPEG quality from 1 to 100; write {tables.AGAIN}90, say'
+        )
+    return int(quality)
 
 
 def _variant(name: str, config: configuration.Study) -> configuration.Config:
@@ -430,4 +460,4 @@ def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> li
 
 
 def _safe(name: str) -> str:
-    return name.replace(":", "-").replace("=", "-").replace(",", "-")
+    return name.replace(":", "-").replace("@", "-").replace("=", "-").replace(",", "-")

@@ -19,7 +19,7 @@ from dippas_jax import (
     study,
 )
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import attackers, tables
+from dippas_jax.evaluation import attackers, scores, tables
 from dippas_jax.types import InputError
 from tests import tiny
 
@@ -344,3 +344,37 @@ def test_a_variant_that_cannot_be_is_refused_before_the_work(name, message, fold
     with pytest.raises(InputError, match=message):
         study.run(dataclasses.replace(settings(folder), methods=(name,)), tmp_path)
     assert not (tmp_path / "rows").exists()
+
+
+def test_what_a_method_made_is_compressed_again_and_compared_with_untreated_photos_alike(
+    folder, tmp_path
+):
+    method = "denoising_sigma3_times1"
+    methods = (method, f"{method}@jpeg-60")
+    config_ = dataclasses.replace(
+        settings(folder), methods=methods, attackers=("wavelet", "detector")
+    )
+    study.run(config_, tmp_path)
+    summaries = {one["method"]: one for one in json.loads((tmp_path / "tables.json").read_text())}
+    assert list(summaries) == ["original", "original@jpeg-60", *methods]
+    again, untreated = summaries[f"{method}@jpeg-60"], summaries["original@jpeg-60"]
+    assert again["psnr"] < summaries[method]["psnr"]
+    assert "c_worst" in again
+    assert "c_worst" not in untreated
+    for path in sorted((tmp_path / "photos" / method).glob("*.png")):
+        twice = store.read_photo(tmp_path / "photos" / f"{method}-jpeg-60" / path.name)
+        np.testing.assert_array_equal(twice, attackers.jpeg(store.read_photo(path), 60))
+    rows = [store.read_json(path) for path in sorted((tmp_path / "rows").rglob("*.json"))]
+    negatives = tables.collect(rows, "original@jpeg-60", "wavelet", "K", own=False)
+    positives = tables.collect(rows, f"{method}@jpeg-60", "wavelet", "K", own=True)
+    expected = scores.auc(
+        *(np.concatenate([one.values for one in side.values()]) for side in (positives, negatives))
+    )
+    assert again["attacks"]["same-K"]["auc"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("quality", ["", "0", "101", "best"])
+def test_a_quality_that_is_none_is_refused_before_the_work(quality, folder, tmp_path):
+    method = f"denoising_sigma3_times1@jpeg-{quality}"
+    with pytest.raises(InputError, match="JPEG quality from 1 to 100"):
+        study.run(dataclasses.replace(settings(folder), methods=(method,)), tmp_path)

@@ -17,6 +17,10 @@ from dippas_jax.evaluation import detector, scores
 ORIGINAL = "original"
 """Name of the method that does nothing."""
 
+AGAIN = "@jpeg-"
+"""Behind the name of a method: its photos compressed again, at the quality that follows. They are
+compared with untreated photos that were compressed alike."""
+
 THREE = ["same-K", "other-K", "edges"]
 """The attackers that are cheap, and that most methods have been published with."""
 
@@ -26,6 +30,11 @@ _NAMES = {("wavelet", "K"): "same-K", ("wavelet", "K'"): "other-K"}
 def label(attacker: str, kind: str) -> str:
     """The name of an attacker who holds K (the anonymiser's) or K' (of other photos)."""
     return _NAMES.get((attacker, kind), attacker if kind == "K" else f"{attacker} {kind}")
+
+
+def untreated(method: str) -> str:
+    """The method that did nothing but to compress again what this one did."""
+    return ORIGINAL + "".join(method.partition(AGAIN)[1:])
 
 
 class Scores(NamedTuple):
@@ -78,7 +87,7 @@ def attack(
 
     Args:
       rows: Of all methods; those of the original photos give the negatives.
-      method: Whose photos are the positives.
+      method: Whose photos are the positives; behind `AGAIN` both are compressed.
       attacker: A name in `attackers.ATTACKERS`.
       kind: "K" or "K'".
 
@@ -88,7 +97,7 @@ def attack(
       `n` of the positives, `negatives`; None if the attacker was not run, or no camera has both.
     """
     positives = collect(rows, method, attacker, kind, own=True)
-    negatives = collect(rows, ORIGINAL, attacker, kind, own=False)
+    negatives = collect(rows, untreated(method), attacker, kind, own=False)
     cameras = sorted(set(positives) & set(negatives))
     if not cameras:
         return None
@@ -125,11 +134,11 @@ def detection(rows: Sequence[dict[str, Any]], method: str) -> dict[str, Any] | N
     treated: list[bool] = []
     shots: list[str] = []
     for row in rows:
-        if row["method"] in (method, ORIGINAL) and row.get("features"):
+        if row["method"] in (method, untreated(method)) and row.get("features"):
             features += row["features"]
             treated += [row["method"] == method] * len(row["features"])
             shots += row["shots"]
-    if method == ORIGINAL or not any(treated) or len(set(shots)) < 3:
+    if method == untreated(method) or not any(treated) or len(set(shots)) < 3:
         return None
     marks, names = np.array(treated), np.array(shots)
     odds = detector.held_out(np.array(features, np.float32), marks, names)
@@ -187,7 +196,7 @@ def _summary(
             if found := attack(rows, method, name, kind):
                 attacks[label(name, kind)] = found
     decibels = every("psnr")
-    psnr = float("inf") if method == ORIGINAL else mean_psnr(decibels)
+    psnr = float("inf") if method == untreated(method) else mean_psnr(decibels)
     summary = {
         "method": method,
         "photos": sum(len(row["photos"]) for row in ours),
@@ -198,7 +207,7 @@ def _summary(
         "attacks": attacks,
         "detector": detection(rows, method),
     }
-    if attacks and method != ORIGINAL:
+    if attacks and method != untreated(method):
         worst = max(attacks, key=lambda name: abs(attacks[name]["auc"] - 0.5))
         for key, names in (("c", ["same-K"]), ("c_three", THREE), ("c_worst", list(attacks))):
             if set(names) <= set(attacks):
