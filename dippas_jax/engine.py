@@ -116,13 +116,19 @@ def anonymize(
     alpha = 0.0 if k is None else _calibrated(key, pixels, k, found, written, ways)
     done = _done(pixels, found, alpha)
     missed = _psnr(done, pixels) - aim
-    # Where a strong K was taken out, that costs PSNR as well.
-    if k is not None and alpha and abs(missed) > CLOSE and time.monotonic() < until:
+    for _ in range(PASSES):  # where a strong K was taken out, that costs PSNR as well
+        if k is None or not alpha or abs(missed) <= CLOSE or time.monotonic() > until:
+            break
         other = rebuilt(every, _corrected(found.threshold, missed, slope))
         beta = _calibrated(key, pixels, k, other, written, ways)
-        better = _done(pixels, other, beta)
-        if abs(_psnr(better, pixels) - aim) < abs(missed):
-            found, alpha, done = other, beta, better
+        nearer = _done(pixels, other, beta)
+        now = _psnr(nearer, pixels) - aim
+        if abs(now) >= abs(missed):
+            break
+        if now != missed and other.threshold != found.threshold:
+            steps = math.log2(other.threshold / found.threshold)
+            slope = min(max((missed - now) / steps, 0.5), 8.0)
+        found, alpha, done, missed = other, beta, nearer, now
     seen = done if written is None else written(done)
     left = left if k is None else mixture.scores(seen, k, ways=ways)
     return Version(done, _psnr(seen, pixels), found.threshold, alpha, left)

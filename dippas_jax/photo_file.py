@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
-from jaxtyping import UInt
+from jaxtyping import UInt, UInt8
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
 from dippas_jax import metadata, store
@@ -471,6 +471,11 @@ def _save_heic(image: Image.Image, buffer: io.BytesIO, options: dict[str, Any]) 
     import pillow_heif
 
     pillow_heif.from_pillow(image).save(buffer, quality=_HEIC_QUALITY, **options)
+
+
+def eight_bits(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """The same pixels with 8 bits a channel, which is what attackers look at."""
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
 
 
 # ------------------------------------------------------------------------------------- orientation

@@ -263,8 +263,7 @@ def _examined(
     before: np.ndarray, after: np.ndarray, cameras: dict[str, Fingerprint]
 ) -> dict[str, Any]:
     """What every attacker finds with every fingerprint at hand."""
-    if before.dtype != np.uint8:
-        before, after = (np.rint(tiles.levels(x)).astype(np.uint8) for x in (before, after))
+    before, after = map(photo_file.eight_bits, (before, after))
     size = before.shape[0], before.shape[1]
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
@@ -383,5 +382,5 @@ def _pictures(record: dict[str, Any], options: Options) -> list[page.Panel]:
         after = photo_file.decode(data, photo, upright=options.orientation == "upright")
     except InputError:
         return []  # moved since
-    pair = [np.rint(tiles.levels(x)).astype(np.uint8) for x in (photo.pixels, after)]
+    pair = [photo_file.eight_bits(pixels) for pixels in (photo.pixels, after)]
     return page.panels(*(photo_file.turned(x, photo.orientation) for x in pair))

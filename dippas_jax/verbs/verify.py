@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dippas_jax import datasets, image, report, store, verbs, weights
+from dippas_jax import datasets, image, photo_file, report, verbs, weights
 from dippas_jax.evaluation import attackers, dncnn, verification
 from dippas_jax.types import InputError
 from dippas_jax.verbs import identify
@@ -30,7 +30,8 @@ def verify(
       side: Most pixels a side that are compared, of the centre; None for all.
       json: JSON in place of tables.
     """
-    before = store.read_photo(original)
+    came = photo_file.read(original)
+    before = photo_file.eight_bits(came.pixels)
     size = before.shape[0], before.shape[1]
     cameras = verbs.cameras(fingerprints)
     groups = identify.groups(size, cameras, side)
@@ -44,7 +45,7 @@ def verify(
         verbs.note("the learned extractor is left out; `dippas fetch learned` gets it")
     failed, done, found = verbs.Failures(), 0, False
     for path in verbs.bar(verbs.expand(anonymised), "photo", quiet=True):
-        after = failed.catch(_read, path, original, before.shape)
+        after = failed.catch(_read, path, original, came)
         if after is None:
             continue
         done += 1
@@ -61,8 +62,17 @@ def verify(
     return verbs.exit_code(done, failed, found)
 
 
-def _read(path: Path, original: str, shape: tuple[int, ...]) -> np.ndarray:
-    after = store.read_photo(path)
+def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
+    """The version's pixels as the sensor has them, if it is one of the original."""
+    photo = photo_file.read(path)
+    after, shape = photo_file.eight_bits(photo.pixels), came.pixels.shape
+    if photo.orientation != came.orientation:  # it was turned upright when it was written
+        back = photo_file.turned_back(after, came.orientation)
+        before = photo_file.eight_bits(came.pixels)
+        if back.shape == shape and (
+            after.shape != shape or image.psnr(back, before) > image.psnr(after, before)
+        ):
+            after = np.ascontiguousarray(back)
     if after.shape != shape:
         raise InputError(
             f"photo {path} of {verbs.size_text(after.shape[:2])} pixels is no version of "
