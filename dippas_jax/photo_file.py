@@ -9,6 +9,8 @@ cause raises `types.InputError`.
 """
 
 import io
+import re
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,8 +44,18 @@ _PILLOW = {
     "TIFF": "tiff",
     "WEBP": "webp",
 }
+_LONGEST = 65533 - 29  # of a JPEG's segment, less the name of XMP
+_XMP_ORIENTATION = rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]"
+_WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imagecodecs
 _WEBP_QUALITY, _HEIC_QUALITY = 95, 90
-_UNKNOWN_SAMPLING = 2  # 4:2:0, of the samplings that Pillow cannot name
+_SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+# Profiles that millions of files hold; any other may name a device, its maker or its owner.
+_COMMON_PROFILES = {
+    "srgb", "srgb iec61966-2.1", "srgb iec61966-2-1 black scaled", "srgb built-in", "srgb2014",
+    "c2", "display p3", "adobe rgb (1998)", "prophoto rgb", "romm rgb", "wide gamut rgb",
+    "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
+    "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
+}  # fmt: skip
 
 Pixels = UInt[np.ndarray, "h w 3"]
 
@@ -153,7 +165,7 @@ def _decoded(path: Path | str, data: bytes, srgb: bool) -> PhotoFile:
         kind = _PILLOW[image.format]
     bits = _require_one_photo(path, image, data)
     exif = image.getexif()
-    orientation = exif.get(274, 1)
+    orientation = image.info.get("original_orientation") or exif.get(274, 1)  # the first of a HEIC
     orientation = orientation if orientation in range(1, 9) else 1
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     if kind == "tiff" and bits == 16:
@@ -161,11 +173,9 @@ def _decoded(path: Path | str, data: bytes, srgb: bool) -> PhotoFile:
         if srgb and icc:
             words.append("colours of 16 bits cannot be converted to sRGB; the profile is kept")
     else:
-        jpeg = _jpeg(image)
+        jpeg = _jpeg(image, words)
         image.load()
-        if kind == "tiff":  # Pillow turns it upright
-            image = Image.fromarray(turned_back(np.asarray(image), orientation), image.mode)
-        if bits == 16 and image.mode == "RGB":
+        if bits == 16 and image.mode in ("RGB", "RGBA"):
             words.append("16 bits reduced to 8")
         image = _without_palette(image, words)
         if image.mode == "CMYK":
@@ -174,17 +184,22 @@ def _decoded(path: Path | str, data: bytes, srgb: bool) -> PhotoFile:
             image, icc = _to_srgb(path, image, icc), None
             words.append("colours converted to sRGB")
         pixels, alpha, grey = _channels(path, image)
+        if kind in ("tiff", "heic"):  # their decoders turn them upright
+            pixels = turned_back(pixels, orientation)
+            alpha = alpha if alpha is None else turned_back(alpha, orientation)
+    if icc and (name := _profile_name(icc)).lower() not in _COMMON_PROFILES:
+        words.append(f"the colour profile {name!r} is not a common one and may name a device")
     return PhotoFile(
         np.ascontiguousarray(pixels),
         None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha,
         grey,
         kind,
-        1 if kind == "heic" else orientation,
+        orientation,
         icc,
         exif,
         xmp,
         jpeg if kind == "jpeg" else None,
-        kind == "webp" and b"VP8L" in data[:64],
+        kind == "webp" and _is_lossless(data),
         tuple(words),
     )
 
@@ -224,19 +239,53 @@ def _heic(path: Path | str, data: bytes) -> Image.Image:
     return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
 
 
-def _jpeg(image: Image.Image) -> Jpeg | None:
-    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.layers not in (1, 3):
         return None
-    tables = tuple(tuple(image.quantization[key]) for key in sorted(image.quantization))
-    sampling = JpegImagePlugin.get_sampling(image)
+    tables = [tuple(image.quantization[layer[3]]) for layer in image.layer]
+    while len(tables) > 1 and tables[-1] == tables[-2]:  # the last one serves all that follow
+        tables.pop()
     progressive = bool(image.info.get("progressive"))
-    return Jpeg(tables, _UNKNOWN_SAMPLING if sampling < 0 else sampling, progressive)
+    if image.layers == 1:
+        return Jpeg(tuple(tables), 0, progressive)
+    sampling = JpegImagePlugin.get_sampling(image)
+    if sampling < 0:  # the nearest that loses nothing
+        across, down = (image.layer[0][i] // image.layer[1][i] for i in (1, 2))
+        sampling = (2 if down >= 2 else 1) if across >= 2 else 0
+        if image.layer[1][1:3] != image.layer[2][1:3]:
+            sampling = 0
+        words.append(f"its sampling of colours is written as {_SAMPLINGS[sampling]}")
+    return Jpeg(tuple(tables), sampling, progressive)
+
+
+def _is_lossless(data: bytes) -> bool:
+    """Whether the picture's chunk of a WebP, which others may precede, is the lossless one."""
+    at = 12
+    while at + 8 <= len(data):
+        if data[at : at + 4] in (b"VP8L", b"VP8 "):
+            return data[at : at + 4] == b"VP8L"
+        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1) // 2 * 2
+    return False
+
+
+def _profile_name(icc: bytes) -> str:
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
+    except (ImageCms.PyCMSError, OSError):
+        return "without a name"
 
 
 def _sixteen_bits(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Pixels, opacity and whether it is grey, of a TIFF of 16 bits a channel."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
+        if 1 in page.extrasamples:
+            raise InputError(
+                f"photo {path} has 16 bits and premultiplied transparency; flatten it or save it "
+                "with 8 bits"
+            )
+        if page.compression in _WITHOUT_CODEC:
+            return _sixteen_bits_by_pillow(path, data)
         array = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
@@ -253,6 +302,31 @@ def _sixteen_bits(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray
             f"photo {path} of 16 bits is neither grey nor RGB; convert it to RGB first"
         )
     return _parted(array)
+
+
+def _sixteen_bits_by_pillow(
+    path: Path | str, data: bytes
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """The same, of a compression that tifffile knows by another library only.
+
+    Pillow keeps the high bytes of colours; told that the bytes lie in the other order it gives the
+    low ones. It turns what it gives upright.
+    """
+    image: Any = Image.open(io.BytesIO(data))
+    orientation = image.getexif().get(274, 1)
+    if image.tag_v2.get(284, 1) != 1 or image.tag_v2.get(262) == 0:
+        raise InputError(f"photo {path} is a 16-bit TIFF of a rare layout; save it without LZW")
+    again: Any = Image.open(io.BytesIO(data))
+    other = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
+    again.tile = [
+        tile._replace(args=(tile.args[0][:-1] + other[tile.args[0][-1]], *tile.args[1:]))
+        for tile in again.tile
+    ]
+    high = np.asarray(image)
+    if image.mode not in ("RGB", "RGBA"):
+        return _parted(turned_back(_channels(path, image)[0][..., :1], orientation))
+    array = high.astype(np.uint16) << 8 | np.asarray(again)
+    return _parted(turned_back(array, orientation))
 
 
 def _parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -278,7 +352,13 @@ def _without_palette(image: Image.Image, words: list[str]) -> Image.Image:
 
 def _channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bool]:
     if image.mode.startswith("I;16"):
-        return _parted(np.asarray(image).astype(np.uint16)[..., None])
+        array, clear = (
+            np.asarray(image).astype(np.uint16)[..., None],
+            image.info.get("transparency"),
+        )
+        if clear is not None:  # one level is clear
+            array = np.concatenate([array, np.where(array == clear, 0, 65535)], 2).astype(np.uint16)
+        return _parted(array)
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         raise InputError(f"photo {path} is in {image.mode} colours; convert it to RGB first")
     array = np.asarray(image)
@@ -370,14 +450,14 @@ def encode(
       photo: As it was read.
       pixels: Of the same size and type, sensor orientation.
       kind: One of `FORMATS`, or "same".
-      quality: Of a JPEG, 1 to 100; None for the tables and sampling that the photo came with, or
-        95 and full sampling where it was no JPEG.
+      quality: Of a JPEG, 1 to 100; None for the tables that the photo came with, or 95 and full
+        sampling where it was no JPEG.
       kept: Of metadata, see `metadata.exif`.
       icc: Whether the colour profile goes along.
       upright: Turned as a viewer would, without a tag; otherwise in sensor orientation, with it.
 
     Raises:
-      InputError: The format cannot hold the photo's transparency.
+      InputError: The format cannot hold the photo's transparency or its metadata.
     """
     kind = photo.format if kind == "same" else kind
     if kind == "jpeg" and photo.alpha is not None:
@@ -403,8 +483,14 @@ def encode(
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     if exif:
         options["exif"] = exif
-    if kept == "keep" and photo.xmp and kind in ("jpeg", "webp"):
-        options["xmp"] = photo.xmp
+    thumbnail = photo.xmp is not None and b"xmpGImg" in photo.xmp
+    if kept == "keep" and photo.xmp and kind in ("jpeg", "webp") and not thumbnail:
+        options["xmp"] = re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % tag, photo.xmp)
+    if kind == "jpeg" and max(len(options.get(key, b"")) for key in ("exif", "xmp")) > _LONGEST:
+        raise InputError(
+            "a photo with this much metadata cannot be written as a JPEG; choose "
+            "--metadata safe or --format png"
+        )
     if kind == "jpeg":
         options |= _jpeg_options(photo, quality, upright)
     elif kind == "tiff" and not exif:  # libtiff, which compresses, cannot write it
@@ -418,7 +504,7 @@ def encode(
         }
     buffer = io.BytesIO()
     if kind == "heic":
-        _save_heic(image, buffer, options)
+        _save_heic(image, buffer, options | {"quality": _HEIC_QUALITY})
     else:
         image.save(buffer, kind.upper(), **options)
     return buffer.getvalue()
@@ -438,13 +524,14 @@ def decode(data: bytes, photo: PhotoFile, *, upright: bool = True) -> Pixels:
 
 
 def _jpeg_options(photo: PhotoFile, quality: int | None, upright: bool) -> dict[str, Any]:
-    if quality is not None or photo.jpeg is None:
+    if photo.jpeg is None:
         return {"quality": quality or 95, "subsampling": 0 if quality is None else 2}
     tables, sampling = photo.jpeg.tables, photo.jpeg.sampling
     if upright and photo.orientation >= 5:  # rows become columns, in the tables as well
         tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in tables)
         sampling = 0 if sampling == 1 else sampling  # the other 4:2:2 cannot be written
-    options = {"qtables": [list(table) for table in tables], "progressive": photo.jpeg.progressive}
+    options: dict[str, Any] = {"progressive": photo.jpeg.progressive}
+    options |= {"quality": quality} if quality else {"qtables": [list(table) for table in tables]}
     return options if photo.grey else options | {"subsampling": sampling}
 
 
@@ -470,7 +557,7 @@ def _tiff(array: np.ndarray, profile: bytes | None, orientation: int) -> bytes:
 def _save_heic(image: Image.Image, buffer: io.BytesIO, options: dict[str, Any]) -> None:
     import pillow_heif
 
-    pillow_heif.from_pillow(image).save(buffer, quality=_HEIC_QUALITY, **options)
+    pillow_heif.from_pillow(image).save(buffer, **options)
 
 
 def eight_bits(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:

@@ -423,3 +423,142 @@ def test_turning_is_that_of_viewers_and_has_an_inverse(orientation):
     shown = photo_file.turned(pixels(), orientation)
     np.testing.assert_array_equal(shown, expected)
     np.testing.assert_array_equal(photo_file.turned_back(shown, orientation), pixels())
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["P", "1"])
+def test_tiffs_of_few_colours_come_in_their_colours(tmp_path, mode, orientation):
+    image = Image.fromarray(pixels()).convert(mode)
+    photo = photo_file.read(put(tmp_path, saved(image, "TIFF", exif=exif(orientation))))
+    np.testing.assert_array_equal(photo.pixels, np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_sixteen_bits_under_lzw_are_read_to_the_last(tmp_path, channels, orientation):
+    deep = np.random.default_rng(2).integers(0, 65536, (HEIGHT, WIDTH, channels), np.uint16)
+    photo = photo_file.read(put(tmp_path, lzw(deep, orientation), "photo.tif"))
+    np.testing.assert_array_equal(photo.pixels, np.broadcast_to(deep[..., :3], photo.pixels.shape))
+    assert photo.grey == (channels == 1)
+    if channels == 4:
+        np.testing.assert_array_equal(photo.alpha, deep[..., 3])
+
+
+def lzw(deep, orientation):
+    """A TIFF under LZW by hand: a code that clears the table, then 200 bytes as they are."""
+    buffer = io.BytesIO()
+    array = deep.squeeze(2) if deep.shape[2] == 1 else deep
+    tifffile.imwrite(
+        buffer, array, photometric="rgb" if deep.shape[2] > 1 else "minisblack", metadata=None,
+        extrasamples=["unassalpha"] if deep.shape[2] == 4 else None, rowsperstrip=HEIGHT,
+        extratags=[(274, "H", 1, orientation, True)],
+    )  # fmt: skip
+    raw = deep.astype("<u2").tobytes()
+    parts = ["100000000" + "".join(f"{b:09b}" for b in raw[i : i + 200])
+             for i in range(0, len(raw), 200)]  # fmt: skip
+    code = "".join(parts) + "100000001"
+    code += "0" * (-len(code) % 8)
+    packed = int(code, 2).to_bytes(len(code) // 8, "big")
+    out = bytearray(buffer.getvalue())
+    tags = tifffile.TiffFile(io.BytesIO(bytes(out))).pages[0].tags
+    fields = (("Compression", 5), ("StripOffsets", len(out)), ("StripByteCounts", len(packed)))
+    for name, value in fields:
+        kind = "<H" if tags[name].dtype == 3 else "<L"
+        struct.pack_into(kind, out, tags[name].valueoffset, value)
+    return bytes(out) + packed
+
+
+def test_sixteen_bits_with_premultiplied_transparency_are_refused(tmp_path):
+    buffer = io.BytesIO()
+    deep = np.full((HEIGHT, WIDTH, 4), 999, np.uint16)
+    tifffile.imwrite(buffer, deep, photometric="rgb", extrasamples=["assocalpha"])
+    path = put(tmp_path, buffer.getvalue())
+    with pytest.raises(InputError) as error:
+        photo_file.read(path)
+    assert_one_sentence(str(error.value), path, "premultiplied")
+
+
+def test_a_lossless_webp_with_a_profile_stays_lossless(tmp_path):
+    data = saved(pixels(), "WEBP", lossless=True, icc_profile=icc())
+    photo = photo_file.read(put(tmp_path, data))
+    back = photo_file.decode(photo_file.encode(photo, photo.pixels), photo)
+    np.testing.assert_array_equal(back, pixels())
+
+
+def test_each_component_of_a_jpeg_keeps_its_own_table(tmp_path):
+    data = bytearray(saved(pixels(), "JPEG", quality=60, subsampling=0))
+    at = data.index(b"\xff\xdb")
+    data[at + 4] ^= 1
+    data[data.index(b"\xff\xdb", at + 2) + 4] ^= 1
+    frame = data.index(b"\xff\xc0")
+    for component in range(3):  # brightness by table 1, colours by table 0
+        data[frame + 12 + 3 * component] ^= 1
+    photo = photo_file.read(put(tmp_path, bytes(data)))
+    theirs, ours = opened(bytes(data)), opened(photo_file.encode(photo, photo.pixels))
+    for one, other in zip(theirs.layer, ours.layer, strict=True):
+        assert theirs.quantization[one[3]] == ours.quantization[other[3]]
+
+
+def test_another_quality_keeps_sampling_and_scans_of_the_original(tmp_path):
+    data = saved(pixels(), "JPEG", subsampling=0, progressive=True)
+    photo = photo_file.read(put(tmp_path, data))
+    ours = opened(photo_file.encode(photo, photo.pixels, quality=70))
+    assert JpegImagePlugin.get_sampling(ours) == 0
+    assert ours.info.get("progressive")
+
+
+def test_a_sampling_that_cannot_be_written_is_told(tmp_path):
+    flat = saved(np.full((64, 64, 3), 99, np.uint8), "JPEG", subsampling=1)
+    at = flat.index(b"\xff\xc0") + 11
+    photo = photo_file.read(put(tmp_path, flat[:at] + b"\x12" + flat[at + 1 :]))  # 4:4:0
+    assert photo.jpeg.sampling == 0
+    assert any("4:4:4" in word for word in photo.words)
+
+
+def test_xmp_that_is_kept_says_the_new_orientation_and_holds_no_thumbnail(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:D tiff:Orientation="6"/></x:xmpmeta>'
+    photo = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", exif=exif(6), xmp=xmp)))
+    written = photo_file.encode(photo, photo.pixels, kept="keep")
+    assert opened(written).getexif().get(274, 1) == 1
+    small = photo._replace(xmp=b"<xmpGImg:image>AAAA</xmpGImg:image>")
+    assert b"xmpGImg" not in photo_file.encode(small, photo.pixels, kept="keep")
+
+
+@pytest.mark.parametrize("block", ["exif", "xmp"])
+def test_metadata_too_long_for_a_jpeg_are_refused_in_a_sentence(tmp_path, block):
+    long = Image.Exif()
+    long[315] = "A" * 70000
+    value = long if block == "exif" else b"A" * 70000
+    photo = photo_file.read(put(tmp_path, saved(pixels(), "WEBP", **{block: value})))
+    with pytest.raises(InputError, match=r"metadata.*; choose"):
+        photo_file.encode(photo, photo.pixels, kind="jpeg", kept="keep")
+    assert photo_file.encode(photo, photo.pixels, kind="jpeg")
+
+
+def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
+    own = icc().replace("sRGB built-in".encode("utf-16-be"), "Bob's monitor".encode("utf-16-be"))
+    common, other = (
+        photo_file.read(put(tmp_path, saved(pixels(), "PNG", icc_profile=profile))).words
+        for profile in (icc(), own)
+    )
+    assert not common
+    assert "Bob's monitor" in other[0]
+
+
+@pytest.mark.parametrize("upright", [True, False])
+@pytest.mark.parametrize("orientation", [1, 2, 6, 8])
+def test_a_heic_comes_in_sensor_orientation(tmp_path, orientation, upright):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    buffer, tag = io.BytesIO(), Image.Exif()
+    tag[274] = orientation
+    pillow_heif.encode(
+        "RGB", (WIDTH, HEIGHT), pixels().tobytes(), buffer, quality=95, exif=tag.tobytes()
+    )
+    photo = photo_file.read(put(tmp_path, buffer.getvalue(), "photo.heic"))
+    assert photo.orientation == orientation
+    assert np.abs(photo.pixels.astype(int) - pixels()).mean() < 5
+    written = photo_file.encode(photo, photo.pixels, upright=upright)
+    back = photo_file.decode(written, photo, upright=upright)
+    assert np.abs(back.astype(int) - photo.pixels).mean() < 5
+    shown = np.asarray(pillow_heif.open_heif(io.BytesIO(written)).to_pillow()).astype(int)
+    assert np.abs(shown - photo_file.turned(photo.pixels, orientation)).mean() < 5
