@@ -99,7 +99,21 @@ def anonymize(
     def share(threshold: float) -> dict[str, float]:
         return mixture.share_left(plant, pixels, threshold, compensation, ways=ways)
 
-    found, slope = _search(lambda threshold: rebuilt(few, threshold), target_psnr, until)
+    small = len(few) == len(every)
+
+    def tried(threshold: float) -> _Rebuilt:
+        """The tiles to try; of a small photo all that is done to it, K taken out as well."""
+        found = rebuilt(few, threshold)
+        return calibrated(found) if small else found
+
+    def calibrated(found: _Rebuilt) -> _Rebuilt:
+        if k is None:
+            return found
+        alpha = _calibrated(key, pixels, k, found, written, ways)
+        psnr = _psnr(_done(pixels, found._replace(alpha=alpha)), pixels)
+        return found._replace(alpha=alpha, psnr=psnr)
+
+    found, slope = _search(tried, target_psnr, until)
     aim = target_psnr
     left = share(found.threshold) if k is None or most_left < math.inf else {}
     for _ in range(ROUNDS):
@@ -108,30 +122,20 @@ def anonymize(
             break
         if found.threshold >= STRONGEST or time.monotonic() > until:
             break
-        found = rebuilt(few, min(_STRONGER * found.threshold, STRONGEST))
+        found = tried(min(_STRONGER * found.threshold, STRONGEST))
         aim, left = found.psnr, share(found.threshold)
-    if len(few) < len(every):
+    if not small:
         whole = functools.partial(rebuilt, every)
-        found = _met(whole, found.threshold, aim, slope, until)
-    alpha = 0.0 if k is None else _calibrated(key, pixels, k, found, written, ways)
-    done = _done(pixels, found, alpha)
-    missed = _psnr(done, pixels) - aim
-    for _ in range(PASSES):  # where a strong K was taken out, that costs PSNR as well
-        if k is None or not alpha or abs(missed) <= CLOSE or time.monotonic() > until:
-            break
-        other = rebuilt(every, _corrected(found.threshold, missed, slope))
-        beta = _calibrated(key, pixels, k, other, written, ways)
-        nearer = _done(pixels, other, beta)
-        now = _psnr(nearer, pixels) - aim
-        if abs(now) >= abs(missed):
-            break
-        if now != missed and other.threshold != found.threshold:
-            steps = math.log2(other.threshold / found.threshold)
-            slope = min(max((missed - now) / steps, 0.5), 8.0)
-        found, alpha, done, missed = other, beta, nearer, now
+        found = calibrated(_met(whole, found.threshold, aim, slope, until))
+        if found.alpha and abs(found.psnr - aim) > CLOSE and time.monotonic() < until:
+            # A strong K was taken out, which costs PSNR as well.
+            missed = found.psnr - aim
+            other = calibrated(whole(_corrected(found.threshold, missed, slope)))
+            found = min(found, other, key=lambda one: abs(one.psnr - aim))
+    done = _done(pixels, found)
     seen = done if written is None else written(done)
     left = left if k is None else mixture.scores(seen, k, ways=ways)
-    return Version(done, _psnr(seen, pixels), found.threshold, alpha, left)
+    return Version(done, _psnr(seen, pixels), found.threshold, found.alpha, left)
 
 
 def work(height: int, width: int, *, aware: bool) -> int:
@@ -139,7 +143,7 @@ def work(height: int, width: int, *, aware: bool) -> int:
     every = tiles.grid(height, width)
     few = tiles.spread(every, FEW)
     whole = 2 * len(every) if len(few) < len(every) else 0
-    looks = 2 * len(tiles.windows(height, width))
+    looks = len(tiles.windows(height, width)) * (2 if whole else 5)
     return 4 * len(few) + whole + (looks if aware else len(few))
 
 
@@ -154,12 +158,14 @@ class _Rebuilt(NamedTuple):
       psnr: Of the tiles asked for.
       made: The photo [h w 3], grey levels; None if only some tiles were asked for.
       kept: What is kept of I·K [h w], if K is known.
+      alpha: How much of it is to be taken out.
     """
 
     threshold: float
     psnr: float
     made: np.ndarray | None
     kept: np.ndarray | None
+    alpha: float = 0.0
 
 
 def _search(
@@ -294,14 +300,14 @@ def _rebuild_tiles(
     return jax.vmap(one)(regions, fingerprints)
 
 
-def _done(pixels: Pixels, found: _Rebuilt, alpha: float) -> Pixels:
-    """The photo as pixels, alpha times what is kept of the fingerprint taken out."""
+def _done(pixels: Pixels, found: _Rebuilt) -> Pixels:
+    """The photo as pixels, what is kept of the fingerprint taken out."""
     assert found.made is not None
     done = np.empty_like(pixels)
     for tile in tiles.grid(*pixels.shape[:2]):
         levels = found.made[tile.part]
         if found.kept is not None:
-            levels = levels - np.float32(alpha) * found.kept[tile.part][..., None]
+            levels = levels - np.float32(found.alpha) * found.kept[tile.part][..., None]
         done[tile.part] = tiles.rounded(levels, pixels.dtype)
     return done
 
@@ -330,7 +336,8 @@ def _calibrated(
         return 0.0
     probe = np.float32(_PROBE / scale)
 
-    files = [written(_done(pixels, found, a)) for a in (0.0, float(probe))] if written else []
+    both = [found._replace(alpha=a) for a in (0.0, float(probe))] if written else []
+    files = [written(_done(pixels, one)) for one in both] if written else []
 
     def look(tile: tiles.Tile) -> tuple[np.ndarray, np.ndarray]:
         levels = made[tile.part]

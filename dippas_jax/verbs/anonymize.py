@@ -198,7 +198,7 @@ def _one(
             kind=job.kind,
             quality=options.jpeg_quality,
             kept=options.metadata,
-            icc=options.icc == "keep",
+            icc=options.icc != "drop",
             upright=options.orientation == "upright",
         )
 
