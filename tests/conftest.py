@@ -43,3 +43,12 @@ def walked():
     while not anonymize.finished(progress, settings):
         progress = anonymize.advance(progress, problem, problem.fingerprint, settings)
     return problem, progress, anonymize.assemble(progress, settings), settings
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_freed():
+    """A compiled program holds memory maps, of which a process may have some 65,000."""
+    yield
+    import jax
+
+    jax.clear_caches()
