@@ -61,8 +61,9 @@ def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
     (record,) = json.loads((workdir / f"{stem}.json").read_text())["photos"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}, {record['seconds']:.0f} s"
-        f" ({elapsed:.0f} s with the attackers), peak of the process {peak:.0f} MiB"
+        f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}, "
+        f"{record['seconds']:.0f} s ({elapsed:.0f} s with the attackers), "
+        f"peak of the process {peak:.0f} MiB"
     )
     for row in record["attacks"]:
         kind = "K'" if row["fingerprint"] == names[1] else "K"
@@ -81,7 +82,7 @@ def _seams(change: np.ndarray, axis: int) -> str:
     """Mean jump across the borders of tiles, and elsewhere; each line of pixels counts once."""
     jumps = np.abs(np.diff(change, axis=axis)).mean(axis=1 - axis)
     at = np.arange(tiles.SIDE, change.shape[axis], tiles.SIDE) - 1
-    # JPEG's own blocks lie on the same lines, so lines between those blocks are the ones to compare.
+    # JPEG's own blocks end there too, so the lines to compare are those between its blocks.
     others = np.setdiff1d(np.arange(7, len(jumps), 8), at)
     error = jumps[others].std() / np.sqrt(len(at))
     score = (jumps[at].mean() - jumps[others].mean()) / error

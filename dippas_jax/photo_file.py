@@ -1,15 +1,14 @@
 """Photos of any kind, read so that they can be written again as they came, but for their pixels.
 
 `store.read_photo` gives pixels alone, for experiments; here a photo keeps what it needs to stay the
-same file: kind, depth, transparency, orientation, colour profile and JPEG tables. What is written
-is made from pixels; of the original's other content only what was asked for goes along.
+same file: kind, depth, transparency, orientation, colour profile and JPEG tables. `photo_encoder`
+writes it.
 
 Pixels are in sensor orientation, as stored: a fingerprint belongs to the sensor. What a user can
 cause raises `types.InputError`.
 """
 
 import io
-import re
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ import tifffile
 from jaxtyping import UInt, UInt8
 from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
 
-from dippas_jax import metadata, store
+from dippas_jax import store
 from dippas_jax.types import InputError
 
 FORMATS = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "heic": ".heic"}
@@ -44,10 +43,7 @@ _PILLOW = {
     "TIFF": "tiff",
     "WEBP": "webp",
 }
-_LONGEST = 65533 - 29  # of a JPEG's segment, less the name of XMP
-_XMP_ORIENTATION = rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]"
 _WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imagecodecs
-_WEBP_QUALITY, _HEIC_QUALITY = 95, 90
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 # Profiles that millions of files hold; any other may name a device, its maker or its owner.
 _COMMON_PROFILES = {
@@ -104,9 +100,6 @@ class PhotoFile(NamedTuple):
     words: tuple[str, ...]
 
 
-# ----------------------------------------------------------------------------------------- reading
-
-
 def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
     """Read a photo: JPEG, PNG, TIFF (8 and 16 bits), WebP, BMP, and HEIC with the extra `heic`.
 
@@ -122,7 +115,7 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
     _require_developed(path, data)
     try:
         with store.strict_pillow():
-            return _decoded(path, data, srgb)
+            return decoded(path, data, srgb=srgb)
     except InputError:
         raise
     except UnidentifiedImageError:
@@ -152,7 +145,8 @@ def _raw(path: Path | str) -> InputError:
     )
 
 
-def _decoded(path: Path | str, data: bytes, srgb: bool) -> PhotoFile:
+def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
+    """The photo in the bytes of a file; what a decoder raises of damage is not caught here."""
     words: list[str] = []
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
         image, kind = _heic(path, data), "heic"
@@ -429,135 +423,6 @@ def suits(extension: str, kind: str) -> bool:
     """Whether a file of that format may have the extension."""
     others = {"jpeg": (".jpeg", ".jpe"), "tiff": (".tiff",), "heic": (".heif", ".hif")}
     return extension.lower() in (FORMATS[kind], *others.get(kind, ()))
-
-
-# ----------------------------------------------------------------------------------------- writing
-
-
-def encode(
-    photo: PhotoFile,
-    pixels: Pixels,
-    *,
-    kind: str = "same",
-    quality: int | None = None,
-    kept: str = "strip",
-    icc: bool = True,
-    upright: bool = True,
-) -> bytes:
-    """The bytes of a file with these pixels in place of the photo's.
-
-    Args:
-      photo: As it was read.
-      pixels: Of the same size and type, sensor orientation.
-      kind: One of `FORMATS`, or "same".
-      quality: Of a JPEG, 1 to 100; None for the tables that the photo came with, or 95 and full
-        sampling where it was no JPEG.
-      kept: Of metadata, see `metadata.exif`.
-      icc: Whether the colour profile goes along.
-      upright: Turned as a viewer would, without a tag; otherwise in sensor orientation, with it.
-
-    Raises:
-      InputError: The format cannot hold the photo's transparency or its metadata.
-    """
-    kind = photo.format if kind == "same" else kind
-    if kind == "jpeg" and photo.alpha is not None:
-        raise InputError(
-            "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
-        )
-    array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
-    if photo.alpha is not None:
-        array = np.concatenate([array, photo.alpha[..., None]], axis=2)
-    if upright:
-        array = turned(array, photo.orientation)
-    tag = 1 if upright else photo.orientation
-    exif = metadata.exif(photo.exif, kept, orientation=tag, size=(array.shape[0], array.shape[1]))
-    profile = photo.icc if icc else None
-    if kind == "tiff" and array.dtype == np.uint16:
-        return _tiff(array, profile, tag)
-    if array.dtype == np.uint16 and not (kind == "png" and array.shape[2] == 1):
-        array = np.rint(array / 257).astype(np.uint8)
-    image = Image.fromarray(
-        np.ascontiguousarray(array.squeeze(2) if array.shape[2] == 1 else array)
-    )
-    image.info.clear()
-    options: dict[str, Any] = {"icc_profile": profile} if profile else {}
-    if exif:
-        options["exif"] = exif
-    thumbnail = photo.xmp is not None and b"xmpGImg" in photo.xmp
-    if kept == "keep" and photo.xmp and kind in ("jpeg", "webp") and not thumbnail:
-        options["xmp"] = re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % tag, photo.xmp)
-    if kind == "jpeg" and max(len(options.get(key, b"")) for key in ("exif", "xmp")) > _LONGEST:
-        raise InputError(
-            "a photo with this much metadata cannot be written as a JPEG; choose "
-            "--metadata safe or --format png"
-        )
-    if kind == "jpeg":
-        options |= _jpeg_options(photo, quality, upright)
-    elif kind == "tiff" and not exif:  # libtiff, which compresses, cannot write it
-        options["compression"] = "tiff_deflate"
-    elif kind == "webp":
-        lossless = photo.lossless or photo.format != "webp"
-        options |= {
-            "lossless": lossless,
-            "quality": 100 if lossless else _WEBP_QUALITY,
-            "exact": True,
-        }
-    buffer = io.BytesIO()
-    if kind == "heic":
-        _save_heic(image, buffer, options | {"quality": _HEIC_QUALITY})
-    else:
-        image.save(buffer, kind.upper(), **options)
-    return buffer.getvalue()
-
-
-def decode(data: bytes, photo: PhotoFile, *, upright: bool = True) -> Pixels:
-    """The pixels that `encode` wrote, in sensor orientation and of the photo's type."""
-    with store.strict_pillow():
-        found = _decoded("result", data, srgb=False)
-    pixels = found.pixels
-    if found.pixels.dtype != photo.pixels.dtype:
-        wide = photo.pixels.dtype == np.uint16
-        pixels = (pixels.astype(np.uint16) * 257 if wide else np.rint(pixels / 257)).astype(
-            photo.pixels.dtype
-        )
-    return turned_back(pixels, photo.orientation) if upright else pixels
-
-
-def _jpeg_options(photo: PhotoFile, quality: int | None, upright: bool) -> dict[str, Any]:
-    if photo.jpeg is None:
-        return {"quality": quality or 95, "subsampling": 0 if quality is None else 2}
-    tables, sampling = photo.jpeg.tables, photo.jpeg.sampling
-    if upright and photo.orientation >= 5:  # rows become columns, in the tables as well
-        tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in tables)
-        sampling = 0 if sampling == 1 else sampling  # the other 4:2:2 cannot be written
-    options: dict[str, Any] = {"progressive": photo.jpeg.progressive}
-    options |= {"quality": quality} if quality else {"qtables": [list(table) for table in tables]}
-    return options if photo.grey else options | {"subsampling": sampling}
-
-
-def _tiff(array: np.ndarray, profile: bytes | None, orientation: int) -> bytes:
-    """A TIFF of 16 bits a channel."""
-    buffer = io.BytesIO()
-    colours = array.shape[2] >= 3
-    tifffile.imwrite(
-        buffer,
-        array.squeeze(2) if array.shape[2] == 1 else array,
-        photometric="rgb" if colours else "minisblack",
-        planarconfig="contig" if array.shape[2] > 1 else None,
-        extrasamples=["unassalpha"] if array.shape[2] in (2, 4) else None,
-        compression="zlib",
-        iccprofile=profile,
-        metadata=None,
-        software=False,
-        extratags=[(274, "H", 1, orientation, True)] if orientation != 1 else [],
-    )
-    return buffer.getvalue()
-
-
-def _save_heic(image: Image.Image, buffer: io.BytesIO, options: dict[str, Any]) -> None:
-    import pillow_heif
-
-    pillow_heif.from_pillow(image).save(buffer, **options)
 
 
 def eight_bits(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:

@@ -58,13 +58,14 @@ MAY = {
     "charts": BASE,
     "weights": BASE | {"store"},
     "metadata": BASE,
-    "photo_file": BASE | {"store", "metadata"},
+    "photo_file": BASE | {"store"},
+    "photo_encoder": BASE | {"store", "metadata", "photo_file"},
     "page": BASE,
     "verbs": BASE
     | SIGNAL
     | EDGES
     | LABORATORY
-    | {"flatfield", "engine", "mixture", "tiles", "photo_file", "metadata", "page"},
+    | {"flatfield", "engine", "mixture", "tiles", "photo_file", "photo_encoder", "page"},
     "runs": BASE | SIGNAL | PRIOR | WALK | EDGES,
     "places": BASE | SIGNAL | {"store", "datasets", "runs"},
     "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs", "places"},
@@ -77,12 +78,12 @@ ONLY_IN = {
     "flax": {"generator", "evaluation"},
     "optax": {"optimizer", "inversion"},
     "orbax": {"checkpoint"},
-    "PIL": {"store", "photo_file", "metadata", "page", "evaluation"},
+    "PIL": {"store", "photo_file", "photo_encoder", "metadata", "page", "evaluation"},
     "absl": {"main"},
     "ml_collections": {"config", "main"},
     "pywt": {"wavelet"},
     "matplotlib": {"report", "pictures", "charts"},
-    "tifffile": {"photo_file"},
+    "tifffile": {"photo_file", "photo_encoder"},
     "jinja2": {"page"},
     "tqdm": {"main", "runs", "study", "verbs"},
     "h5py": {"fingerprint_file"},

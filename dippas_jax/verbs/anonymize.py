@@ -24,6 +24,7 @@ from dippas_jax import (
     engine,
     mixture,
     page,
+    photo_encoder,
     photo_file,
     report,
     store,
@@ -190,20 +191,23 @@ def _one(
     plane = None if camera is None else _plane(source, (height, width), camera)
     mode = "blind" if plane is None else "aware"
     started = time.monotonic()
+    upright = options.orientation == "upright"
 
     def encoded(pixels: np.ndarray) -> bytes:
-        return photo_file.encode(
+        return photo_encoder.encode(
             photo,
             pixels,
             kind=job.kind,
             quality=options.jpeg_quality,
             kept=options.metadata,
             icc=options.icc != "drop",
-            upright=options.orientation == "upright",
+            upright=upright,
         )
 
     def written(pixels: np.ndarray) -> np.ndarray:
-        return photo_file.decode(encoded(pixels), photo, upright=options.orientation == "upright")
+        return photo_encoder.decode(
+            encoded(pixels), photo, upright=options.orientation == "upright"
+        )
 
     total = engine.work(height, width, aware=plane is not None)
     asked = options.target_psnr
@@ -379,7 +383,7 @@ def _pictures(record: dict[str, Any], options: Options) -> list[page.Panel]:
     try:
         photo = photo_file.read(record["photo"], srgb=options.icc == "srgb")
         data = store.read_bytes(record["output"], "photo")
-        after = photo_file.decode(data, photo, upright=options.orientation == "upright")
+        after = photo_encoder.decode(data, photo, upright=options.orientation == "upright")
     except InputError:
         return []  # moved since
     pair = [photo_file.eight_bits(pixels) for pixels in (photo.pixels, after)]
