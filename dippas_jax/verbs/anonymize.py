@@ -142,13 +142,17 @@ def _announce(
 ) -> None:
     """Tiles, minutes, memory and device; on stdout if that is all that was asked for."""
     aware = options.fingerprint is not None
-    pace = speed.remembered(aware) or speed.measured(jobs[0].source, aware=aware)
+    pace = speed.remembered("aware" if aware else "blind")
+    if pace is None:
+        verbs.note("compiling, and timing the first tile, once on this machine")
+        pace = speed.measured(jobs[0].source, aware=aware)
     total = 0.0
     for job in jobs:
         height, width = sizes[job.source]
         seconds = engine.work(height, width, aware=aware) * speed.area(height, width) * pace
         if options.max_minutes:
             seconds = min(seconds, 60 * options.max_minutes)
+        seconds += _examining(height * width, seconds, options)
         total += seconds
         if not dry_run:
             continue
@@ -172,6 +176,14 @@ def _announce(
         count = len(tiles.grid(*sizes[jobs[0].source]))
         shown = f"{len(jobs)} photos" if len(jobs) > 1 else f"{count} tiles"
         verbs.note(f"{shown}, about {_minutes(total)} on the {jax.default_backend()}")
+
+
+def _examining(pixels: int, working: float, options: Options) -> float:
+    """Seconds for the attackers; those of the work while nothing better is known."""
+    if not (options.check or (options.report and options.fingerprint)):
+        return 0.0
+    pace = speed.remembered("report")
+    return working if pace is None else pace * pixels / tiles.SIDE**2
 
 
 def _minutes(seconds: float) -> str:
@@ -236,7 +248,7 @@ def _one(
         )
         ticks = bar.n or total
     spent = time.monotonic() - started
-    speed.remember(plane is not None, spent / max(ticks, 1) / speed.area(height, width))
+    speed.remember(mode, spent / max(ticks, 1) / speed.area(height, width))
     data = encoded(version.pixels)
     record = {
         "photo": str(source),
@@ -258,7 +270,11 @@ def _one(
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     if options.report or options.check:
-        record |= _examined(photo.pixels, written(version.pixels), cameras)
+        with tqdm.tqdm(
+            bar_format="{desc}", desc=f"{source.name}: all attackers look", leave=False,
+            disable=not sys.stderr.isatty(),
+        ):  # fmt: skip
+            record |= _examined(photo.pixels, written(version.pixels), cameras)
     store.write_bytes(job.target, data)
     return record
 
@@ -272,12 +288,13 @@ def _examined(
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
     findings, rows = [], []
+    started = time.monotonic()
     single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
     for names, side, parameters in (
         ([name for name in single if name != "learned"], None, None),
         (["learned"], LEARNED_SIDE, learned),
     ):
-        for window, files, planes in identify.groups(size, cameras, side):
+        for window, files, planes in identify.groups(size, cameras, side, quiet=side is not None):
             pair = [datasets.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
             found = verification.verify(*pair, planes, learned=parameters, names=names)
             findings += found
@@ -289,6 +306,9 @@ def _examined(
                 }
                 for one in found
             ]
+    if findings:
+        spent = time.monotonic() - started
+        speed.remember("report", spent * tiles.SIDE**2 / (size[0] * size[1]))
     return {
         "ssim": report.ssim(before, after),
         "attacks": rows,

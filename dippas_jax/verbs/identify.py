@@ -89,13 +89,19 @@ def _compared(pixels: np.ndarray, groups: Iterable[Group]) -> list[dict[str, Any
     return results
 
 
-def groups(size: tuple[int, int], cameras: dict[str, Fingerprint], side: int | None) -> list[Group]:
+def groups(
+    size: tuple[int, int],
+    cameras: dict[str, Fingerprint],
+    side: int | None,
+    *,
+    quiet: bool = False,
+) -> list[Group]:
     """What to compare in photos of that size; fingerprints of the same pixels go together."""
     planes: dict[datasets.Window, dict[str, np.ndarray]] = {}
     for name, camera in cameras.items():
         corner = _corner(size, camera, side)
         if corner is not None:
-            if size != camera.photo and size == camera.plane.shape:
+            if size != camera.photo and size == camera.plane.shape and not quiet:
                 verbs.note(
                     f"fingerprint {name} is {part_text(camera)}, and photos of that size are "
                     "taken for the same part; if they were cut elsewhere, they cannot match"

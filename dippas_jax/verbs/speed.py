@@ -15,17 +15,21 @@ def _file() -> Path:
     return store.cache_folder() / "speed.json"
 
 
-def remembered(aware: bool) -> float | None:
-    """Seconds for a tile of work on this machine, as remembered."""
+def remembered(kind: str) -> float | None:
+    """Seconds for a tile on this machine, as remembered.
+
+    Args:
+      kind: "aware" or "blind", of a tile's work (`engine.work`); "report", of all attackers.
+    """
     try:
-        found = store.read_json(_file())[f"{jax.default_backend()} {aware}"]
+        found = store.read_json(_file())[f"{jax.default_backend()} {kind}"]
         return float(found) if 0 < float(found) < 1e4 else None
     except (InputError, KeyError, TypeError, ValueError):
         return None
 
 
-def remember(aware: bool, seconds: float) -> None:
-    """Keeps what a tile took; an estimate that cannot be kept is no failure."""
+def remember(kind: str, seconds: float) -> None:
+    """Keeps what a tile took, see `remembered`; an estimate that cannot be kept is no failure."""
     try:
         known = store.read_json(_file())
     except InputError:
@@ -33,7 +37,7 @@ def remember(aware: bool, seconds: float) -> None:
     try:
         store.prepare_workdir(_file().parent)
         known = known if isinstance(known, dict) else {}
-        store.write_json(_file(), known | {f"{jax.default_backend()} {aware}": seconds})
+        store.write_json(_file(), known | {f"{jax.default_backend()} {kind}": seconds})
     except InputError:
         pass
 
@@ -62,5 +66,5 @@ def measured(path: Path, *, aware: bool) -> float:
             ways=tiles.Ways(tick=ticks.append),
         )
         seconds = time.monotonic() - started
-    remember(aware, seconds / len(ticks))
+    remember("aware" if aware else "blind", seconds / len(ticks))
     return seconds / len(ticks)
