@@ -19,9 +19,9 @@ Any setting is changed on the command line: --strength=strong,
 `--help` lists them.
 """
 
-from dippas_jax import config as configuration
+from dippas_jax import presets, settings
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "prior", "quick" or "paper"."""
-    return configuration.to_config_dict(configuration.preset("blind", setting))
+    return settings.to_config_dict(presets.run("blind", setting))

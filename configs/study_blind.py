@@ -10,10 +10,9 @@
         paper's exact settings of the inversion.
 """
 
-from dippas_jax import config as configuration
-from dippas_jax import study
+from dippas_jax import presets, settings
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "dresden" or "vision"."""
-    return configuration.to_config_dict(study.preset("blind", setting))
+    return settings.to_config_dict(presets.study("blind", setting))

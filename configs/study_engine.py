@@ -9,10 +9,9 @@
         photo, K' from the others.
 """
 
-from dippas_jax import config as configuration
-from dippas_jax import study
+from dippas_jax import presets, settings
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "crops", "dresden" or "vision"."""
-    return configuration.to_config_dict(study.preset("engine", setting))
+    return settings.to_config_dict(presets.study("engine", setting))

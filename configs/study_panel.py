@@ -18,10 +18,9 @@
 Any setting is changed on the command line: --config.attackers="('wavelet','edges')".
 """
 
-from dippas_jax import config as configuration
-from dippas_jax import study
+from dippas_jax import presets, settings
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "crops", "dresden" or "vision"."""
-    return configuration.to_config_dict(study.preset("panel", setting))
+    return settings.to_config_dict(presets.study("panel", setting))

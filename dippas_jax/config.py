@@ -1,19 +1,11 @@
 """Every setting, its default and what is allowed.
 
 The dataclasses are frozen and hashable, so that they can be static arguments of `jax.jit`. At the
-edge they travel as an `ml_collections.ConfigDict` (`to_config_dict`, `from_config_dict`): a file
-under configs/ builds one, flags override it.
+edge they travel as a ConfigDict (`settings`).
 """
 
 import dataclasses
-import difflib
-import inspect
 import math
-import typing
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import ml_collections
 
 from dippas_jax.types import InputError
 
@@ -302,47 +294,6 @@ class Study:
         _check(0 <= self.seed < 2**32, f"seed is {self.seed}; choose one from 0 to {2**32 - 1}")
 
 
-def preset(mode: str, setting: str) -> Config:
-    """The settings behind configs/aware.py and configs/blind.py.
-
-    Args:
-      mode: "aware" or "blind".
-      setting: "default" for the engine (docs/engine.md); "paper" for the values of the paper
-        (sections 3.4 and 4.3); "prior" for the paper's network with a cheaper input and schedule
-        and a linear output, which reaches the same PSNR in a tenth of the steps or fewer
-        (docs/fidelity.md); "quick" for a prior of seconds.
-    """
-    _check(
-        setting in ("default", "paper", "prior", "quick"),
-        f'there is no setting "{setting}"; choose "prior", "paper", "quick" or none for the '
-        "default",
-    )
-    if setting == "default":
-        return Config(mode=mode, method="sparse")
-    if setting == "paper":
-        return Config(
-            mode=mode,
-            generator=Generator(depth=512),
-            inversion=Inversion(),
-            assembly=Assembly(
-                sides=(64, 32, 128, 256, 512),
-                averages=(10, 1, 5, 25, 50, 75, 100),
-                thresholds=(38.0, 35.0, 36.0, 37.0),
-            ),
-        )
-    fast = Inversion(learning_rate=1e-2, noise_std=0.0, max_steps=2000)
-    if setting == "prior":
-        guarded = dataclasses.replace(fast, rollback=6.0)
-        return Config(mode=mode, generator=Generator(output="linear"), inversion=guarded)
-    return Config(
-        mode=mode,
-        data=Data(crop=SMALLEST_PHOTO),
-        generator=Generator(depth=8, widths=(16, 32), skips=(8,)),
-        inversion=dataclasses.replace(fast, max_steps=100, chunk=20),
-        assembly=Assembly(sides=(32,), averages=(5,), thresholds=(25.0,)),
-    )
-
-
 def settled(config: Config) -> Config:
     """The same run, a target PSNR spelled out in the settings of the inversion.
 
@@ -355,82 +306,3 @@ def settled(config: Config) -> Config:
         inversion=dataclasses.replace(config.inversion, stop_psnr=config.target_psnr + 0.5),
         assembly=dataclasses.replace(config.assembly, thresholds=(config.target_psnr - 0.5,)),
     )
-
-
-def to_config_dict(config: Config | Study) -> ml_collections.ConfigDict:
-    """The same settings as a mutable, flag-friendly tree."""
-    return ml_collections.ConfigDict(dataclasses.asdict(config))
-
-
-def _unknown(name: str, known: Iterable[str], path: str) -> InputError:
-    near = difflib.get_close_matches(name, list(known), 1)
-    guess = f'did you mean "{path}{near[0]}"' if near else f"known are {', '.join(known)}"
-    return InputError(f'there is no setting "{path}{name}"; {guess}')
-
-
-def check_name(name: str, kind: type = Config) -> None:
-    """Raises `InputError`, with the nearest known name, unless `name` is a setting of `kind`."""
-    path = ""
-    for part in name.split("."):
-        hints = typing.get_type_hints(kind) if dataclasses.is_dataclass(kind) else {}
-        if part not in hints:
-            raise _unknown(part, hints, path)
-        kind, path = hints[part], f"{path}{part}."
-
-
-def help_text(kind: type = Config) -> str:
-    """The settings of a kind and of its groups, their documentation and defaults."""
-    text = []
-    parts: dict[str, Any] = {"": kind()}
-    parts |= {f"{name}.": value for name, value in vars(kind()).items()}
-    for prefix, part in parts.items():
-        if not dataclasses.is_dataclass(part):
-            continue
-        text.append(inspect.cleandoc(part.__doc__ or ""))
-        text += [
-            f"      --config.{prefix}{name}={value!r}"
-            for name, value in vars(part).items()
-            if not dataclasses.is_dataclass(value)
-        ]
-    return "\n".join(text)
-
-
-def from_config_dict(
-    values: Mapping[str, Any] | ml_collections.ConfigDict, kind: type = Config, path: str = ""
-) -> Any:
-    """Back to the frozen form, checked.
-
-    Raises:
-      InputError: An unknown field (with the nearest known one), a value of the wrong type or out of
-        range.
-    """
-    hints = typing.get_type_hints(kind)
-    fields = {}
-    for name, value in values.items():
-        if name not in hints:
-            raise _unknown(name, hints, path)
-        if dataclasses.is_dataclass(hints[name]):
-            _check(
-                isinstance(value, Mapping | ml_collections.ConfigDict),
-                f"{path}{name} is {value!r}; give it as a group of settings",
-            )
-            fields[name] = from_config_dict(value, hints[name], f"{path}{name}.")
-        else:
-            fields[name] = _convert(value, hints[name], path + name)
-    return kind(**fields)
-
-
-def _convert(value: Any, hint: Any, path: str) -> Any:
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        if not isinstance(value, list | tuple):
-            value = (value,)
-        return tuple(_convert(entry, item, path) for entry in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not hint:
-        raise InputError(
-            f"{path} is {value!r}, of type {type(value).__name__}; give a value of type "
-            f"{hint.__name__}"
-        )
-    return value

@@ -21,7 +21,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from dippas_jax import config as configuration
-from dippas_jax import datasets, report, runs, store, study
+from dippas_jax import datasets, report, runs, settings, store, study
 from dippas_jax.types import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -93,7 +93,7 @@ def _settings(
     for argument in arguments[1:]:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config."):
-            configuration.check_name(name.removeprefix("config."), kind)
+            settings.check_name(name.removeprefix("config."), kind)
     try:
         rest = flags.FLAGS(list(arguments))[1:]
         values = _CONFIG.value.to_dict() if _CONFIG.value is not None else None
@@ -108,14 +108,14 @@ def _settings(
     # A study is told by its methods, which a single run does not have.
     kind = configuration.Study if "methods" in values else configuration.Config
     (values["run"] if kind is configuration.Study else values).update(short)
-    return configuration.from_config_dict(values, kind), _WORKDIR.value
+    return settings.from_config_dict(values, kind), _WORKDIR.value
 
 
 def main(arguments: Sequence[str]) -> int:
     """The program; returns its exit code."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{__doc__}\n{configuration.help_text()}\n")
-        print(configuration.help_text(configuration.Study))
+        print(f"{__doc__}\n{settings.help_text()}\n")
+        print(settings.help_text(configuration.Study))
         return 0
     try:
         config, workdir = _settings(arguments)

@@ -26,6 +26,7 @@ from dippas_jax import (
     inversion,
     report,
     residual,
+    settings,
     store,
 )
 from dippas_jax import config as configuration
@@ -80,7 +81,7 @@ def claim(folder: Path, config: configuration.Config | configuration.Study) -> N
     if not path.exists():
         store.write_json(path, ours)
         return
-    theirs = configuration.from_config_dict(store.read_json(path), type(config))
+    theirs = settings.from_config_dict(store.read_json(path), type(config))
     if theirs != config:
         raise InputError(
             f"{folder} holds a run with other settings "

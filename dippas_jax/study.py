@@ -7,24 +7,19 @@ The folder of a study holds `photos/METHOD/ID.png` (what the methods made), `row
 again; files other than the manifest's are refused.
 """
 
-import ast
 import dataclasses
-import glob
-import time
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from dippas_jax import (
     anonymize,
-    baselines,
     charts,
     datasets,
     image,
+    methods,
     places,
     report,
     runs,
@@ -33,73 +28,9 @@ from dippas_jax import (
 )
 from dippas_jax import config as configuration
 from dippas_jax.datasets import folder as datasets_folder
-from dippas_jax.datasets import presets
 from dippas_jax.evaluation import attackers, detector, dncnn, scores, tables
-from dippas_jax.types import InputError
 
-_PUBLISHED = "published:"
 _NO_Z = ("shifts", "detector", "set", "link")  # not of one photo with a fingerprint, or no z
-_PRIOR = {"dippas-aware": "aware", "dippas-blind": "blind"}
-_ENGINE = {"engine-aware": "aware", "engine-blind": "blind"}
-_OURS = _PRIOR | _ENGINE
-# A colon and settings of the run make a variant: engine-aware:compensation=0,target_psnr=44
-# What follows an @ compresses again what the method made: engine-blind@jpeg-75
-
-_FAST = configuration.Config(method="sparse", strength="fast")
-_DESIGN = (
-    "engine-aware",
-    "engine-aware:compensation=0.3",
-    "engine-aware:compensation=0.0",
-    "engine-aware:target_psnr=44",
-    "engine-aware:target_psnr=46,compensation=0.0",
-    "engine-blind",
-    "engine-blind:compensation=0.0",
-    "engine-blind:target_psnr=44",
-)
-"""The engine's ingredients on and off: knowing K, taking back what is kept, and the PSNR."""
-
-
-def preset(kind: str, setting: str) -> configuration.Study:
-    """The settings behind configs/study_*.py.
-
-    Args:
-      kind: "panel" for all attackers against the methods without inversion; "aware" and "blind" for
-        the paper's own experiments; "engine" for the engine's ingredients, on and off.
-      setting: "default" for a size that two CPU cores can do; "dresden" and "vision" for the
-        paper's cameras, number of photos and values; "crops" ("panel" and "engine" only) for all
-        crops of full-resolution photos.
-    """
-    sets = {"dresden": presets.DRESDEN, "vision": presets.VISION}
-    known = ["default", *sets] + ["crops"] * (kind in ("panel", "engine"))
-    if setting not in known:
-        raise InputError(f'there is no setting "{setting}"; choose one of {", ".join(known)}')
-    methods: tuple[str, ...] = tuple(baselines.METHODS)
-    if kind == "engine":
-        methods = (*_DESIGN, "subtraction_search")
-    elif kind != "panel":
-        methods = (f"dippas-{kind}", *methods)
-    if setting in sets:
-        paper = configuration.preset("aware", "paper")
-        return configuration.Study(methods, data=sets[setting], fingerprints="halves", run=paper)
-    if setting == "crops":
-        crops = configuration.Data(photos=("natural",), crop=512, crops=0)
-        return configuration.Study(methods, data=crops, fingerprints="halves", run=_FAST)
-    if kind == "engine":
-        data = configuration.Data(photos=("crop512",), crop=128, crops=0)
-        return configuration.Study(methods, data=data, run=_FAST)
-    if kind == "panel":
-        published = (f"{_PUBLISHED}patchmatch", f"{_PUBLISHED}inpainting")
-        data = configuration.Data(photos=("crop512",))
-        return configuration.Study((*published, *methods), data=data)
-    grid = configuration.Assembly(
-        sides=(64, 32, 128), averages=(10, 1, 5, 25, 50), thresholds=(38.0, 35.0, 36.0, 37.0)
-    )
-    fast = configuration.preset("aware", "prior")
-    steps = dataclasses.replace(fast.inversion, max_steps=600, rollback=0.0)
-    data = configuration.Data(photos=("crop512",), crop=128, crops=6)
-    network = configuration.Generator()
-    settings = dataclasses.replace(fast, generator=network, assembly=grid, inversion=steps)
-    return configuration.Study(methods, data=data, run=settings)
 
 
 def run(config: configuration.Study, workdir: str | Path) -> str:
@@ -112,15 +43,15 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
       InputError: Settings, photos, fingerprints or the folder cannot be used, or files are no
         longer those of the folder's manifest.
     """
-    names = _methods(config)
+    names = methods.named(config)
     folder = store.prepare_workdir(workdir)
     records = datasets.load(
         **dataclasses.asdict(config.data), need_fingerprint=config.fingerprints == "file"
     )
     for name in names:
-        if name.startswith(_PUBLISHED):  # before the work, not in the middle of it
+        if name.startswith(methods.PUBLISHED):  # before the work, not in the middle of it
             for record in records:
-                _published(record, name.removeprefix(_PUBLISHED))
+                methods.published(record, name.removeprefix(methods.PUBLISHED))
     runs.claim(folder, config)
     path, flats = folder / "manifest.json", _flats(records, config)
     if path.exists():
@@ -132,17 +63,21 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     learned = None if data is None else dncnn.parse(data)
     if learned is None and (not config.attackers or "learned" in config.attackers):
         runs.say("the learned extractor is left out; `dippas fetch learned` gets it")
-    made = dict.fromkeys(_once(name) for name in names)
-    ours = {name: _invert(name, groups, config, folder) for name in made if _base(name) in _OURS}
+    made = dict.fromkeys(methods.once(name) for name in names)
+    ours = {
+        name: methods.invert(name, groups, config, folder)
+        for name in made
+        if methods.base(name) in methods.OURS
+    }
     rows = []
     for name in names:
-        makers = [_maker(name, group, config, folder) for group in groups]
+        makers = [methods.maker(name, group, config, folder) for group in groups]
         for number, (group, make) in enumerate(zip(groups, makers, strict=True)):
-            path = folder / "rows" / _safe(name) / f"{group.name}.json"
+            path = folder / "rows" / methods.folder_name(name) / f"{group.name}.json"
             if not path.exists():
                 runs.say(f"{name}: {group.name}, {number + 1} of {len(groups)}")
                 store.prepare_workdir(path.parent)
-                store.prepare_workdir(folder / "photos" / _safe(name))
+                store.prepare_workdir(folder / "photos" / methods.folder_name(name))
                 store.write_json(path, _row(name, group, make, learned, config, folder))
             rows.append(store.read_json(path))
     summaries = tables.summarise(rows)
@@ -153,14 +88,18 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         (one["method"], one["psnr"], one["attacks"]["same-K"]["auc"])
         for one in summaries
         if one["method"] != tables.untreated(one["method"])
-        and _base(one["method"]) not in _PRIOR
+        and methods.base(one["method"]) not in methods.PRIOR
         and "same-K" in one["attacks"]
     ]
-    for name in [name for name in ours if _base(name) in _PRIOR]:
+    for name in [name for name in ours if methods.base(name) in methods.PRIOR]:
         grid = _grid(ours[name], rows)
-        store.write_json(folder / f"{_safe(name)}.grid.json", grid)
-        store.write_bytes(folder / f"{_safe(name)}.grid.png", charts.grid(grid, points))
-        store.write_bytes(folder / f"{_safe(name)}.trade.png", charts.trade(grid, points))
+        store.write_json(folder / f"{methods.folder_name(name)}.grid.json", grid)
+        store.write_bytes(
+            folder / f"{methods.folder_name(name)}.grid.png", charts.grid(grid, points)
+        )
+        store.write_bytes(
+            folder / f"{methods.folder_name(name)}.trade.png", charts.trade(grid, points)
+        )
     front = [
         (one["method"], one["psnr"], _worst(one["attacks"]))
         for one in summaries
@@ -186,186 +125,13 @@ def _flats(
     }
 
 
-def _methods(config: configuration.Study) -> list[str]:
-    """All names, the original photos first, checked."""
-    known = [*baselines.METHODS, *_OURS, f"{_PUBLISHED}NAME"]
-    for name in map(_once, config.methods):
-        if _base(name) in _OURS:
-            _variant(name, config)
-        elif name not in known and not name.startswith(_PUBLISHED) and name != tables.ORIGINAL:
-            raise InputError(f'there is no method "{name}"; known are {", ".join(known)}')
-    for name in config.attackers:
-        if name not in attackers.ATTACKERS:
-            known = list(attackers.ATTACKERS)
-            raise InputError(f'there is no attacker "{name}"; known are {", ".join(known)}')
-    for name in config.methods:
-        _quality(name)
-    untreated = [tables.untreated(name) for name in config.methods]
-    return list(dict.fromkeys((tables.ORIGINAL, *untreated, *config.methods)))
-
-
-# ----------------------------------------------------------------------------------------- methods
-
-# Index of a photo -> pixels, seconds; None if the method could not make it.
-Make = Callable[[int], tuple[np.ndarray, float] | None]
-
-
-def _maker(name: str, group: places.Group, config: configuration.Study, folder: Path) -> Make:
-    """What gives a group's photos, treated by the method of that name."""
-    if quality := _quality(name):
-        first = _maker(_once(name), group, config, folder)
-
-        def compressed(index: int) -> tuple[np.ndarray, float] | None:
-            made = first(index)
-            return made and (attackers.jpeg(made[0], quality), made[1])
-
-        return compressed
-
-    def read(path: Path) -> np.ndarray:
-        """The group's part of a file that shows it, or the whole photo."""
-        pixels, window = store.read_photo(path), group.samples[0].window
-        size = pixels.shape[0], pixels.shape[1]
-        if size == window.photo:
-            return datasets.cut(pixels, window, offset=(0, 0))
-        if size != (window.height, window.width):
-            raise InputError(
-                f"{path} is of {size[0]}x{size[1]} pixels, neither those of the whole photo "
-                f"({window.photo[0]}x{window.photo[1]}) nor of the crop "
-                f"({window.height}x{window.width}); choose the data.crop that was published"
-            )
-        return pixels
-
-    if name == tables.ORIGINAL:
-        return lambda index: (group.samples[index].pixels, 0.0)
-    if _base(name) in _OURS:
-        made = folder / _safe(name) / "photos"
-
-        def inverted(index: int) -> tuple[np.ndarray, float] | None:
-            if not (made / f"{group.records[index].id}.json").exists():
-                return None
-            record = store.read_json(made / f"{group.records[index].id}.json")
-            return read(made / f"{record['id']}.png"), record["seconds"]
-
-        return inverted
-    if name.startswith(_PUBLISHED):
-        subfolder = name.removeprefix(_PUBLISHED)
-        return lambda index: (
-            read(_published(group.records[index], subfolder)),
-            float("nan"),
-        )
-    method = baselines.METHODS[name]
-
-    def anonymized(index: int) -> tuple[np.ndarray, float]:
-        record, sample = group.records[index], group.samples[index]
-        key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(record.id.encode()))
-        known = sample.fingerprint if method.aware else None
-        started = time.monotonic()
-        pixels = np.asarray(method.anonymize(key, sample.pixels, known))  # type: ignore[arg-type]
-        return pixels, time.monotonic() - started
-
-    return anonymized
-
-
-def _base(name: str) -> str:
-    return _once(name).partition(":")[0]
-
-
-def _once(name: str) -> str:
-    """The method before what it made is compressed again."""
-    return name.partition(tables.AGAIN)[0]
-
-
-def _quality(name: str) -> int | None:
-    """Of the compression behind a method, if there is one."""
-    _, again, quality = name.partition(tables.AGAIN)
-    if not again:
-        return None
-    if not quality.isdecimal() or not 1 <= int(quality) <= 100:
-        raise InputError(
-            f'method "{name}" ends in no JPEG quality from 1 to 100; write {tables.AGAIN}90, say'
-        )
-    return int(quality)
-
-
-def _variant(name: str, config: configuration.Study) -> configuration.Config:
-    """The settings of one of this package's methods, those behind the colon included."""
-    base, _, changes = name.partition(":")
-    values = configuration.to_config_dict(
-        dataclasses.replace(
-            config.run,
-            mode=_OURS[base],
-            method="prior" if base in _PRIOR else "sparse",
-            seed=config.seed,
-            data=config.data,
-        )
-    )
-    for change in filter(None, changes.split(",")):
-        key, _, value = change.partition("=")
-        configuration.check_name(key)
-        try:
-            parsed = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            parsed = value
-        with values.ignore_type():
-            values.update_from_flattened_dict({key: parsed})
-    return configuration.from_config_dict(values)
-
-
-def _worst(attacks: dict[str, Any]) -> float:
-    """The largest root-mean-square z of all attackers whose scores are z and know a fingerprint."""
-    return max(
-        (one["rms_z"] for name, one in attacks.items() if not name.startswith(_NO_Z)),
-        default=float("nan"),
-    )
-
-
-def _published(record: datasets.Record, name: str) -> Path:
-    """The file DEVICE/published/NAME/PHOTO.* that belongs to DEVICE/SUBFOLDER/PHOTO.*."""
-    if record.path is None:
-        raise InputError(
-            f"photo {record.id} is simulated and has no published version; leave out "
-            f"{_PUBLISHED}{name}"
-        )
-    folder = record.path.parent.parent / "published" / name
-    found = sorted(folder.glob(f"{glob.escape(record.path.stem)}.*"))
-    if len(found) != 1:
-        raise InputError(
-            f"photo {record.id} has {len(found)} published versions {folder}/{record.path.stem}.*; "
-            "put one there, or choose other photos"
-        )
-    return found[0]
-
-
-def _invert(
-    name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
-) -> list[dict[str, Any]]:
-    """This package's own results for all photos; the records, in the form of summary.json."""
-    settings = _variant(name, config)
-    pairs = [pair for g in groups for pair in zip(g.records, g.samples, strict=True)]
-    records = [
-        record._replace(read=lambda sample=sample: sample)  # K as the study has it
-        for record, sample in pairs
-    ]
-    store.prepare_workdir(folder / _safe(name))
-    found = []
-    try:
-        for record in runs.photos(records, settings, folder / _safe(name)):
-            runs.say(report.lines(record))
-            found.append(record)
-    except runs.FailedError as error:
-        runs.say(f"{name}: left out of the tables are {error}")
-    if not found:
-        raise InputError(f"{name} could do none of the photos; choose other ones")
-    return found
-
-
 # -------------------------------------------------------------------------------------------- rows
 
 
 def _row(
     name: str,
     group: places.Group,
-    make: Make,
+    make: methods.Make,
     learned: Any,
     config: configuration.Study,
     folder: Path,
@@ -379,7 +145,9 @@ def _row(
     made = [pixels for pixels, _ in results.values()]
     if name != tables.ORIGINAL:
         for record, pixels in zip(records, made, strict=True):
-            store.write_png(folder / "photos" / _safe(name) / f"{record.id}.png", pixels)
+            store.write_png(
+                folder / "photos" / methods.folder_name(name) / f"{record.id}.png", pixels
+            )
     before = [group.samples[index].pixels for index in results]
     return {
         "method": name,
@@ -459,5 +227,9 @@ def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> li
     return grid
 
 
-def _safe(name: str) -> str:
-    return name.replace(":", "-").replace("@", "-").replace("=", "-").replace(",", "-")
+def _worst(attacks: dict[str, Any]) -> float:
+    """The largest root-mean-square z of all attackers whose scores are z and know a fingerprint."""
+    return max(
+        (one["rms_z"] for name, one in attacks.items() if not name.startswith(_NO_Z)),
+        default=float("nan"),
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dippas_jax import config, study
+from dippas_jax import config, presets, settings
 from dippas_jax.types import InputError
 
 EVERY = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -96,27 +96,27 @@ def fields():
             yield field.name, field.default
 
 
-@pytest.mark.parametrize("settings", [config.Config(), ODD], ids=["default", "odd"])
-def test_settings_survive_the_edge(settings):
-    tree = config.to_config_dict(settings)
-    assert config.from_config_dict(tree) == settings
-    assert config.from_config_dict(tree.to_dict()) == settings
+@pytest.mark.parametrize("given", [config.Config(), ODD], ids=["default", "odd"])
+def test_settings_survive_the_edge(given):
+    tree = settings.to_config_dict(given)
+    assert settings.from_config_dict(tree) == given
+    assert settings.from_config_dict(tree.to_dict()) == given
 
 
 def test_settings_are_hashable_and_cannot_be_changed():
-    assert hash(ODD) == hash(config.from_config_dict(config.to_config_dict(ODD)))
+    assert hash(ODD) == hash(settings.from_config_dict(settings.to_config_dict(ODD)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         ODD.seed = 1
 
 
 def test_what_is_not_given_keeps_its_default():
-    some = config.from_config_dict({"inversion": {"chunk": 5}})
+    some = settings.from_config_dict({"inversion": {"chunk": 5}})
     assert some == config.Config(inversion=config.Inversion(chunk=5))
 
 
 def test_numbers_and_single_values_are_converted_where_nothing_is_lost():
     some = {"sigma": 3, "assembly": {"sides": 32, "averages": [1, 2], "thresholds": [37, 38.5]}}
-    read = config.from_config_dict(some)
+    read = settings.from_config_dict(some)
     assert read.assembly == config.Assembly(sides=(32,), averages=(1, 2), thresholds=(37.0, 38.5))
     assert isinstance(read.sigma, float)
 
@@ -150,7 +150,7 @@ def test_a_value_of_another_type_is_refused_with_its_name(path, value):
     *section, name = path.split(".")
     tree = {section[0]: {name: value}} if section else {name: value}
     with pytest.raises(InputError) as caught:
-        config.from_config_dict(tree)
+        settings.from_config_dict(tree)
     assert str(caught.value).startswith(path)
     assert "\n" not in str(caught.value)
 
@@ -158,7 +158,7 @@ def test_a_value_of_another_type_is_refused_with_its_name(path, value):
 @pytest.mark.parametrize("section", [3, "fast", None, (1, 2)])
 def test_a_section_that_is_no_section_is_refused(section):
     with pytest.raises(InputError, match="inversion"):
-        config.from_config_dict({"inversion": section})
+        settings.from_config_dict({"inversion": section})
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_section_that_is_no_section_is_refused(section):
 def test_an_unknown_setting_is_refused_with_the_nearest_name(path, guess):
     *section, name = path.split(".")
     tree = {section[0]: {name: 1}} if section else {name: 1}
-    for refuse in (lambda: config.from_config_dict(tree), lambda: config.check_name(path)):
+    for refuse in (lambda: settings.from_config_dict(tree), lambda: settings.check_name(path)):
         with pytest.raises(InputError) as caught:
             refuse()
         assert f"did you mean {guess}" in str(caught.value)
@@ -182,18 +182,18 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(path, guess):
 
 def test_an_unknown_setting_near_none_lists_those_there_are():
     with pytest.raises(InputError, match=r"known are .*chunk"):
-        config.check_name("inversion.zzz")
+        settings.check_name("inversion.zzz")
 
 
 def test_every_setting_is_a_known_name():
     for name, _ in fields():
-        config.check_name(name)
+        settings.check_name(name)
     with pytest.raises(InputError):
-        config.check_name("seed.chunk")
+        settings.check_name("seed.chunk")
 
 
 def test_the_help_names_every_setting_with_its_default_and_says_what_it_is():
-    text = config.help_text()
+    text = settings.help_text()
     for name, default in fields():
         assert f"--config.{name}={default!r}" in text
         last = name.rpartition(".")[2]
@@ -205,13 +205,13 @@ def test_every_file_of_settings_can_be_used(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    settings = config.from_config_dict(module.get_config())
-    assert settings.mode in ("aware", "blind")
+    found = settings.from_config_dict(module.get_config())
+    assert found.mode in ("aware", "blind")
 
 
 @pytest.mark.parametrize("mode", ["aware", "blind"])
 def test_the_paper_setting_has_the_values_of_the_paper(mode):
-    paper = config.preset(mode, "paper")
+    paper = presets.run(mode, "paper")
     assert paper.mode == mode
     assert paper.generator == config.Generator(
         depth=512, widths=(16, 32, 64, 128, 256), skips=(16, 32, 64, 128), alpha=1.67
@@ -237,7 +237,7 @@ def test_every_settings_file_gives_the_preset_it_names(path, setting):
     spec = importlib.util.spec_from_file_location("settings", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert config.from_config_dict(module.get_config(setting)) == config.preset(path.stem, setting)
+    assert settings.from_config_dict(module.get_config(setting)) == presets.run(path.stem, setting)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -246,10 +246,10 @@ def test_every_study_gives_the_preset_it_names(path, setting):
     spec = importlib.util.spec_from_file_location("settings", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    expected = study.preset(path.stem.removeprefix("study_"), setting)
-    assert config.from_config_dict(module.get_config(setting), config.Study) == expected
+    expected = presets.study(path.stem.removeprefix("study_"), setting)
+    assert settings.from_config_dict(module.get_config(setting), config.Study) == expected
 
 
 def test_an_unknown_setting_is_refused():
     with pytest.raises(InputError, match=r'"fast".*"prior", "paper", "quick"'):
-        config.preset("aware", "fast")
+        presets.run("aware", "fast")

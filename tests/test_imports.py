@@ -28,6 +28,8 @@ MAY = {
     "": BASE | SIGNAL | PRIOR | WALK | {"report", "store", "datasets"},
     "types": set(),
     "config": {"types"},
+    "settings": BASE,
+    "presets": BASE | {"baselines", "datasets"},
     "image": BASE,
     "wavelet": BASE | {"image"},
     "residual": BASE | {"image", "wavelet"},
@@ -66,10 +68,11 @@ MAY = {
     | EDGES
     | LABORATORY
     | {"flatfield", "engine", "mixture", "tiles", "photo_file", "photo_encoder", "page"},
-    "runs": BASE | SIGNAL | PRIOR | WALK | EDGES,
+    "runs": BASE | SIGNAL | PRIOR | WALK | EDGES | {"settings"},
     "places": BASE | SIGNAL | {"store", "datasets", "runs"},
-    "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs", "places"},
-    "main": BASE | SIGNAL | PRIOR | WALK | EDGES | {"runs", "study"},
+    "methods": BASE | EDGES | LABORATORY | {"settings", "runs", "places"},
+    "study": BASE | SIGNAL | PRIOR | WALK | EDGES | LABORATORY | {"runs", "places", "methods"},
+    "main": BASE | SIGNAL | PRIOR | WALK | EDGES | {"settings", "runs", "study"},
     "cli": BASE | SIGNAL | EDGES | LABORATORY | {"verbs"},
 }
 """Of a new module this asks one thing: where in the house it stands."""
@@ -80,7 +83,7 @@ ONLY_IN = {
     "orbax": {"checkpoint"},
     "PIL": {"store", "photo_file", "photo_encoder", "metadata", "page", "evaluation"},
     "absl": {"main"},
-    "ml_collections": {"config", "main"},
+    "ml_collections": {"settings", "main"},
     "pywt": {"wavelet"},
     "matplotlib": {"report", "pictures", "charts"},
     "tifffile": {"photo_file", "photo_encoder"},

@@ -28,10 +28,11 @@ AWARE = ROOT / "configs" / "aware.py"
 
 SETTINGS = """
 from dippas_jax import config as c
+from dippas_jax import settings
 
 
 def get_config(setting=""):
-    return c.to_config_dict(
+    return settings.to_config_dict(
         c.Config(
             checkpoint_seconds=0.0,
             data=c.Data(folder={folder!r}),

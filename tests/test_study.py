@@ -14,6 +14,7 @@ from dippas_jax import (
     fingerprint,
     main,
     places,
+    presets,
     runs,
     store,
     study,
@@ -305,7 +306,7 @@ def test_simulated_cameras_can_be_studied(tmp_path):
 
 def test_an_unknown_setting_of_a_study_is_refused():
     with pytest.raises(InputError, match=r'no setting "large".*default, dresden, vision'):
-        study.preset("aware", "large")
+        presets.study("aware", "large")
 
 
 def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monkeypatch, capsys):
