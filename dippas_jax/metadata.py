@@ -1,8 +1,9 @@
-"""What of a photo's EXIF goes along into the anonymised file.
+"""What of a photo's EXIF goes along into the anonymised file, and the orientation it tells.
 
 The file is made from pixels, so nothing is taken out: what is not written here is not there.
 """
 
+import numpy as np
 from PIL import Image
 
 KEPT = ("strip", "safe", "keep")
@@ -65,3 +66,17 @@ def exif(
 def _plain(value: object) -> bool:
     """A number, in which nothing else can hide."""
     return isinstance(value, _NUMBERS) or type(value).__name__ == "IFDRational"
+
+
+def turned(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels [h w ...] in sensor orientation as a viewer shows them, by the EXIF orientation."""
+    if orientation >= 5:
+        array = np.swapaxes(array, 0, 1)
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array[::-1] if orientation in (3, 4, 7, 8) else array
+
+
+def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
+    """The inverse of `turned`."""
+    return turned(array, {6: 8, 8: 6}.get(orientation, orientation))

@@ -8,10 +8,9 @@ import re
 from typing import Any
 
 import numpy as np
-import tifffile
 from PIL import Image
 
-from dippas_jax import metadata, photo_file, store
+from dippas_jax import metadata, photo_file, sixteen_bits, store
 from dippas_jax.types import InputError
 
 _LONGEST = 65533 - 29  # of a JPEG's segment, less the name of XMP
@@ -53,12 +52,12 @@ def encode(
     if photo.alpha is not None:
         array = np.concatenate([array, photo.alpha[..., None]], axis=2)
     if upright:
-        array = photo_file.turned(array, photo.orientation)
+        array = metadata.turned(array, photo.orientation)
     tag = 1 if upright else photo.orientation
     exif = metadata.exif(photo.exif, kept, orientation=tag, size=(array.shape[0], array.shape[1]))
     profile = photo.icc if icc else None
     if kind == "tiff" and array.dtype == np.uint16:
-        return _tiff(array, profile, tag)
+        return sixteen_bits.tiff(array, profile, tag)
     if array.dtype == np.uint16 and not (kind == "png" and array.shape[2] == 1):
         array = np.rint(array / 257).astype(np.uint8)
     image = Image.fromarray(
@@ -105,7 +104,7 @@ def decode(data: bytes, photo: photo_file.PhotoFile, *, upright: bool = True) ->
         pixels = (pixels.astype(np.uint16) * 257 if wide else np.rint(pixels / 257)).astype(
             photo.pixels.dtype
         )
-    return photo_file.turned_back(pixels, photo.orientation) if upright else pixels
+    return metadata.turned_back(pixels, photo.orientation) if upright else pixels
 
 
 def _jpeg_options(
@@ -120,25 +119,6 @@ def _jpeg_options(
     options: dict[str, Any] = {"progressive": photo.jpeg.progressive}
     options |= {"quality": quality} if quality else {"qtables": [list(table) for table in tables]}
     return options if photo.grey else options | {"subsampling": sampling}
-
-
-def _tiff(array: np.ndarray, profile: bytes | None, orientation: int) -> bytes:
-    """A TIFF of 16 bits a channel."""
-    buffer = io.BytesIO()
-    colours = array.shape[2] >= 3
-    tifffile.imwrite(
-        buffer,
-        array.squeeze(2) if array.shape[2] == 1 else array,
-        photometric="rgb" if colours else "minisblack",
-        planarconfig="contig" if array.shape[2] > 1 else None,
-        extrasamples=["unassalpha"] if array.shape[2] in (2, 4) else None,
-        compression="zlib",
-        iccprofile=profile,
-        metadata=None,
-        software=False,
-        extratags=[(274, "H", 1, orientation, True)] if orientation != 1 else [],
-    )
-    return buffer.getvalue()
 
 
 def _save_heic(image: Image.Image, buffer: io.BytesIO, options: dict[str, Any]) -> None:

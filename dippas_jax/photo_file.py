@@ -9,16 +9,14 @@ cause raises `types.InputError`.
 """
 
 import io
-import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import tifffile
 from jaxtyping import UInt, UInt8
-from PIL import Image, ImageCms, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from dippas_jax import store
+from dippas_jax import colours, metadata, sixteen_bits, store
 from dippas_jax.types import InputError
 
 FORMATS = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "heic": ".heic"}
@@ -43,16 +41,7 @@ _PILLOW = {
     "TIFF": "tiff",
     "WEBP": "webp",
 }
-_WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imagecodecs
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
-# Profiles that millions of files hold; any other may name a device, its maker or its owner.
-_COMMON_PROFILES = {
-    "srgb", "srgb iec61966-2.1", "srgb iec61966-2-1 black scaled", "srgb built-in", "srgb2014",
-    "c2", "display p3", "adobe rgb (1998)", "prophoto rgb", "romm rgb", "wide gamut rgb",
-    "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
-    "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
-}  # fmt: skip
-
 Pixels = UInt[np.ndarray, "h w 3"]
 
 
@@ -163,7 +152,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     orientation = orientation if orientation in range(1, 9) else 1
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     if kind == "tiff" and bits == 16:
-        pixels, alpha, grey = _sixteen_bits(path, data)
+        pixels, alpha, grey = sixteen_bits.read(path, data)
         if srgb and icc:
             words.append("colours of 16 bits cannot be converted to sRGB; the profile is kept")
     else:
@@ -171,17 +160,17 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         image.load()
         if bits == 16 and image.mode in ("RGB", "RGBA"):
             words.append("16 bits reduced to 8")
-        image = _without_palette(image, words)
+        image = colours.without_palette(image, words)
         if image.mode == "CMYK":
-            image, icc = _from_cmyk(image, icc, words), None
+            image, icc = colours.from_cmyk(image, icc, words), None
         elif srgb and icc and image.mode in ("RGB", "RGBA"):
-            image, icc = _to_srgb(path, image, icc), None
+            image, icc = colours.to_srgb(path, image, icc), None
             words.append("colours converted to sRGB")
-        pixels, alpha, grey = _channels(path, image)
+        pixels, alpha, grey = colours.channels(path, image)
         if kind in ("tiff", "heic"):  # their decoders turn them upright
-            pixels = turned_back(pixels, orientation)
-            alpha = alpha if alpha is None else turned_back(alpha, orientation)
-    if icc and (name := _profile_name(icc)).lower() not in _COMMON_PROFILES:
+            pixels = metadata.turned_back(pixels, orientation)
+            alpha = alpha if alpha is None else metadata.turned_back(alpha, orientation)
+    if icc and (name := colours.profile_name(icc)).lower() not in colours.COMMON_PROFILES:
         words.append(f"the colour profile {name!r} is not a common one and may name a device")
     return PhotoFile(
         np.ascontiguousarray(pixels),
@@ -262,134 +251,6 @@ def _is_lossless(data: bytes) -> bool:
     return False
 
 
-def _profile_name(icc: bytes) -> str:
-    try:
-        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
-    except (ImageCms.PyCMSError, OSError):
-        return "without a name"
-
-
-def _sixteen_bits(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Pixels, opacity and whether it is grey, of a TIFF of 16 bits a channel."""
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page: Any = file.pages[0]
-        if 1 in page.extrasamples:
-            raise InputError(
-                f"photo {path} has 16 bits and premultiplied transparency; flatten it or save it "
-                "with 8 bits"
-            )
-        if page.compression in _WITHOUT_CODEC:
-            return _sixteen_bits_by_pillow(path, data)
-        array = page.asarray()
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
-            array = np.moveaxis(array, 0, -1)
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            array = ~array
-        known = page.photometric in (
-            tifffile.PHOTOMETRIC.RGB,
-            tifffile.PHOTOMETRIC.MINISBLACK,
-            tifffile.PHOTOMETRIC.MINISWHITE,
-        )
-    array = array[..., None] if array.ndim == 2 else array
-    if array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] > 4 or not known:
-        raise InputError(
-            f"photo {path} of 16 bits is neither grey nor RGB; convert it to RGB first"
-        )
-    return _parted(array)
-
-
-def _sixteen_bits_by_pillow(
-    path: Path | str, data: bytes
-) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """The same, of a compression that tifffile knows by another library only.
-
-    Pillow keeps the high bytes of colours; told that the bytes lie in the other order it gives the
-    low ones. It turns what it gives upright.
-    """
-    image: Any = Image.open(io.BytesIO(data))
-    orientation = image.getexif().get(274, 1)
-    if image.tag_v2.get(284, 1) != 1 or image.tag_v2.get(262) == 0:
-        raise InputError(f"photo {path} is a 16-bit TIFF of a rare layout; save it without LZW")
-    again: Any = Image.open(io.BytesIO(data))
-    other = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
-    again.tile = [
-        tile._replace(args=(tile.args[0][:-1] + other[tile.args[0][-1]], *tile.args[1:]))
-        for tile in again.tile
-    ]
-    high = np.asarray(image)
-    if image.mode not in ("RGB", "RGBA"):
-        return _parted(turned_back(_channels(path, image)[0][..., :1], orientation))
-    array = high.astype(np.uint16) << 8 | np.asarray(again)
-    return _parted(turned_back(array, orientation))
-
-
-def _parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Colours [h w 3], opacity and greyness of one to four channels."""
-    grey = array.shape[2] < 3
-    alpha = array[..., -1] if array.shape[2] in (2, 4) else None
-    colours = np.repeat(array[..., :1], 3, axis=2) if grey else array[..., :3]
-    return colours, alpha, grey
-
-
-def _without_palette(image: Image.Image, words: list[str]) -> Image.Image:
-    if image.mode in ("P", "PA"):
-        words.append("palette converted to colours")
-        clear = image.mode == "PA" or "transparency" in image.info
-        return image.convert("RGBA" if clear else "RGB")
-    if image.mode == "1":
-        words.append("black and white converted to grey")
-        return image.convert("L")
-    if image.mode in ("RGB", "L") and "transparency" in image.info:  # one colour is clear
-        return image.convert("RGBA" if image.mode == "RGB" else "LA")
-    return image.convert("RGB") if image.mode == "YCbCr" else image
-
-
-def _channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    if image.mode.startswith("I;16"):
-        array, clear = (
-            np.asarray(image).astype(np.uint16)[..., None],
-            image.info.get("transparency"),
-        )
-        if clear is not None:  # one level is clear
-            array = np.concatenate([array, np.where(array == clear, 0, 65535)], 2).astype(np.uint16)
-        return _parted(array)
-    if image.mode not in ("L", "LA", "RGB", "RGBA"):
-        raise InputError(f"photo {path} is in {image.mode} colours; convert it to RGB first")
-    array = np.asarray(image)
-    return _parted(array[..., None] if array.ndim == 2 else array)
-
-
-def _from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.Image:
-    """CMYK as sRGB, by its profile if that can be used."""
-    if icc:
-        try:
-            converted = _converted(image, icc, "RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass
-        else:
-            words.append("CMYK converted to sRGB by its profile")
-            return converted
-    words.append("CMYK converted to RGB without a profile")
-    return image.convert("RGB")
-
-
-def _to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
-    try:
-        return _converted(image, icc, image.mode)
-    except (ImageCms.PyCMSError, OSError):
-        raise InputError(
-            f"photo {path} has a colour profile that cannot be used to convert it; give --icc keep "
-            "or drop"
-        ) from None
-
-
-def _converted(image: Image.Image, icc: bytes, mode: str) -> Image.Image:
-    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
-    assert made is not None
-    return made
-
-
 def size(path: Path | str) -> tuple[int, int]:
     """Height and width in sensor orientation, from the header; `InputError` if it cannot be told.
 
@@ -428,20 +289,3 @@ def suits(extension: str, kind: str) -> bool:
 def eight_bits(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
     """The same pixels with 8 bits a channel, which is what attackers look at."""
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)
-
-
-# ------------------------------------------------------------------------------------- orientation
-
-
-def turned(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels [h w ...] in sensor orientation as a viewer shows them, by the EXIF orientation."""
-    if orientation >= 5:
-        array = np.swapaxes(array, 0, 1)
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return array[::-1] if orientation in (3, 4, 7, 8) else array
-
-
-def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
-    """The inverse of `turned`."""
-    return turned(array, {6: 8, 8: 6}.get(orientation, orientation))

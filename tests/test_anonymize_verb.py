@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import cli, image, mixture, photo_file, store, weights
+from dippas_jax import cli, image, mixture, store, weights
 from dippas_jax.datasets import synthetic
 from tests.test_photo_file import bad_files, exif
 
@@ -119,7 +119,7 @@ def test_a_turned_photo_is_worked_on_as_the_sensor_has_it(dippas, tmp_path, orie
         )
         assert opened(name).getexif().get(274, 1) == tag
         turned = np.asarray(opened(name).convert("RGB"))
-        found = photo_file.turned_back(turned, orientation if tag == 1 else 1)
+        found = metadata.turned_back(turned, orientation if tag == 1 else 1)
         np.testing.assert_array_equal(found, expected)
 
 

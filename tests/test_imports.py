@@ -24,6 +24,8 @@ EDGES = {
     "charts",
 }
 
+PHOTOS = {"metadata", "colours", "sixteen_bits", "photo_file", "photo_encoder"}
+
 MAY = {
     "": BASE | SIGNAL | PRIOR | WALK | {"report", "store", "datasets"},
     "types": set(),
@@ -60,14 +62,25 @@ MAY = {
     "charts": BASE,
     "weights": BASE | {"store"},
     "metadata": BASE,
-    "photo_file": BASE | {"store"},
-    "photo_encoder": BASE | {"store", "metadata", "photo_file"},
+    "colours": BASE,
+    "sixteen_bits": BASE | {"metadata", "colours"},
+    "photo_file": BASE | {"store", "metadata", "colours", "sixteen_bits"},
+    "photo_encoder": BASE | {"store", "metadata", "sixteen_bits", "photo_file"},
     "page": BASE,
     "verbs": BASE
     | SIGNAL
     | EDGES
     | LABORATORY
-    | {"flatfield", "engine", "mixture", "tiles", "photo_file", "photo_encoder", "page"},
+    | {
+        "flatfield",
+        "engine",
+        "mixture",
+        "tiles",
+        "metadata",
+        "photo_file",
+        "photo_encoder",
+        "page",
+    },
     "runs": BASE | SIGNAL | PRIOR | WALK | EDGES | {"settings"},
     "places": BASE | SIGNAL | {"store", "datasets", "runs"},
     "methods": BASE | EDGES | LABORATORY | {"settings", "runs", "places"},
@@ -81,12 +94,21 @@ ONLY_IN = {
     "flax": {"generator", "evaluation"},
     "optax": {"optimizer", "inversion"},
     "orbax": {"checkpoint"},
-    "PIL": {"store", "photo_file", "photo_encoder", "metadata", "page", "evaluation"},
+    "PIL": {
+        "store",
+        "colours",
+        "sixteen_bits",
+        "photo_file",
+        "photo_encoder",
+        "metadata",
+        "page",
+        "evaluation",
+    },
     "absl": {"main"},
     "ml_collections": {"settings", "main"},
     "pywt": {"wavelet"},
     "matplotlib": {"report", "pictures", "charts"},
-    "tifffile": {"photo_file", "photo_encoder"},
+    "tifffile": {"sixteen_bits"},
     "jinja2": {"page"},
     "tqdm": {"main", "runs", "study", "verbs"},
     "h5py": {"fingerprint_file"},

@@ -174,7 +174,7 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, channels, orientation, planar)
         back = photo_encoder.decode(written, photo, upright=upright)
         np.testing.assert_array_equal(back, photo.pixels)
         page = tifffile.TiffFile(io.BytesIO(written)).pages[0]
-        expected = photo_file.turned(stored, orientation if upright else 1)
+        expected = metadata.turned(stored, orientation if upright else 1)
         np.testing.assert_array_equal(page.asarray(), expected)
     if channels < 4:
         reduced = opened(photo_encoder.encode(photo, photo.pixels, kind="jpeg"))
@@ -420,9 +420,9 @@ def test_turning_is_that_of_viewers_and_has_an_inverse(orientation):
     buffer = io.BytesIO()
     image.save(buffer, "PNG", exif=image.getexif())
     expected = np.asarray(ImageOps.exif_transpose(opened(buffer.getvalue())))
-    shown = photo_file.turned(pixels(), orientation)
+    shown = metadata.turned(pixels(), orientation)
     np.testing.assert_array_equal(shown, expected)
-    np.testing.assert_array_equal(photo_file.turned_back(shown, orientation), pixels())
+    np.testing.assert_array_equal(metadata.turned_back(shown, orientation), pixels())
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
@@ -561,4 +561,4 @@ def test_a_heic_comes_in_sensor_orientation(tmp_path, orientation, upright):
     back = photo_encoder.decode(written, photo, upright=upright)
     assert np.abs(back.astype(int) - photo.pixels).mean() < 5
     shown = np.asarray(pillow_heif.open_heif(io.BytesIO(written)).to_pillow()).astype(int)
-    assert np.abs(shown - photo_file.turned(photo.pixels, orientation)).mean() < 5
+    assert np.abs(shown - metadata.turned(photo.pixels, orientation)).mean() < 5

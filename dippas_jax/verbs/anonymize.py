@@ -407,4 +407,4 @@ def _pictures(record: dict[str, Any], options: Options) -> list[page.Panel]:
     except InputError:
         return []  # moved since
     pair = [photo_file.eight_bits(pixels) for pixels in (photo.pixels, after)]
-    return page.panels(*(photo_file.turned(x, photo.orientation) for x in pair))
+    return page.panels(*(metadata.turned(x, photo.orientation) for x in pair))

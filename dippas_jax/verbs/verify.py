@@ -67,7 +67,7 @@ def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
     photo = photo_file.read(path)
     after, shape = photo_file.eight_bits(photo.pixels), came.pixels.shape
     if photo.orientation != came.orientation:  # it was turned upright when it was written
-        back = photo_file.turned_back(after, came.orientation)
+        back = metadata.turned_back(after, came.orientation)
         before = photo_file.eight_bits(came.pixels)
         if back.shape == shape and (
             after.shape != shape or image.psnr(back, before) > image.psnr(after, before)

@@ -1,0 +1,91 @@
+"""Colours of any kind as grey or RGB with opacity; colour profiles."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from dippas_jax.types import InputError
+
+# Profiles that millions of files hold; any other may name a device, its maker or its owner.
+COMMON_PROFILES = {
+    "srgb", "srgb iec61966-2.1", "srgb iec61966-2-1 black scaled", "srgb built-in", "srgb2014",
+    "c2", "display p3", "adobe rgb (1998)", "prophoto rgb", "romm rgb", "wide gamut rgb",
+    "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
+    "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
+}  # fmt: skip
+
+
+def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Colours [h w 3], opacity and greyness of one to four channels."""
+    grey = array.shape[2] < 3
+    alpha = array[..., -1] if array.shape[2] in (2, 4) else None
+    colours = np.repeat(array[..., :1], 3, axis=2) if grey else array[..., :3]
+    return colours, alpha, grey
+
+
+def without_palette(image: Image.Image, words: list[str]) -> Image.Image:
+    if image.mode in ("P", "PA"):
+        words.append("palette converted to colours")
+        clear = image.mode == "PA" or "transparency" in image.info
+        return image.convert("RGBA" if clear else "RGB")
+    if image.mode == "1":
+        words.append("black and white converted to grey")
+        return image.convert("L")
+    if image.mode in ("RGB", "L") and "transparency" in image.info:  # one colour is clear
+        return image.convert("RGBA" if image.mode == "RGB" else "LA")
+    return image.convert("RGB") if image.mode == "YCbCr" else image
+
+
+def channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    if image.mode.startswith("I;16"):
+        array, clear = (
+            np.asarray(image).astype(np.uint16)[..., None],
+            image.info.get("transparency"),
+        )
+        if clear is not None:  # one level is clear
+            array = np.concatenate([array, np.where(array == clear, 0, 65535)], 2).astype(np.uint16)
+        return parted(array)
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        raise InputError(f"photo {path} is in {image.mode} colours; convert it to RGB first")
+    array = np.asarray(image)
+    return parted(array[..., None] if array.ndim == 2 else array)
+
+
+def profile_name(icc: bytes) -> str:
+    try:
+        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
+    except (ImageCms.PyCMSError, OSError):
+        return "without a name"
+
+
+def from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.Image:
+    """CMYK as sRGB, by its profile if that can be used."""
+    if icc:
+        try:
+            converted = _converted(image, icc, "RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+        else:
+            words.append("CMYK converted to sRGB by its profile")
+            return converted
+    words.append("CMYK converted to RGB without a profile")
+    return image.convert("RGB")
+
+
+def to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
+    try:
+        return _converted(image, icc, image.mode)
+    except (ImageCms.PyCMSError, OSError):
+        raise InputError(
+            f"photo {path} has a colour profile that cannot be used to convert it; give --icc keep "
+            "or drop"
+        ) from None
+
+
+def _converted(image: Image.Image, icc: bytes, mode: str) -> Image.Image:
+    source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    assert made is not None
+    return made
