@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import cli, image, mixture, store, weights
+from dippas_jax import cli, image, metadata, mixture, store, weights
 from dippas_jax.datasets import synthetic
 from tests.test_photo_file import bad_files, exif
 

@@ -36,9 +36,9 @@ class Roc(NamedTuple):
         nothing; the last finds everything, nans too.
     """
 
-    fpr: Float[np.ndarray, "t"]
-    tpr: Float[np.ndarray, "t"]
-    thresholds: Float[np.ndarray, "t"]
+    fpr: Float[np.ndarray, " t"]
+    tpr: Float[np.ndarray, " t"]
+    thresholds: Float[np.ndarray, " t"]
 
 
 class Interval(NamedTuple):
@@ -55,7 +55,7 @@ class Spread(NamedTuple):
     rms: float
 
 
-def roc(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"]) -> Roc:
+def roc(positives: Num[ArrayLike, " p"], negatives: Num[ArrayLike, " q"]) -> Roc:
     """The receiver operating characteristic: one point a distinct score.
 
     Raises:
@@ -70,7 +70,7 @@ def roc(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"]) -> Roc:
     )
 
 
-def auc(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"]) -> float:
+def auc(positives: Num[ArrayLike, " p"], negatives: Num[ArrayLike, " q"]) -> float:
     """Area under the ROC: 1/2 where the scores say nothing, 1 where every positive is above.
 
     Raises:
@@ -83,8 +83,8 @@ def auc(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"]) -> float
 
 
 def auc_interval(
-    positives: Num[ArrayLike, "p"],
-    negatives: Num[ArrayLike, "q"],
+    positives: Num[ArrayLike, " p"],
+    negatives: Num[ArrayLike, " q"],
     *,
     positive_groups: Groups | None = None,
     negative_groups: Groups | None = None,
@@ -130,7 +130,7 @@ def auc_interval(
 
 
 def pooled_auc(
-    positives: Mapping[str, Num[ArrayLike, "_"]], negatives: Mapping[str, Num[ArrayLike, "_"]]
+    positives: Mapping[str, Num[ArrayLike, " _"]], negatives: Mapping[str, Num[ArrayLike, " _"]]
 ) -> float:
     """`auc` over the scores of all devices together: every score weighs the same.
 
@@ -146,7 +146,7 @@ def pooled_auc(
 
 
 def auc_over_devices(
-    positives: Mapping[str, Num[ArrayLike, "_"]], negatives: Mapping[str, Num[ArrayLike, "_"]]
+    positives: Mapping[str, Num[ArrayLike, " _"]], negatives: Mapping[str, Num[ArrayLike, " _"]]
 ) -> float:
     """The area that the paper's tables hold: every device weighs the same.
 
@@ -167,7 +167,7 @@ def auc_over_devices(
     return float(np.trapezoid(np.concatenate([[0.0], tpr]), np.concatenate([[0.0], fpr])))
 
 
-def eer(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"]) -> float:
+def eer(positives: Num[ArrayLike, " p"], negatives: Num[ArrayLike, " q"]) -> float:
     """The equal error rate, where as many negatives are found as positives are missed.
 
     In [0, 1], about 1/2 where the scores say nothing. Linear between the points of the ROC.
@@ -181,7 +181,9 @@ def eer(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"]) -> float
     return float(np.interp(0.0, excess, curve.fpr))
 
 
-def tpr_at_fpr(positives: Num[ArrayLike, "p"], negatives: Num[ArrayLike, "q"], fpr: float) -> float:
+def tpr_at_fpr(
+    positives: Num[ArrayLike, " p"], negatives: Num[ArrayLike, " q"], fpr: float
+) -> float:
     """The largest share of positives found by a threshold that finds at most `fpr` of negatives.
 
     Not interpolated: a threshold that reaches it exists. Below 1 / number of negatives, `fpr`
@@ -209,7 +211,7 @@ def tradeoff(psnr: float, auc: float) -> float:
     return worst_tradeoff(psnr, np.array([auc]))
 
 
-def worst_tradeoff(psnr: float, aucs: Num[ArrayLike, "m"]) -> float:
+def worst_tradeoff(psnr: float, aucs: Num[ArrayLike, " m"]) -> float:
     """C_worst: `tradeoff` with the attacker whose AUC is the furthest from one half.
 
     Args:
@@ -233,7 +235,7 @@ def worst_tradeoff(psnr: float, aucs: Num[ArrayLike, "m"]) -> float:
     return psnr * float(1 - 2 * np.max(np.abs(values - 0.5)))
 
 
-def mean_and_rms(z: Num[ArrayLike, "p"]) -> Spread:
+def mean_and_rms(z: Num[ArrayLike, " p"]) -> Spread:
     """Mean and root mean square of z-scores, nans left out; nan where nothing is left.
 
     Of anonymous photos they are 0 and 1. A mean near 0 with an RMS well above 1 is a fingerprint
@@ -246,7 +248,7 @@ def mean_and_rms(z: Num[ArrayLike, "p"]) -> Spread:
     return Spread(float(np.mean(values)), float(np.sqrt(np.mean(np.square(values)))))
 
 
-def _scores(values: ArrayLike, what: str) -> Float[np.ndarray, "n"]:
+def _scores(values: ArrayLike, what: str) -> Float[np.ndarray, " n"]:
     """Scores in float64 with minus infinity for nan; there has to be one."""
     scores = np.array(values, np.float64)
     if not scores.size:
@@ -261,7 +263,7 @@ def _found(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     return (scores.size - below) / scores.size
 
 
-def _group_numbers(groups: Groups | None, count: int, what: str) -> Shaped[np.ndarray, "n"]:
+def _group_numbers(groups: Groups | None, count: int, what: str) -> Shaped[np.ndarray, " n"]:
     """A number for every score, from 0 on without gaps, the same within a group."""
     if groups is None:
         return np.arange(count)

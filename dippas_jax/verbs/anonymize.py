@@ -22,6 +22,7 @@ from dippas_jax import config as configuration
 from dippas_jax import (
     datasets,
     engine,
+    metadata,
     mixture,
     page,
     photo_encoder,

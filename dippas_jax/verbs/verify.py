@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dippas_jax import datasets, image, photo_file, report, verbs, weights
+from dippas_jax import datasets, image, metadata, photo_file, report, verbs, weights
 from dippas_jax.evaluation import attackers, dncnn, verification
 from dippas_jax.types import InputError
 from dippas_jax.verbs import identify
