@@ -5,8 +5,6 @@ exists is skipped, so an interrupted batch goes on when the same command is give
 """
 
 import hashlib
-import importlib.metadata
-import platform
 import sys
 import time
 import zlib
@@ -20,26 +18,17 @@ import tqdm
 
 from dippas_jax import config as configuration
 from dippas_jax import (
-    datasets,
     engine,
-    metadata,
     mixture,
-    page,
     photo_encoder,
     photo_file,
-    report,
     store,
     tiles,
     verbs,
-    weights,
 )
-from dippas_jax.evaluation import attackers, dncnn, verification
 from dippas_jax.types import Fingerprint, InputError
-from dippas_jax.verbs import identify, outputs, speed
+from dippas_jax.verbs import outputs, reports, speed
 from dippas_jax.verbs.outputs import Job, Options
-
-LEARNED_SIDE = 1024
-"""Most pixels a side of the centre that the learned extractor looks at; the others look at all."""
 
 _BASE_MEMORY, _MEMORY_PER_PIXEL = 600, 60  # MiB of the program and compiler; bytes of the photo's
 _STRENGTHS = configuration.STRENGTHS
@@ -63,8 +52,8 @@ def anonymize(
     jobs = outputs.jobs(photos, options)
     files = [file for file in (options.fingerprint, *options.check) if file]
     cameras = verbs.cameras(list(dict.fromkeys(files)))
-    page_file = _report_files(options)
-    known = _known_records(page_file, options)
+    page_file = reports.page_files(options)
+    known = reports.known_records(page_file, options)
     waiting = [job for job in jobs if options.overwrite or not job.target.exists()]
     failed = verbs.Failures()
     sizes = {
@@ -88,9 +77,9 @@ def anonymize(
         records[record["output"]] = record
         print(store.json_text(record) if json else _line(record), flush=True)
         if page_file:
-            _write_report(page_file, records, jobs, failed, options)
+            reports.write(page_file, records, jobs, failed, options)
     if page_file and not waiting and records:
-        _write_report(page_file, records, jobs, failed, options)
+        reports.write(page_file, records, jobs, failed, options)
     return verbs.exit_code(len(jobs) - len(failed.paths), failed, found=False)
 
 
@@ -275,47 +264,9 @@ def _one(
             bar_format="{desc}", desc=f"{source.name}: all attackers look", leave=False,
             disable=not sys.stderr.isatty(),
         ):  # fmt: skip
-            record |= _examined(photo.pixels, written(version.pixels), cameras)
+            record |= reports.examined(photo.pixels, written(version.pixels), cameras)
     store.write_bytes(job.target, data)
     return record
-
-
-def _examined(
-    before: np.ndarray, after: np.ndarray, cameras: dict[str, Fingerprint]
-) -> dict[str, Any]:
-    """What every attacker finds with every fingerprint at hand."""
-    before, after = map(photo_file.eight_bits, (before, after))
-    size = before.shape[0], before.shape[1]
-    data = weights.load()
-    learned = None if data is None else dncnn.parse(data)
-    findings, rows = [], []
-    started = time.monotonic()
-    single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
-    for names, side, parameters in (
-        ([name for name in single if name != "learned"], None, None),
-        (["learned"], LEARNED_SIDE, learned),
-    ):
-        for window, files, planes in identify.groups(size, cameras, side, quiet=side is not None):
-            pair = [datasets.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
-            found = verification.verify(*pair, planes, learned=parameters, names=names)
-            findings += found
-            rows += [
-                {
-                    **one._asdict(),
-                    "fingerprint": files[one.fingerprint],
-                    "pixels": verbs.size_text(planes.shape[1:]),
-                }
-                for one in found
-            ]
-    if findings:
-        spent = time.monotonic() - started
-        speed.remember("report", spent * tiles.SIDE**2 / (size[0] * size[1]))
-    return {
-        "ssim": report.ssim(before, after),
-        "attacks": rows,
-        "untested": verification.untested(findings),
-        "verdict": verification.verdict(findings) if findings else "",
-    }
 
 
 def _line(record: dict[str, Any]) -> str:
@@ -335,77 +286,3 @@ def _line(record: dict[str, Any]) -> str:
     if verdict := record.get("verdict"):
         text += f"\n  {verdict}"
     return text
-
-
-# --------------------------------------------------------------------------------------- the report
-
-
-def _report_files(options: Options) -> tuple[Path, Path] | None:
-    """The page, and its JSON beside it."""
-    if not options.report:
-        return None
-    path = Path(options.report)
-    if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"--report {path} is no .html file; give it that extension")
-    store.prepare_workdir(path.parent)
-    return path, path.with_suffix(".json")
-
-
-def _settings(options: Options) -> dict[str, Any]:
-    skipped = ("overwrite", "report")
-    values = {k: v for k, v in options._asdict().items() if k not in skipped}
-    return values | {"check": list(options.check)}
-
-
-def _known_records(files: tuple[Path, Path] | None, options: Options) -> list[dict[str, Any]]:
-    """Of photos that an earlier start of the same command has done."""
-    if files is None or not files[1].exists() or options.overwrite:
-        return []
-    earlier = store.read_json(files[1])
-    if not isinstance(earlier, dict) or earlier.get("settings") != _settings(options):
-        raise InputError(
-            f"report {files[1]} was made with other settings; choose another --report, or give "
-            "--overwrite"
-        )
-    return earlier["photos"]
-
-
-def _write_report(
-    files: tuple[Path, Path],
-    records: dict[str, dict[str, Any]],
-    jobs: Sequence[Job],
-    failed: verbs.Failures,
-    options: Options,
-) -> None:
-    """The page and its JSON; of photos that are done, in the order of the command."""
-    order = [str(job.target) for job in jobs]
-    ours = sorted(
-        records.values(), key=lambda r: order.index(r["output"]) if r["output"] in order else -1
-    )
-    content = {
-        "program": f"dippas_jax {importlib.metadata.version('dippas-jax')}",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")},
-        },
-        "device": jax.default_backend(),
-        "settings": _settings(options),
-        "photos": ours,
-        "failed": [str(path) for path in failed.paths],
-    }
-    pictures = [_pictures(record, options) for record in ours]
-    questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
-    store.write_json(files[1], content)
-    store.write_bytes(files[0], page.html(content, pictures, questions).encode())
-
-
-def _pictures(record: dict[str, Any], options: Options) -> list[page.Panel]:
-    """Parts of the original and of what was written, from their files."""
-    try:
-        photo = photo_file.read(record["photo"], srgb=options.icc == "srgb")
-        data = store.read_bytes(record["output"], "photo")
-        after = photo_encoder.decode(data, photo, upright=options.orientation == "upright")
-    except InputError:
-        return []  # moved since
-    pair = [photo_file.eight_bits(pixels) for pixels in (photo.pixels, after)]
-    return page.panels(*(metadata.turned(x, photo.orientation) for x in pair))
