@@ -13,16 +13,15 @@ The extractors here are all wavelet filters. A learned one is left to those who 
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-from dippas_jax import correlation, mixture, sparse, tiles
+from dippas_jax import mixture, rebuilt, tiles
 from dippas_jax.tiles import PLAIN, Pixels, Ways
 
 WEAKEST, STRONGEST = 1.0, 64.0  # thresholds tried, grey levels
@@ -94,23 +93,23 @@ def anonymize(
     every = tiles.grid(*pixels.shape[:2])
     few = tiles.spread(every, FEW)
     plant = jax.random.fold_in(key, 1)
-    rebuilt = functools.partial(_rebuild, pixels, k, compensation, ways)
+    make = functools.partial(rebuilt.rebuild, pixels, k, compensation, ways)
 
     def share(threshold: float) -> dict[str, float]:
         return mixture.share_left(plant, pixels, threshold, compensation, ways=ways)
 
     small = len(few) == len(every)
 
-    def tried(threshold: float) -> _Rebuilt:
+    def tried(threshold: float) -> rebuilt.Rebuilt:
         """The tiles to try; of a small photo all that is done to it, K taken out as well."""
-        found = rebuilt(few, threshold)
+        found = make(few, threshold)
         return calibrated(found) if small else found
 
-    def calibrated(found: _Rebuilt) -> _Rebuilt:
+    def calibrated(found: rebuilt.Rebuilt) -> rebuilt.Rebuilt:
         if k is None:
             return found
         alpha = _calibrated(key, pixels, k, found, written, ways)
-        psnr = _psnr(_done(pixels, found._replace(alpha=alpha)), pixels)
+        psnr = rebuilt.psnr(rebuilt.pixels_of(pixels, found._replace(alpha=alpha)), pixels)
         return found._replace(alpha=alpha, psnr=psnr)
 
     found, slope = _search(tried, target_psnr, until)
@@ -125,17 +124,17 @@ def anonymize(
         found = tried(min(_STRONGER * found.threshold, STRONGEST))
         aim, left = found.psnr, share(found.threshold)
     if not small:
-        whole = functools.partial(rebuilt, every)
+        whole = functools.partial(make, every)
         found = calibrated(_met(whole, found.threshold, aim, slope, until))
         if found.alpha and abs(found.psnr - aim) > CLOSE and time.monotonic() < until:
             # A strong K was taken out, which costs PSNR as well.
             missed = found.psnr - aim
             other = calibrated(whole(_corrected(found.threshold, missed, slope)))
             found = min(found, other, key=lambda one: abs(one.psnr - aim))
-    done = _done(pixels, found)
+    done = rebuilt.pixels_of(pixels, found)
     seen = done if written is None else written(done)
     left = left if k is None else mixture.scores(seen, k, ways=ways)
-    return Version(done, _psnr(seen, pixels), found.threshold, found.alpha, left)
+    return Version(done, rebuilt.psnr(seen, pixels), found.threshold, found.alpha, left)
 
 
 def work(height: int, width: int, *, aware: bool) -> int:
@@ -150,33 +149,15 @@ def work(height: int, width: int, *, aware: bool) -> int:
 # ----------------------------------------------------------------------------------- the threshold
 
 
-class _Rebuilt(NamedTuple):
-    """A photo, or some tiles of it, from its coefficients.
-
-    Attributes:
-      threshold: Of the coefficients.
-      psnr: Of the tiles asked for.
-      made: The photo [h w 3], grey levels; None if only some tiles were asked for.
-      kept: What is kept of I·K [h w], if K is known.
-      alpha: How much of it is to be taken out.
-    """
-
-    threshold: float
-    psnr: float
-    made: np.ndarray | None
-    kept: np.ndarray | None
-    alpha: float = 0.0
-
-
 def _search(
-    rebuilt: Callable[[float], _Rebuilt], target: float, until: float
-) -> tuple[_Rebuilt, float]:
+    make: Callable[[float], rebuilt.Rebuilt], target: float, until: float
+) -> tuple[rebuilt.Rebuilt, float]:
     """The threshold whose PSNR is nearest to the target, and dB lost where it doubles."""
     low, high = math.log(WEAKEST), math.log(STRONGEST)
     guess, slope = math.log(12.0), 4.0
     best = last = None
     for _ in range(ROUNDS):
-        found = rebuilt(math.exp(guess))
+        found = make(math.exp(guess))
         missed = found.psnr - target
         if best is None or abs(missed) < abs(best.psnr - target):
             best = found
@@ -196,20 +177,20 @@ def _search(
 
 
 def _met(
-    rebuilt: Callable[[float], _Rebuilt],
+    make: Callable[[float], rebuilt.Rebuilt],
     threshold: float,
     target: float,
     slope: float,
     until: float,
-) -> _Rebuilt:
+) -> rebuilt.Rebuilt:
     """The whole photo at a threshold that some tiles gave, once corrected if the others differ."""
-    best = rebuilt(threshold)
+    best = make(threshold)
     for _ in range(PASSES - 1):
         missed = best.psnr - target
         other = _corrected(best.threshold, missed, slope)
         if abs(missed) <= CLOSE or other == best.threshold or time.monotonic() > until:
             break
-        found = rebuilt(other)
+        found = make(other)
         if abs(found.psnr - target) >= abs(missed):
             break
         best = found
@@ -221,102 +202,11 @@ def _corrected(threshold: float, missed: float, slope: float) -> float:
     return min(max(threshold * 2 ** (missed / slope), WEAKEST), STRONGEST)
 
 
-def _rebuild(
-    pixels: Pixels,
-    fingerprint: np.ndarray | None,
-    compensation: float,
-    ways: Ways,
-    chosen: Sequence[tiles.Tile],
-    threshold: float,
-) -> _Rebuilt:
-    """The tiles `chosen` of a photo, and what they keep of the fingerprint."""
-    height, width = pixels.shape[:2]
-    rows, columns = (min(tiles.SIDE, side + -side % sparse.SIDE) for side in (height, width))
-    batches = tiles.batches(ways)
-
-    def regions(tile: tiles.Tile, photo: np.ndarray) -> np.ndarray:
-        top, left = tile.top - sparse.HALO, tile.left - sparse.HALO
-        return tiles.cut(photo, top, left, rows + 2 * sparse.HALO, columns + 2 * sparse.HALO)
-
-    corners = ((regions(tile, pixels), np.array(tile[:2])) for tile in chosen)
-    add = functools.partial(_noise_sums, threshold=threshold, size=(height, width))
-    both = functools.partial(jax.tree.map, np.add)
-    spectrum = sparse.spectrum_of(functools.reduce(both, batches.map(add, corners)))
-
-    def inputs(tile: tiles.Tile) -> tiles.Stack:
-        region = regions(tile, pixels)
-        return (region,) if fingerprint is None else (region, regions(tile, fingerprint))
-
-    total = height * width
-    made = kept = None
-    if sum(tile.height * tile.width for tile in chosen) == total:
-        made = np.empty(pixels.shape, np.float32)
-        kept = None if fingerprint is None else np.empty((height, width), np.float32)
-    error, count = 0.0, 0
-    work = functools.partial(
-        _rebuild_tiles, threshold=threshold, spectrum=spectrum, compensation=compensation
-    )
-    for tile, (levels, pattern) in zip(chosen, batches.map(work, map(inputs, chosen)), strict=True):
-        levels = levels[: tile.height, : tile.width]
-        part = pixels[tile.part]
-        error += _squares(tiles.levels(tiles.rounded(levels, part.dtype)), tiles.levels(part))
-        count += part.size
-        if made is not None:
-            made[tile.part] = levels
-        if kept is not None:
-            kept[tile.part] = pattern[: tile.height, : tile.width]
-        ways.tick(_decibels(error, count))
-    return _Rebuilt(threshold, _decibels(error, count), made, kept)
-
-
-@functools.partial(jax.jit, static_argnames="size")
-def _noise_sums(
-    regions: Array, corners: Array, *, threshold: ArrayLike, size: tuple[int, int]
-) -> sparse.NoiseSums:
-    """Of every tile [n h w 3]."""
-
-    def one(region: Array, corner: Array) -> sparse.NoiseSums:
-        return sparse.noise_sums(_in_levels(region), threshold, (corner[0], corner[1]), size)
-
-    return jax.vmap(one)(regions, corners)
-
-
-@jax.jit
-def _rebuild_tiles(
-    regions: Array,
-    fingerprints: Array | None = None,
-    *,
-    threshold: ArrayLike,
-    spectrum: sparse.Spectrum,
-    compensation: ArrayLike,
-) -> tuple[Array, Array | None]:
-    """Tiles [n h w 3] and, where there are fingerprints [n h w], what is kept of I·K."""
-
-    def one(region: Array, fingerprint: Array | None) -> tuple[Array, Array | None]:
-        levels = _in_levels(region)
-        pattern = None if fingerprint is None else correlation.pattern(levels, fingerprint)
-        return sparse.rebuild(levels, threshold, spectrum, compensation, pattern)
-
-    return jax.vmap(one)(regions, fingerprints)
-
-
-def _done(pixels: Pixels, found: _Rebuilt) -> Pixels:
-    """The photo as pixels, what is kept of the fingerprint taken out."""
-    assert found.made is not None
-    done = np.empty_like(pixels)
-    for tile in tiles.grid(*pixels.shape[:2]):
-        levels = found.made[tile.part]
-        if found.kept is not None:
-            levels = levels - np.float32(found.alpha) * found.kept[tile.part][..., None]
-        done[tile.part] = tiles.rounded(levels, pixels.dtype)
-    return done
-
-
 def _calibrated(
     key: Array,
     pixels: Pixels,
     fingerprint: np.ndarray,
-    found: _Rebuilt,
+    found: rebuilt.Rebuilt,
     written: Callable[[Pixels], Pixels] | None,
     ways: Ways,
 ) -> float:
@@ -337,7 +227,7 @@ def _calibrated(
     probe = np.float32(_PROBE / scale)
 
     both = [found._replace(alpha=a) for a in (0.0, float(probe))] if written else []
-    files = [written(_done(pixels, one)) for one in both] if written else []
+    files = [written(rebuilt.pixels_of(pixels, one)) for one in both] if written else []
 
     def look(tile: tiles.Tile) -> tuple[np.ndarray, np.ndarray]:
         levels = made[tile.part]
@@ -358,22 +248,3 @@ def _calibrated(
     mean = float(np.sum(np.abs(slope) * before) / np.sum(np.abs(slope)))
     certain = max(0.0, 1 - 1 / mean**2) if mean else 0.0
     return certain * float(np.sum(slope * (aim - before))) / energy
-
-
-def _in_levels(pixels: Array) -> Array:
-    """Grey levels of 8 bits, float32."""
-    return jnp.asarray(pixels, jnp.float32) * tiles.scale(pixels.dtype)
-
-
-def _psnr(a: Pixels, b: Pixels) -> float:
-    parts = [tile.part for tile in tiles.grid(*a.shape[:2])]
-    error = math.fsum(_squares(tiles.levels(a[part]), tiles.levels(b[part])) for part in parts)
-    return _decibels(error, a.size)
-
-
-def _squares(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.sum(np.square(a - b), dtype=np.float64))
-
-
-def _decibels(error: float, count: int) -> float:
-    return 10 * math.log10(255**2 * count / error) if error > 0 else math.inf

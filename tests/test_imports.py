@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "dippas_jax"
 BASE = {"types", "config"}
 SIGNAL = {"image", "wavelet", "residual", "fingerprint", "correlation"}
 PRIOR = {"convolution", "noise", "generator", "optimizer", "inversion"}
-WALK = {"blocks", "pool", "anonymize", "sparse", "tiles", "mixture", "engine"}
+WALK = {"blocks", "pool", "anonymize", "sparse", "tiles", "mixture", "rebuilt", "engine"}
 LABORATORY = {"baselines", "evaluation"}
 EDGES = {
     "report",
@@ -46,7 +46,8 @@ MAY = {
     "sparse": BASE | SIGNAL,
     "tiles": set(),
     "mixture": BASE | SIGNAL | {"sparse", "tiles"},
-    "engine": BASE | SIGNAL | {"sparse", "tiles", "mixture"},
+    "rebuilt": BASE | SIGNAL | {"sparse", "tiles"},
+    "engine": BASE | SIGNAL | {"tiles", "mixture", "rebuilt"},
     "pool": BASE | SIGNAL | PRIOR | {"blocks"},
     "anonymize": BASE | SIGNAL | PRIOR | {"blocks", "pool"},
     "report": BASE | SIGNAL | PRIOR | WALK,
