@@ -23,7 +23,8 @@ FORMATS = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "heic
 """What can be written, and its usual extension."""
 
 EXTENSIONS = (
-    ".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif", ".hif",
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp",
+    ".heic", ".heif", ".hif",
 )  # fmt: skip
 """What a folder is searched for, any case."""
 
@@ -108,6 +109,11 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
     except InputError:
         raise
     except UnidentifiedImageError:
+        if data.startswith(b"\xff\xd8\xff"):
+            raise InputError(
+                f"photo {path} is damaged at its start, or a JPEG of a rare kind (12 bits, "
+                "lossless); save it as a usual JPEG or TIFF"
+            ) from None
         raise InputError(
             f"{path} is not a photo that can be read; give a JPEG, PNG, TIFF, WebP or HEIC"
         ) from None
@@ -282,7 +288,7 @@ def kind_of(path: Path | str) -> str:
 
 def suits(extension: str, kind: str) -> bool:
     """Whether a file of that format may have the extension."""
-    others = {"jpeg": (".jpeg", ".jpe"), "tiff": (".tiff",), "heic": (".heif", ".hif")}
+    others = {"jpeg": (".jpeg", ".jpe", ".jfif"), "tiff": (".tiff",), "heic": (".heif", ".hif")}
     return extension.lower() in (FORMATS[kind], *others.get(kind, ()))
 
 

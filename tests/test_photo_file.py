@@ -349,9 +349,13 @@ def bad_files():
     )  # fmt: skip
     thumbnail = saved(pixels(), "TIFF", tiffinfo={254: 1})
     dng = saved(pixels(), "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    twelve = bytearray(good)
+    twelve[good.index(b"\xff\xc0") + 4] = 12  # bits a channel
     return {
+        "twelve.jpg": (bytes(twelve), "12 bits"),
         "empty.jpg": (b"", "empty"),
         "text.jpg": (b"no photo at all", "not a photo"),
+        "pages.pdf": (b"%PDF-1.7\n" + bytes(99), "not a photo"),
         "cut.jpg": (good[: len(good) // 2], "truncated"),
         "header.jpg": (good[:30], "photo"),
         "cut.png": (png[:500], "truncated"),
