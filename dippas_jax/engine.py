@@ -30,6 +30,10 @@ MOST_LEFT = {"blind": 0.15, "aware": 0.5}
 """Share of a planted fingerprint that a strength, rather than a PSNR, allows. Where K is known most
 of the share is taken out as well; what stays is what K does not know of the camera."""
 
+LARGEST = 6.0
+"""Largest threshold that a strength asks for, in deviations of the noise (`sparse.noise_level`).
+Beyond it there is no noise left to drop, only faint texture."""
+
 FEW = 8
 """Tiles, from all over the photo, on which the threshold is looked for."""
 
@@ -74,7 +78,8 @@ def anonymize(
     """The version of a photo whose PSNR is that asked for, or the best found in time.
 
     Noise that is stronger than the PSNR allows to drop is kept, and the fingerprint with it. Unless
-    `most_left` is infinite the photo is then rebuilt from fewer coefficients, at a lower PSNR.
+    `most_left` is infinite the photo is then rebuilt from fewer coefficients, at a lower PSNR; and
+    from more, at a higher one, where there is too little noise to lose that much.
 
     Args:
       key: Decides what chance gives in place of the fingerprint's correlation.
@@ -113,7 +118,9 @@ def anonymize(
         return found._replace(alpha=alpha, psnr=psnr)
 
     found, slope = _search(tried, target_psnr, until)
-    aim = target_psnr
+    aim: float | None = target_psnr
+    if most_left < math.inf and found.threshold > LARGEST * found.noise:
+        found, aim = tried(max(LARGEST * found.noise, WEAKEST)), None
     left = share(found.threshold) if k is None or most_left < math.inf else {}
     for _ in range(ROUNDS):
         # nan, of a photo where nothing can be said, is not more than any share.
@@ -122,15 +129,16 @@ def anonymize(
         if found.threshold >= STRONGEST or time.monotonic() > until:
             break
         found = tried(min(_STRONGER * found.threshold, STRONGEST))
-        aim, left = found.psnr, share(found.threshold)
+        aim, left = None, share(found.threshold)
     if not small:
         whole = functools.partial(make, every)
-        found = calibrated(_met(whole, found.threshold, aim, slope, until))
-        if found.alpha and abs(found.psnr - aim) > CLOSE and time.monotonic() < until:
+        met = _met(whole, found.threshold, aim, slope, until) if aim else whole(found.threshold)
+        found = calibrated(met)
+        missed = found.psnr - aim if aim else 0.0
+        if found.alpha and abs(missed) > CLOSE and time.monotonic() < until:
             # A strong K was taken out, which costs PSNR as well.
-            missed = found.psnr - aim
             other = calibrated(whole(_corrected(found.threshold, missed, slope)))
-            found = min(found, other, key=lambda one: abs(one.psnr - aim))
+            found = min(found, other, key=lambda one: abs(one.psnr - target_psnr))
     done = rebuilt.pixels_of(pixels, found)
     seen = done if written is None else written(done)
     left = left if k is None else mixture.scores(seen, k, ways=ways)

@@ -25,6 +25,7 @@ class Rebuilt(NamedTuple):
     Attributes:
       threshold: Of the coefficients.
       psnr: Of the tiles asked for.
+      noise: Their noise's deviation, `sparse.noise_level`; infinite where it cannot be seen.
       made: The photo [h w 3], grey levels; None if only some tiles were asked for.
       kept: What is kept of I·K [h w], if K is known.
       alpha: How much of it is to be taken out.
@@ -32,6 +33,7 @@ class Rebuilt(NamedTuple):
 
     threshold: float
     psnr: float
+    noise: float
     made: np.ndarray | None
     kept: np.ndarray | None
     alpha: float = 0.0
@@ -66,7 +68,9 @@ def rebuild(
     corners = ((regions(tile, pixels), np.array(tile[:2])) for tile in chosen)
     add = functools.partial(_noise_sums, threshold=threshold, size=(height, width))
     both = functools.partial(jax.tree.map, np.add)
-    spectrum = sparse.spectrum_of(functools.reduce(both, batches.map(add, corners)))
+    sums = functools.reduce(both, batches.map(add, corners))
+    spectrum = sparse.spectrum_of(sums)
+    noise = float(sparse.noise_level(spectrum)) if np.any(sums.total) else math.inf
 
     def inputs(tile: tiles.Tile) -> tiles.Stack:
         region = regions(tile, pixels)
@@ -91,7 +95,7 @@ def rebuild(
         if kept is not None:
             kept[tile.part] = pattern[: tile.height, : tile.width]
         ways.tick(_decibels(error, count))
-    return Rebuilt(threshold, _decibels(error, count), made, kept)
+    return Rebuilt(threshold, _decibels(error, count), noise, made, kept)
 
 
 @functools.partial(jax.jit, static_argnames="size")

@@ -132,6 +132,15 @@ def spectrum_of(sums: NoiseSums) -> Spectrum:
     return details * (squares + _BLOCKS * level) / (count + _BLOCKS)
 
 
+def noise_level(spectrum: Spectrum) -> Float[Array, ""]:
+    """Deviation of the noise where it is strongest, grey levels.
+
+    Over the brightness's nine strongest frequencies: demosaicing and JPEG leave little in the
+    others.
+    """
+    return jnp.sqrt(jnp.sort(spectrum[0].ravel())[-9:].mean())
+
+
 def resynthesise(
     pixels: Num[ArrayLike, "h w 3"],
     threshold: ArrayLike,

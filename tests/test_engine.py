@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import engine, mixture, residual, tiles
+from dippas_jax import engine, mixture, residual, sparse, tiles
 from dippas_jax.datasets import synthetic
 from tests import oracles
 
@@ -192,6 +192,20 @@ def test_a_photo_whose_noise_would_be_kept_is_rebuilt_from_fewer_coefficients(ph
     assert weaker.psnr < exact.psnr - 1
     hurried = anonymize(pixels, target_psnr=46.0, most_left=0.4, until=0.0)
     assert hurried.threshold == 12, "the first one"
+
+
+def test_a_photo_with_little_noise_keeps_its_faint_texture():
+    rng = np.random.default_rng(1)
+    texture = 20 * rng.standard_normal((HEIGHT, WIDTH)) * (np.arange(WIDTH) < WIDTH // 2)
+    noisy = (90 + texture)[..., None] + 0.6 * rng.standard_normal((HEIGHT, WIDTH, 3))
+    pixels = np.round(np.clip(noisy, 0, 255)).astype(np.uint8)
+    exact, gentle = (anonymize(pixels, target_psnr=41.0, most_left=most) for most in (np.inf, 9.0))
+    assert exact.psnr == pytest.approx(41, abs=engine.CLOSE)
+    sizes = np.ravel(sparse.noise_spectrum(pixels, exact.threshold)[0])
+    noise = np.sqrt(np.mean(np.sort(sizes)[-9:]))
+    assert gentle.threshold == pytest.approx(engine.LARGEST * noise, rel=1e-3)
+    assert gentle.threshold < exact.threshold / 2
+    assert gentle.psnr > exact.psnr + 5
 
 
 @pytest.fixture
