@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--workdir", type=Path, default=Path("runs/whole"))
     parser.add_argument("--photos", type=int, default=1, help="of each device")
+    parser.add_argument("--skip", type=int, default=0, help="photos of each device, before those")
     parser.add_argument("--modes", default="aware,blind")
     options = parser.parse_args()
     store.cache_compilations()
@@ -41,7 +42,7 @@ def main() -> None:
             if not Path(name).exists():
                 fingerprint.build(flats[index::2], name, json=True)
             names.append(name)
-        for photo in layouts.photos_in(device / "natural")[: options.photos]:
+        for photo in layouts.photos_in(device / "natural")[options.skip :][: options.photos]:
             for mode in options.modes.split(","):
                 _measure(photo, mode, names, options.workdir)
 
