@@ -72,7 +72,8 @@ def anonymize(
     compensation: float,
     most_left: float = math.inf,
     until: float = math.inf,
-    written: Callable[[Pixels], Pixels] | None = None,
+    came: mixture.Compress | None = None,
+    written: mixture.Compress | None = None,
     ways: Ways = PLAIN,
 ) -> Version:
     """The version of a photo whose PSNR is that asked for, or the best found in time.
@@ -90,6 +91,7 @@ def anonymize(
       most_left: Share of a planted fingerprint's z that may be left, `mixture.share_left`; 0.15,
         say.
       until: Time of the monotonic clock, seconds, after which no further threshold is tried.
+      came: How the camera compressed the photo, if it did; see `mixture.share_left`.
       written: What the file gives back in which these pixels will be written, if that is not the
         same: a JPEG. What is left of K is then measured and taken out behind it.
       ways: See there.
@@ -101,7 +103,8 @@ def anonymize(
     make = functools.partial(rebuilt.rebuild, pixels, k, compensation, ways)
 
     def share(threshold: float) -> dict[str, float]:
-        return mixture.share_left(plant, pixels, threshold, compensation, ways=ways)
+        files = {"came": came, "written": written}
+        return mixture.share_left(plant, pixels, threshold, compensation, **files, ways=ways)
 
     small = len(few) == len(every)
 
@@ -151,7 +154,7 @@ def work(height: int, width: int, *, aware: bool) -> int:
     few = tiles.spread(every, FEW)
     whole = 2 * len(every) if len(few) < len(every) else 0
     looks = len(tiles.windows(height, width)) * (2 if whole else 5)
-    return 4 * len(few) + whole + (looks if aware else len(few))
+    return 5 * len(few) + whole + (looks if aware else 0)
 
 
 # ----------------------------------------------------------------------------------- the threshold
@@ -215,7 +218,7 @@ def _calibrated(
     pixels: Pixels,
     fingerprint: np.ndarray,
     found: rebuilt.Rebuilt,
-    written: Callable[[Pixels], Pixels] | None,
+    written: mixture.Compress | None,
     ways: Ways,
 ) -> float:
     """How much of what is kept to subtract, so that the mixture's z are those of another camera.

@@ -23,6 +23,8 @@ FEW = 8
 """Parts, from all over the photo, in which a planted fingerprint is followed."""
 
 NAMES = (*(f"sigma-{sigma:g}" for sigma in SIGMAS), "busy")
+Compress = Callable[[Pixels], Pixels]
+MOVED = 3, 5  # pixels; odd, and no multiple of a JPEG's block
 _PLANTED = 0.01  # standard deviation of a planted fingerprint, relative to the signal
 
 
@@ -51,6 +53,8 @@ def share_left(
     threshold: float,
     compensation: float,
     *,
+    came: Compress | None = None,
+    written: Compress | None = None,
     ways: Ways = PLAIN,
 ) -> dict[str, float]:
     """How much of a planted fingerprint's z-score is left, by extractor: 1 all, 0 nothing.
@@ -59,11 +63,17 @@ def share_left(
     noise on the raw samples of a Bayer pattern, demosaiced bilinearly, of one percent. Of a large
     photo some parts are looked at.
 
+    A camera's JPEG keeps of a fingerprint what falls on strong coefficients, so a photo that was
+    compressed is taken apart: what is rebuilt of it and the rest, moved by a few pixels, make a
+    photo that was not compressed yet. The fingerprint is planted there, then it is compressed.
+
     Args:
       key: Of the planted fingerprint.
       pixels: The photo as it came.
       threshold: Of the version in question.
       compensation: Likewise.
+      came: How the camera compressed the photo, if it did: pixels to pixels, of any size.
+      written: The same for the file to be written; only where `came` is given.
       ways: See there.
     """
     chosen = [tile for tile, _ in tiles.windows(*pixels.shape[:2])]
@@ -73,7 +83,11 @@ def share_left(
         # One at a time: four photos are four tiles already.
         plant = jax.random.fold_in(key, index) if len(chosen) > 1 else key
         levels = tiles.levels(pixels[tile.part])
-        sums += np.asarray(_planted(plant, levels, threshold, compensation), np.float64)
+        if came is None:
+            found = _planted(plant, levels, threshold, compensation)
+        else:
+            found = _behind_files(plant, levels, threshold, compensation, came, written)
+        sums += np.asarray(found, np.float64)
         ways.tick(None)
     z = _z(sums)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -130,13 +144,45 @@ def _planted(key: Array, levels: Array, threshold: ArrayLike, compensation: Arra
     planted = _demosaiced(jax.random.normal(key, levels.shape[:2]))
     before = jnp.stack([levels, levels * (1 + _PLANTED * planted)])
 
-    def after(pixels: Array) -> Array:
-        spectrum = sparse.noise_spectrum(pixels, threshold)
-        return sparse.resynthesise(pixels, threshold, spectrum, compensation)
-
-    variants = jnp.concatenate([before, jax.lax.map(after, before)])
+    after = jax.lax.map(lambda one: _rebuilt(one, threshold, compensation), before)
+    variants = jnp.concatenate([before, after])
     pattern = correlation.pattern(levels, image.luma(planted))
     return _looked_at(variants[None], pattern[None], jnp.zeros((1, 2), int))[0]
+
+
+def _behind_files(
+    key: Array,
+    levels: np.ndarray,
+    threshold: float,
+    compensation: float,
+    came: Compress,
+    written: Compress | None,
+) -> Array:
+    """The same, compressed before and behind."""
+    planted, apart = _taken_apart(key, levels, threshold)
+
+    def through(pixels: Array, file: Compress | None) -> np.ndarray:
+        eight = tiles.rounded(np.asarray(pixels), np.dtype(np.uint8))
+        return tiles.levels(eight if file is None else file(eight))
+
+    before = [through(x, came) for x in (apart, apart * (1 + _PLANTED * planted))]
+    after = [through(_rebuilt(x, threshold, compensation), written) for x in before]
+    pattern = correlation.pattern(levels, image.luma(planted))
+    return _looked_at(np.stack([*before, *after])[None], pattern[None], np.zeros((1, 2), int))[0]
+
+
+@jax.jit
+def _taken_apart(key: Array, levels: Array, threshold: ArrayLike) -> tuple[Array, Array]:
+    """A fingerprint to plant, and the photo with its noise moved."""
+    planted = _demosaiced(jax.random.normal(key, levels.shape[:2]))
+    scene = _rebuilt(levels, threshold, 0.0)
+    return planted, scene + jnp.roll(levels - scene, MOVED, (0, 1))
+
+
+@jax.jit
+def _rebuilt(levels: Array, threshold: ArrayLike, compensation: ArrayLike) -> Array:
+    spectrum = sparse.noise_spectrum(levels, threshold)
+    return sparse.resynthesise(levels, threshold, spectrum, compensation)
 
 
 def _demosaiced(raw: Array) -> Array:

@@ -1,10 +1,12 @@
 """Photos anonymised in seconds: how much they change, and what is left of a fingerprint."""
 
+import io
 import math
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from dippas_jax import engine, mixture, residual, sparse, tiles
 from dippas_jax.datasets import synthetic
@@ -192,6 +194,27 @@ def test_a_photo_whose_noise_would_be_kept_is_rebuilt_from_fewer_coefficients(ph
     assert weaker.psnr < exact.psnr - 1
     hurried = anonymize(pixels, target_psnr=46.0, most_left=0.4, until=0.0)
     assert hurried.threshold == 12, "the first one"
+
+
+def test_what_a_jpeg_leaves_is_followed_where_the_photo_came_as_one(photo):
+    pixels, _ = photo
+
+    def jpeg(array):
+        buffer = io.BytesIO()
+        Image.fromarray(array).save(buffer, "JPEG", quality=70)
+        return np.asarray(Image.open(buffer).convert("RGB"))
+
+    first, followed = (
+        anonymize(jpeg(pixels), target_psnr=44.0, most_left=most, came=jpeg, written=jpeg)
+        for most in (9.0, 0.2)
+    )
+    assert max(first.left.values()) > 0.2
+    assert followed.threshold > first.threshold
+    assert max(followed.left.values()) <= 0.2
+    plant = jax.random.fold_in(jax.random.key(0), 1)
+    files = {"came": jpeg, "written": jpeg}
+    left = mixture.share_left(plant, jpeg(pixels), followed.threshold, 0.7, **files)
+    assert left == followed.left
 
 
 def test_a_photo_with_little_noise_keeps_its_faint_texture():

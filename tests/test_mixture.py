@@ -1,12 +1,14 @@
 """What a mixture of extractors finds, in photos of one part and of several."""
 
+import io
 import math
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
-from dippas_jax import mixture, residual, tiles
+from dippas_jax import mixture, residual, sparse, tiles
 from dippas_jax.datasets import synthetic
 from tests import oracles
 
@@ -82,3 +84,28 @@ def test_sixteen_bits_are_the_same_photo(photo):
     assert mixture.scores(wide, fingerprint) == pytest.approx(
         mixture.scores(pixels, fingerprint), rel=1e-4
     )
+
+
+def test_behind_a_jpeg_a_planted_fingerprint_fares_as_a_cameras_does():
+    def jpeg(pixels):
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=75)
+        return np.asarray(Image.open(buffer).convert("RGB"))
+
+    threshold, compensation, side = 16.0, 0.5, 256
+    truth, followed, without = [], [], []
+    for seed in range(3):
+        camera = synthetic.Camera(seed=seed, strength=0.02)
+        pixels = jpeg(synthetic.expose(camera, synthetic.scene(seed, side), seed))
+        fingerprint = np.float32(camera.fingerprint(side, side))
+        spectrum = sparse.noise_spectrum(pixels, threshold)
+        levels = sparse.resynthesise(pixels, threshold, spectrum, compensation)
+        done = jpeg(np.asarray(levels).round().clip(0, 255).astype(np.uint8))
+        before, after = (mixture.scores(one, fingerprint) for one in (pixels, done))
+        truth.append([after[name] / before[name] for name in mixture.NAMES])
+        settings = jax.random.key(seed), pixels, threshold, compensation
+        for kind, files in ((followed, {"came": jpeg, "written": jpeg}), (without, {})):
+            kind.append(list(mixture.share_left(*settings, **files).values()))
+    truth, followed, without = (np.mean(one) for one in (truth, followed, without))
+    assert truth == pytest.approx(followed, abs=0.15)
+    assert truth > without + 0.25, "what is left is left by the JPEG"

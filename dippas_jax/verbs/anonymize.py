@@ -30,6 +30,10 @@ from dippas_jax.types import Fingerprint, InputError
 from dippas_jax.verbs import outputs, reports, speed
 from dippas_jax.verbs.outputs import Job, Options
 
+MOST_LEFT = 0.2
+"""Share of a planted fingerprint that may be left. Over a whole photo even that is much, so it is
+not larger where K is known: who looks for the camera may know it better."""
+
 _BASE_MEMORY, _MEMORY_PER_PIXEL = 600, 60  # MiB of the program and compiler; bytes of the photo's
 _STRENGTHS = configuration.STRENGTHS
 
@@ -211,6 +215,9 @@ def _one(
             encoded(pixels), photo, upright=options.orientation == "upright"
         )
 
+    def came(pixels: np.ndarray) -> np.ndarray:
+        return photo_encoder.decode(photo_encoder.encode(photo, pixels), photo)
+
     total = engine.work(height, width, aware=plane is not None)
     asked = options.target_psnr
     with tqdm.tqdm(
@@ -231,8 +238,9 @@ def _one(
             plane,
             target_psnr=asked or _STRENGTHS[options.strength],
             compensation=configuration.Config().compensation,
-            most_left=float("inf") if asked else engine.MOST_LEFT[mode],
+            most_left=float("inf") if asked else MOST_LEFT,
             until=started + 60 * options.max_minutes if options.max_minutes else float("inf"),
+            came=came if photo.jpeg is not None else None,
             written=written,
             ways=ways,
         )
