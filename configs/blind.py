@@ -11,8 +11,7 @@
         16 s, to see a prior run: 100 steps of a small network on 64x64 pixels.
     python -m dippas_jax.main --config=configs/blind.py:paper --workdir=runs/paper \
             --config.data.folder=FOLDER --config.data.crop=512
-        The paper's exact values, for a GPU: on two CPU cores a step takes 8.6 s (benchmarks.run),
-        and the paper needs up to 3,000 steps on average; a whole run has not been measured.
+        The paper's exact values, for a GPU: on two CPU cores a step takes 8.6 s (benchmarks.run).
 
 Any setting is changed on the command line: --strength=strong,
 --config.inversion.learning_rate=5e-3.

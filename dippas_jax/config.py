@@ -200,7 +200,7 @@ class Config:
         photo from few coefficients, in seconds (docs/engine.md).
       strength: Of "sparse": "fast" (41 dB), "balanced" (the same, and the photo's trade-off between
         PSNR and what is left of the fingerprint is measured) or "strong" (39 dB, likewise); less
-        where the photo's noise is too strong for that.
+        where the photo's noise is too strong for that, more where there is little.
       target_psnr: In dB, exactly this in place of what the strength or inversion.stop_psnr say; 0
         to leave it to them.
       compensation: Of "sparse": how much of what the coefficients keep of a fingerprint is taken

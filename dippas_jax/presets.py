@@ -27,7 +27,7 @@ def run(mode: str, setting: str) -> config.Config:
       mode: "aware" or "blind".
       setting: "default" for the engine (docs/engine.md); "paper" for the values of the paper
         (sections 3.4 and 4.3); "prior" for the paper's network with a cheaper input and schedule
-        and a linear output, which reaches the same PSNR in a tenth of the steps or fewer
+        and a linear output, which reaches the same PSNR in less than half the steps
         (docs/fidelity.md); "quick" for a prior of seconds.
     """
     if setting not in ("default", "paper", "prior", "quick"):
