@@ -266,7 +266,7 @@ resized nor turned. A crop goes with a fingerprint that was built with the same 
         "--strength",
         choices=("fast", "balanced", "strong"),
         default="balanced",
-        help="fast, balanced: 41 dB; strong: 39 dB; less where a photo is noisy, more where it is calm",
+        help="fast, balanced: 41 dB; strong: 39 dB; less for noisy photos, more for calm ones",
     )
     how.add_argument("--target-psnr", type=_decibels, metavar="DB", help="exactly so much")
     parser.add_argument(
