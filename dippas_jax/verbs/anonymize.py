@@ -220,6 +220,7 @@ def _one(
 
     total = engine.work(height, width, aware=plane is not None)
     asked = options.target_psnr
+    aim = asked or _STRENGTHS[options.strength]
     with tqdm.tqdm(
         total=total, unit="tile", dynamic_ncols=True, desc=source.name, leave=False,
         disable=not sys.stderr.isatty(),
@@ -236,7 +237,7 @@ def _one(
             seed,
             photo.pixels,
             plane,
-            target_psnr=asked or _STRENGTHS[options.strength],
+            target_psnr=aim,
             compensation=configuration.Config().compensation,
             most_left=float("inf") if asked else MOST_LEFT,
             until=started + 60 * options.max_minutes if options.max_minutes else float("inf"),
@@ -248,6 +249,12 @@ def _one(
     spent = time.monotonic() - started
     speed.remember(mode, spent / max(ticks, 1) / speed.area(height, width))
     data = encoded(version.pixels)
+    words = list(photo.words)
+    if not asked and version.psnr < aim - 1:
+        words.append(
+            f"noise or JPEG would have left too much of a fingerprint at {aim:g} dB; "
+            f"--target-psnr {aim:g} keeps that much of the photo all the same"
+        )
     record = {
         "photo": str(source),
         "output": str(job.target),
@@ -263,7 +270,7 @@ def _one(
         "before": None if plane is None else mixture.scores(photo.pixels, plane),
         "seconds": spent,
         "seed": options.seed,
-        "words": list(photo.words),
+        "words": words,
         "orientation": photo.orientation,
         "sha256": hashlib.sha256(data).hexdigest(),
     }
