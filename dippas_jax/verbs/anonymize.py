@@ -211,9 +211,7 @@ def _one(
         )
 
     def written(pixels: np.ndarray) -> np.ndarray:
-        return photo_encoder.decode(
-            encoded(pixels), photo, upright=options.orientation == "upright"
-        )
+        return photo_encoder.decode(encoded(pixels), photo, upright=upright)
 
     def came(pixels: np.ndarray) -> np.ndarray:
         return photo_encoder.decode(photo_encoder.encode(photo, pixels), photo)
