@@ -31,8 +31,9 @@ from dippas_jax.verbs import outputs, reports, speed
 from dippas_jax.verbs.outputs import Job, Options
 
 MOST_LEFT = 0.2
-"""Share of a planted fingerprint that may be left. Over a whole photo even that is much, so it is
-not larger where K is known: who looks for the camera may know it better."""
+"""Share of a planted fingerprint that may be left of a photo that came as a JPEG, as predicted
+behind the files; K known or not, for who looks for the camera may know it better. Other photos have
+the engine's limits."""
 
 _BASE_MEMORY, _MEMORY_PER_PIXEL = 600, 60  # MiB of the program and compiler; bytes of the photo's
 _STRENGTHS = configuration.STRENGTHS
@@ -219,6 +220,7 @@ def _one(
     total = engine.work(height, width, aware=plane is not None)
     asked = options.target_psnr
     aim = asked or _STRENGTHS[options.strength]
+    most_left = engine.MOST_LEFT[mode] if photo.jpeg is None else MOST_LEFT
     with tqdm.tqdm(
         total=total, unit="tile", dynamic_ncols=True, desc=source.name, leave=False,
         disable=not sys.stderr.isatty(),
@@ -237,7 +239,7 @@ def _one(
             plane,
             target_psnr=aim,
             compensation=configuration.Config().compensation,
-            most_left=float("inf") if asked else MOST_LEFT,
+            most_left=float("inf") if asked else most_left,
             until=started + 60 * options.max_minutes if options.max_minutes else float("inf"),
             came=came if photo.jpeg is not None else None,
             written=written,
