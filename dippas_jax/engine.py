@@ -37,10 +37,15 @@ Beyond it there is no noise left to drop, only faint texture."""
 FEW = 8
 """Tiles, from all over the photo, on which the threshold is looked for."""
 
+LEAST_PSNR = 35.0
+"""dB below which no strength goes, whatever is left: the lowest of the paper's thresholds for
+snapshots (section 4.3). Where a photo is found even so, it cannot be treated by this engine."""
+
 ROUNDS = 8  # thresholds tried at most
 PASSES = 3  # over the whole photo at most
 CHANCE = 1.0  # standard deviation of the z-scores aimed at
-_STRONGER = 1.2  # factor between thresholds where too much is left
+_FALL = 0.6  # share left that goes where the threshold grows e-fold, before it is measured
+_SPARE = 0.02  # of the share that may be left: aimed below it, to be done in one step
 _PROBE = 0.3  # grey levels of the fingerprint taken out to see what that changes
 
 
@@ -51,6 +56,7 @@ class Version(NamedTuple):
       pixels: The photo, of the type that it came in.
       psnr: Against the photo as it came, dB; as all that follows, of what was `written`.
       threshold: Of its coefficients, grey levels.
+      compensation: How much of what they keep of a fingerprint was taken back.
       alpha: How much of I·K was taken out of what is kept, in the unit of 1/K.
       left: By extractor, z of K in the photo or, blind, the share of a planted fingerprint that
         is left.
@@ -59,6 +65,7 @@ class Version(NamedTuple):
     pixels: Pixels
     psnr: float
     threshold: float
+    compensation: float
     alpha: float
     left: dict[str, float]
 
@@ -79,15 +86,16 @@ def anonymize(
     """The version of a photo whose PSNR is that asked for, or the best found in time.
 
     Noise that is stronger than the PSNR allows to drop is kept, and the fingerprint with it. Unless
-    `most_left` is infinite the photo is then rebuilt from fewer coefficients, at a lower PSNR; and
-    from more, at a higher one, where there is too little noise to lose that much.
+    `most_left` is infinite more is then taken back of it and, if that does not suffice, the photo
+    rebuilt from fewer coefficients, at a PSNR of `LEAST_PSNR` or more; and from more coefficients,
+    at a higher PSNR than asked for, where there is too little noise to lose that much.
 
     Args:
       key: Decides what chance gives in place of the fingerprint's correlation.
       pixels: The photo, uint8 or uint16, at least 64x64. Grey levels are those of 8 bits.
       fingerprint: K in any unit; None for blind.
       target_psnr: dB. Where it cannot be met, the nearest that can.
-      compensation: See `sparse.resynthesise`.
+      compensation: See `sparse.resynthesise`; the least of it. With 0 there is none at all.
       most_left: Share of a planted fingerprint's z that may be left, `mixture.share_left`; 0.15,
         say.
       until: Time of the monotonic clock, seconds, after which no further threshold is tried.
@@ -100,70 +108,138 @@ def anonymize(
     every = tiles.grid(*pixels.shape[:2])
     few = tiles.spread(every, FEW)
     plant = jax.random.fold_in(key, 1)
-    make = functools.partial(rebuilt.rebuild, pixels, k, compensation, ways)
+    behind = written if came else None  # formats of other photos may want them whole
+    make = functools.partial(rebuilt.rebuild, pixels, k, behind, ways)
 
-    def share(threshold: float) -> dict[str, float]:
+    def followed(found: rebuilt.Rebuilt) -> dict[str, float]:
         files = {"came": came, "written": written}
-        return mixture.share_left(plant, pixels, threshold, compensation, **files, ways=ways)
+        return mixture.share_left(
+            plant, pixels, found.threshold, found.compensation, **files, ways=ways
+        )
 
     small = len(few) == len(every)
 
-    def tried(threshold: float) -> rebuilt.Rebuilt:
+    def tried(threshold: float, compensation: float) -> rebuilt.Rebuilt:
         """The tiles to try; of a small photo all that is done to it, K taken out as well."""
-        found = make(few, threshold)
+        found = make(few, threshold, compensation)
         return calibrated(found) if small else found
 
     def calibrated(found: rebuilt.Rebuilt) -> rebuilt.Rebuilt:
         if k is None:
             return found
-        alpha = _calibrated(key, pixels, k, found, written, ways)
-        psnr = rebuilt.psnr(rebuilt.pixels_of(pixels, found._replace(alpha=alpha)), pixels)
-        return found._replace(alpha=alpha, psnr=psnr)
+        found = found._replace(alpha=_calibrated(key, pixels, k, found, written, ways))
+        done = rebuilt.pixels_of(pixels, found)
+        return found._replace(psnr=rebuilt.psnr(behind(done) if behind else done, pixels))
 
-    found, slope = _search(tried, target_psnr, until)
-    aim: float | None = target_psnr
-    if most_left < math.inf and found.threshold > LARGEST * found.noise:
-        found, aim = tried(max(LARGEST * found.noise, WEAKEST)), None
-    left = share(found.threshold) if k is None or most_left < math.inf else {}
-    for _ in range(ROUNDS):
-        # nan, of a photo where nothing can be said, is not more than any share.
-        if not any(value > most_left for value in left.values()):
-            break
-        if found.threshold >= STRONGEST or time.monotonic() > until:
-            break
-        found = tried(min(_STRONGER * found.threshold, STRONGEST))
-        aim, left = None, share(found.threshold)
+    largest = LARGEST if most_left < math.inf else math.inf
+    found, slope = _search(lambda t: tried(t, compensation), target_psnr, largest, until)
+    first = found
+    left: dict[str, float] = {}
+    if most_left < math.inf:
+        if found.threshold > LARGEST * found.noise:
+            found = tried(max(LARGEST * found.noise, WEAKEST), compensation)
+        found, left = _protected(tried, followed, found, most_left, until)
+    elif k is None:
+        left = followed(found)
+    aim = target_psnr if found is first else None
     if not small:
-        whole = functools.partial(make, every)
+
+        def whole(threshold: float) -> rebuilt.Rebuilt:
+            return make(every, threshold, found.compensation)
+
         met = _met(whole, found.threshold, aim, slope, until) if aim else whole(found.threshold)
-        found = calibrated(met)
-        missed = found.psnr - aim if aim else 0.0
-        if found.alpha and abs(missed) > CLOSE and time.monotonic() < until:
+        done = calibrated(met)
+        missed = done.psnr - aim if aim else 0.0
+        if done.alpha and abs(missed) > CLOSE and time.monotonic() < until:
             # A strong K was taken out, which costs PSNR as well.
-            other = calibrated(whole(_corrected(found.threshold, missed, slope)))
-            found = min(found, other, key=lambda one: abs(one.psnr - target_psnr))
-    done = rebuilt.pixels_of(pixels, found)
-    seen = done if written is None else written(done)
+            other = calibrated(whole(_corrected(done.threshold, missed, slope)))
+            done = min(done, other, key=lambda one: abs(one.psnr - target_psnr))
+        found = done
+    pixels_done = rebuilt.pixels_of(pixels, found)
+    seen = pixels_done if written is None else written(pixels_done)
     left = left if k is None else mixture.scores(seen, k, ways=ways)
-    return Version(done, rebuilt.psnr(seen, pixels), found.threshold, found.alpha, left)
+    psnr = rebuilt.psnr(seen, pixels)
+    return Version(pixels_done, psnr, found.threshold, found.compensation, found.alpha, left)
 
 
-def work(height: int, width: int, *, aware: bool) -> int:
-    """How often `anonymize` is expected to call `Ways.tick` for a photo of that size."""
+def work(height: int, width: int, *, aware: bool, coarse: bool = False) -> int:
+    """How often `anonymize` is expected to call `Ways.tick` for a photo of that size.
+
+    Args:
+      height: Rows.
+      width: Columns.
+      aware: K is known.
+      coarse: Too much will be left at first, as of most JPEGs of less than quality 75.
+    """
     every = tiles.grid(height, width)
     few = tiles.spread(every, FEW)
-    whole = 2 * len(every) if len(few) < len(every) else 0
-    looks = len(tiles.windows(height, width)) * (2 if whole else 5)
-    return 5 * len(few) + whole + (looks if aware else 0)
+    parts = tiles.windows(height, width)
+    followed = mixture.TICKS * min(mixture.FEW, len(parts))
+    whole = 3 * len(every) // 2 if len(few) < len(every) else 0
+    again = 2 * (len(few) + followed) if coarse else 0
+    looks = len(parts) * (2 if whole else 5)
+    return 4 * len(few) + followed + again + whole + (looks if aware else 0)
+
+
+# ------------------------------------------------------------------------------------ what is left
+
+
+def _protected(
+    tried: Callable[[float, float], rebuilt.Rebuilt],
+    followed: Callable[[rebuilt.Rebuilt], dict[str, float]],
+    found: rebuilt.Rebuilt,
+    most_left: float,
+    until: float,
+) -> tuple[rebuilt.Rebuilt, dict[str, float]]:
+    """`found`, or what leaves no more of a planted fingerprint than it may; and what is left.
+
+    To take more back is cheaper than to keep fewer coefficients, so that comes first. What is left
+    is nearly linear in it, and in the logarithm of the threshold.
+    """
+    left = followed(found)
+    if _worst(left) <= most_left or time.monotonic() > until:
+        return found, left
+    if 0 < found.compensation < 1:
+        whole = tried(found.threshold, 1.0)
+        rest = followed(whole)
+        if _worst(rest) <= most_left:
+            part = (_worst(left) - most_left) / (_worst(left) - _worst(rest))
+            between = found.compensation + part * (1 - found.compensation)
+            found = tried(found.threshold, between)
+            return found, followed(found)
+        found, left = whole, rest
+    fall = _FALL
+    for _ in range(ROUNDS):
+        over = _worst(left) - most_left
+        spent = found.psnr <= LEAST_PSNR + CLOSE or found.threshold >= STRONGEST
+        if over <= 0 or spent or time.monotonic() > until:
+            break
+        farther = min((over + _SPARE) / fall, 0.5, math.log(STRONGEST / found.threshold))
+        other = tried(found.threshold * math.exp(farther), found.compensation)
+        if other.psnr < LEAST_PSNR:
+            farther *= (found.psnr - LEAST_PSNR) / (found.psnr - other.psnr)
+            other = tried(found.threshold * math.exp(farther), found.compensation)
+        rest = followed(other)
+        fall = min(max((_worst(left) - _worst(rest)) / max(farther, 1e-3), 0.2), 2.0)
+        found, left = other, rest
+    return found, left
+
+
+def _worst(left: dict[str, float]) -> float:
+    """The largest share; 0 of a photo where nothing can be said."""
+    return max((value for value in left.values() if not math.isnan(value)), default=0.0)
 
 
 # ----------------------------------------------------------------------------------- the threshold
 
 
 def _search(
-    make: Callable[[float], rebuilt.Rebuilt], target: float, until: float
+    make: Callable[[float], rebuilt.Rebuilt], target: float, largest: float, until: float
 ) -> tuple[rebuilt.Rebuilt, float]:
-    """The threshold whose PSNR is nearest to the target, and dB lost where it doubles."""
+    """The threshold whose PSNR is nearest to the target, and dB lost where it doubles.
+
+    The search ends as well where so many times the noise, `largest`, still give more than that.
+    """
     low, high = math.log(WEAKEST), math.log(STRONGEST)
     guess, slope = math.log(12.0), 4.0
     best = last = None
@@ -172,11 +248,12 @@ def _search(
         missed = found.psnr - target
         if best is None or abs(missed) < abs(best.psnr - target):
             best = found
-        if abs(missed) <= CLOSE or time.monotonic() > until:
+        enough = missed > 0 and found.threshold > largest * found.noise
+        if abs(missed) <= CLOSE or enough or time.monotonic() > until:
             break
         if last is not None and abs(guess - last[0]) > 1e-3 and math.isfinite(missed):
             measured = (last[1] - found.psnr) / (guess - last[0]) * math.log(2)
-            slope = min(max(measured, 1.0), 8.0) if math.isfinite(measured) else slope
+            slope = min(max(measured, 1.0), 24.0) if math.isfinite(measured) else slope
         last = guess, found.psnr
         low, high = (guess, high) if missed > 0 else (low, guess)
         # The brackets keep a wrong guess from doing harm.

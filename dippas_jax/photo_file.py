@@ -45,6 +45,8 @@ _PILLOW = {
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
 
+_QUALITY_75 = 1860  # sum of the luma table that libjpeg makes of quality 75
+
 
 class Jpeg(NamedTuple):
     """How a JPEG was compressed.
@@ -268,6 +270,16 @@ def size(path: Path | str) -> tuple[int, int]:
         height, width, _ = read(path).pixels.shape
         return height, width
     return store.photo_size(path)
+
+
+def coarse(path: Path | str) -> bool:
+    """Whether a photo is a JPEG of less than about quality 75, by the sum of its first table."""
+    try:
+        with Image.open(path) as image:
+            tables = getattr(image, "quantization", None) or {}
+    except OSError:
+        return False
+    return sum(tables.get(0, ())) > _QUALITY_75
 
 
 def kind_of(path: Path | str) -> str:

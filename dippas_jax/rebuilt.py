@@ -15,7 +15,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from dippas_jax import correlation, sparse, tiles
+from dippas_jax import correlation, mixture, sparse, tiles
 from dippas_jax.tiles import Pixels, Ways
 
 
@@ -24,7 +24,8 @@ class Rebuilt(NamedTuple):
 
     Attributes:
       threshold: Of the coefficients.
-      psnr: Of the tiles asked for.
+      compensation: See `sparse.resynthesise`.
+      psnr: Of the tiles asked for, behind the file that is written.
       noise: Their noise's deviation, `sparse.noise_level`; infinite where it cannot be seen.
       made: The photo [h w 3], grey levels; None if only some tiles were asked for.
       kept: What is kept of I·K [h w], if K is known.
@@ -32,6 +33,7 @@ class Rebuilt(NamedTuple):
     """
 
     threshold: float
+    compensation: float
     psnr: float
     noise: float
     made: np.ndarray | None
@@ -42,20 +44,22 @@ class Rebuilt(NamedTuple):
 def rebuild(
     pixels: Pixels,
     fingerprint: np.ndarray | None,
-    compensation: float,
+    written: mixture.Compress | None,
     ways: Ways,
     chosen: Sequence[tiles.Tile],
     threshold: float,
+    compensation: float,
 ) -> Rebuilt:
     """The tiles `chosen` of a photo, and what they keep of the fingerprint.
 
     Args:
       pixels: The photo, uint8 or uint16.
       fingerprint: K [h w] in any unit; None where it is not known.
-      compensation: See `sparse.resynthesise`.
+      written: What the file gives back in which a tile will be written; None for the same.
       ways: Of the tiles.
       chosen: Some of `tiles.grid`; the noise's spectrum is that of these.
       threshold: Grey levels of 8 bits.
+      compensation: See `sparse.resynthesise`.
     """
     height, width = pixels.shape[:2]
     rows, columns = (min(tiles.SIDE, side + -side % sparse.SIDE) for side in (height, width))
@@ -88,14 +92,16 @@ def rebuild(
     for tile, (levels, pattern) in zip(chosen, batches.map(work, map(inputs, chosen)), strict=True):
         levels = levels[: tile.height, : tile.width]
         part = pixels[tile.part]
-        error += _squares(tiles.levels(tiles.rounded(levels, part.dtype)), tiles.levels(part))
+        done = tiles.rounded(levels, part.dtype)
+        seen = done if written is None else written(done)
+        error += _squares(tiles.levels(seen), tiles.levels(part))
         count += part.size
         if made is not None:
             made[tile.part] = levels
         if kept is not None:
             kept[tile.part] = pattern[: tile.height, : tile.width]
         ways.tick(_decibels(error, count))
-    return Rebuilt(threshold, _decibels(error, count), noise, made, kept)
+    return Rebuilt(threshold, compensation, _decibels(error, count), noise, made, kept)
 
 
 @functools.partial(jax.jit, static_argnames="size")

@@ -144,7 +144,9 @@ def _announce(
     total = 0.0
     for job in jobs:
         height, width = sizes[job.source]
-        seconds = engine.work(height, width, aware=aware) * speed.area(height, width) * pace
+        coarse = not options.target_psnr and photo_file.coarse(job.source)
+        count = engine.work(height, width, aware=aware, coarse=coarse)
+        seconds = count * speed.area(height, width) * pace
         if options.max_minutes:
             seconds = min(seconds, 60 * options.max_minutes)
         seconds += _examining(height * width, seconds, options)
@@ -217,11 +219,12 @@ def _one(
     def came(pixels: np.ndarray) -> np.ndarray:
         return photo_encoder.decode(photo_encoder.encode(photo, pixels), photo)
 
-    total = engine.work(height, width, aware=plane is not None)
     asked = options.target_psnr
+    coarse = not asked and photo_file.coarse(source)
+    total = engine.work(height, width, aware=plane is not None, coarse=coarse)
     aim = asked or _STRENGTHS[options.strength]
     most_left = engine.MOST_LEFT[mode] if photo.jpeg is None else MOST_LEFT
-    with tqdm.tqdm(
+    with speed.compiling() as pieces, tqdm.tqdm(
         total=total, unit="tile", dynamic_ncols=True, desc=source.name, leave=False,
         disable=not sys.stderr.isatty(),
     ) as bar:  # fmt: skip
@@ -247,7 +250,8 @@ def _one(
         )
         ticks = bar.n or total
     spent = time.monotonic() - started
-    speed.remember(mode, spent / max(ticks, 1) / speed.area(height, width))
+    if speed.area(height, width) == 1:  # of small photos, other things take longer
+        speed.remember(mode, spent - sum(pieces), ticks)
     data = encoded(version.pixels)
     words = list(photo.words)
     if not asked and version.psnr < aim - 1:
@@ -265,6 +269,7 @@ def _one(
         "fingerprint": options.fingerprint,
         "psnr": version.psnr,
         "threshold": version.threshold,
+        "compensation": version.compensation,
         "alpha": version.alpha,
         "left": version.left,
         "before": None if plane is None else mixture.scores(photo.pixels, plane),

@@ -42,25 +42,27 @@ def examined(
     findings, rows = [], []
     started = time.monotonic()
     single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
-    for names, side, parameters in (
-        ([name for name in single if name != "learned"], None, None),
-        (["learned"], LEARNED_SIDE, learned),
-    ):
-        for window, files, planes in identify.groups(size, cameras, side, quiet=side is not None):
-            pair = [datasets.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
-            found = verification.verify(*pair, planes, learned=parameters, names=names)
-            findings += found
-            rows += [
-                {
-                    **one._asdict(),
-                    "fingerprint": files[one.fingerprint],
-                    "pixels": verbs.size_text(planes.shape[1:]),
-                }
-                for one in found
-            ]
+    with speed.compiling() as pieces:
+        for names, side, parameters in (
+            ([name for name in single if name != "learned"], None, None),
+            (["learned"], LEARNED_SIDE, learned),
+        ):
+            quiet = side is not None
+            for window, files, planes in identify.groups(size, cameras, side, quiet=quiet):
+                pair = [datasets.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
+                found = verification.verify(*pair, planes, learned=parameters, names=names)
+                findings += found
+                rows += [
+                    {
+                        **one._asdict(),
+                        "fingerprint": files[one.fingerprint],
+                        "pixels": verbs.size_text(planes.shape[1:]),
+                    }
+                    for one in found
+                ]
     if findings:
-        spent = time.monotonic() - started
-        speed.remember("report", spent * tiles.SIDE**2 / (size[0] * size[1]))
+        spent = time.monotonic() - started - sum(pieces)
+        speed.remember("report", spent, size[0] * size[1] / tiles.SIDE**2)
     return {
         "ssim": report.ssim(before, after),
         "attacks": rows,

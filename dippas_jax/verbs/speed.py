@@ -1,14 +1,22 @@
 """How long a tile takes on this machine, remembered from one start to the next."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
+import jax.monitoring
 import numpy as np
 
 from dippas_jax import config as configuration
 from dippas_jax import engine, photo_file, store, tiles
 from dippas_jax.types import InputError
+
+_COMPILING = (
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/backend_compile_duration",
+)
 
 
 def _file() -> Path:
@@ -28,8 +36,16 @@ def remembered(kind: str) -> float | None:
         return None
 
 
-def remember(kind: str, seconds: float) -> None:
-    """Keeps what a tile took, see `remembered`; an estimate that cannot be kept is no failure."""
+def remember(kind: str, seconds: float, count: float) -> None:
+    """Keeps what tiles took, see `remembered`; an estimate that cannot be kept is no failure.
+
+    Args:
+      kind: See `remembered`.
+      seconds: For all of them, without compiling.
+      count: Of full tiles. Of less than one nothing is kept: what a photo takes at all counts more.
+    """
+    if count < 1:
+        return
     try:
         known = store.read_json(_file())
     except InputError:
@@ -37,9 +53,25 @@ def remember(kind: str, seconds: float) -> None:
     try:
         store.prepare_workdir(_file().parent)
         known = known if isinstance(known, dict) else {}
-        store.write_json(_file(), known | {f"{jax.default_backend()} {kind}": seconds})
+        store.write_json(_file(), known | {f"{jax.default_backend()} {kind}": seconds / count})
     except InputError:
         pass
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[list[float]]:
+    """Seconds spent on compiling while it lasts, piece by piece: they are not spent again."""
+    pieces: list[float] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event in _COMPILING:
+            pieces.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield pieces
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def area(height: int, width: int) -> float:
@@ -66,5 +98,5 @@ def measured(path: Path, *, aware: bool) -> float:
             ways=tiles.Ways(tick=ticks.append),
         )
         seconds = time.monotonic() - started
-    remember("aware" if aware else "blind", seconds / len(ticks))
+    remember("aware" if aware else "blind", seconds, len(ticks))
     return seconds / len(ticks)
