@@ -58,8 +58,9 @@ class Version(NamedTuple):
       threshold: Of its coefficients, grey levels.
       compensation: How much of what they keep of a fingerprint was taken back.
       alpha: How much of I·K was taken out of what is kept, in the unit of 1/K.
-      left: By extractor, z of K in the photo or, blind, the share of a planted fingerprint that
-        is left.
+      left: By extractor, z of K in the photo or, blind, `share`.
+      share: By extractor, the share of a planted fingerprint that is left; empty where K is known
+        and no limit was given.
     """
 
     pixels: Pixels
@@ -68,6 +69,7 @@ class Version(NamedTuple):
     compensation: float
     alpha: float
     left: dict[str, float]
+    share: dict[str, float]
 
 
 def anonymize(
@@ -134,13 +136,13 @@ def anonymize(
     largest = LARGEST if most_left < math.inf else math.inf
     found, slope = _search(lambda t: tried(t, compensation), target_psnr, largest, until)
     first = found
-    left: dict[str, float] = {}
+    share: dict[str, float] = {}
     if most_left < math.inf:
         if found.threshold > LARGEST * found.noise:
             found = tried(max(LARGEST * found.noise, WEAKEST), compensation)
-        found, left = _protected(tried, followed, found, most_left, until)
+        found, share = _protected(tried, followed, found, most_left, until)
     elif k is None:
-        left = followed(found)
+        share = followed(found)
     aim = target_psnr if found is first else None
     if not small:
 
@@ -157,9 +159,10 @@ def anonymize(
         found = done
     pixels_done = rebuilt.pixels_of(pixels, found)
     seen = pixels_done if written is None else written(pixels_done)
-    left = left if k is None else mixture.scores(seen, k, ways=ways)
+    left = share if k is None else mixture.scores(seen, k, ways=ways)
     psnr = rebuilt.psnr(seen, pixels)
-    return Version(pixels_done, psnr, found.threshold, found.compensation, found.alpha, left)
+    settings = found.threshold, found.compensation, found.alpha
+    return Version(pixels_done, psnr, *settings, left, share)
 
 
 def work(height: int, width: int, *, aware: bool, coarse: bool = False) -> int:
@@ -203,8 +206,8 @@ def _protected(
         whole = tried(found.threshold, 1.0)
         rest = followed(whole)
         if _worst(rest) <= most_left:
-            part = (_worst(left) - most_left) / (_worst(left) - _worst(rest))
-            between = found.compensation + part * (1 - found.compensation)
+            part = (_worst(left) - most_left + _SPARE) / (_worst(left) - _worst(rest))
+            between = found.compensation + min(part, 1.0) * (1 - found.compensation)
             found = tried(found.threshold, between)
             return found, followed(found)
         found, left = whole, rest

@@ -83,6 +83,7 @@ def test_a_photo_is_written_beside_the_original_which_is_left_alone(dippas, tmp_
     assert code == 0
     assert "a.jpg -> a.anon.jpg" in out
     assert "too much of a fingerprint at 41 dB" in out
+    assert "of a planted fingerprint are left, more than should be; --jpeg-quality 90" in out
     assert "1 tiles, about" in err
     after = tree(tmp_path)
     assert after.pop("a.anon.jpg")

@@ -105,6 +105,7 @@ def test_the_unit_of_the_fingerprint_does_not_matter(photo):
     pixels, fingerprint = photo
     one, other = anonymize(pixels, fingerprint), anonymize(pixels, 7 * fingerprint)
     assert one.alpha == pytest.approx(7 * other.alpha, rel=1e-3)
+    assert one.share == {}, "nothing is followed where a PSNR is met whatever is left"
     difference = np.abs(one.pixels.astype(int) - other.pixels)
     assert difference.max() <= 1
     assert np.mean(difference > 0) < 1e-3, "no more than rounding"
@@ -185,36 +186,85 @@ def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
     assert abs(np.mean(list(scores.values()))) < 3
 
 
+def left_of(pixels, version, **files):
+    """What is left of a planted fingerprint at a version's settings."""
+    plant = jax.random.fold_in(jax.random.key(0), 1)
+    return mixture.share_left(plant, pixels, version.threshold, version.compensation, **files)
+
+
+def test_where_too_much_would_be_left_more_is_taken_back_first(photo):
+    pixels, _ = photo
+    settings = {"target_psnr": 38.0, "compensation": 0.3}
+    exact = anonymize(pixels, **settings)
+    most, least = (
+        max(left_of(pixels, exact._replace(compensation=c)).values()) for c in (0.3, 1.0)
+    )
+    assert most > least + 0.2
+    limit = (most + least) / 2
+    careful = anonymize(pixels, most_left=limit, **settings)
+    assert careful.threshold == exact.threshold
+    assert 0.3 < careful.compensation < 1
+    assert careful.left == careful.share == left_of(pixels, careful)
+    assert limit - 0.1 < max(careful.left.values()) <= limit
+    assert careful.psnr < exact.psnr
+
+
 def test_a_photo_whose_noise_would_be_kept_is_rebuilt_from_fewer_coefficients(photo):
     pixels, _ = photo
-    plant = jax.random.fold_in(jax.random.key(0), 1)
-    exact, weaker = (anonymize(pixels, target_psnr=46.0, most_left=most) for most in (np.inf, 0.4))
-    assert max(mixture.share_left(plant, pixels, exact.threshold, 0.7).values()) > 0.4
-    assert max(mixture.share_left(plant, pixels, weaker.threshold, 0.7).values()) <= 0.4
+    settings = {"target_psnr": 46.0, "compensation": 1.0}
+    exact, weaker = (anonymize(pixels, most_left=most, **settings) for most in (np.inf, 0.1))
+    assert max(left_of(pixels, exact).values()) > 0.1
+    assert weaker.left == left_of(pixels, weaker)
+    assert max(weaker.left.values()) <= 0.1
+    assert weaker.threshold > exact.threshold
     assert weaker.psnr < exact.psnr - 1
-    hurried = anonymize(pixels, target_psnr=46.0, most_left=0.4, until=0.0)
+    hurried = anonymize(pixels, target_psnr=46.0, most_left=0.1, until=0.0)
     assert hurried.threshold == 12, "the first one"
+
+
+def test_however_much_is_left_the_psnr_stays_above_a_floor(photo):
+    pixels, _ = photo
+    version = anonymize(pixels, target_psnr=42.0, most_left=-9.0)
+    assert version.compensation == 1
+    assert version.psnr == pytest.approx(engine.LEAST_PSNR, abs=0.2)
+
+
+def test_no_compensation_stays_none(photo):
+    version = anonymize(photo[0], target_psnr=42.0, compensation=0.0, most_left=0.3)
+    assert version.compensation == 0
+    assert max(version.left.values()) <= 0.3
+
+
+def jpeg(array, quality=70):
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def test_the_psnr_is_met_behind_a_coarse_jpeg(photo, monkeypatch):
+    def coarse(array):
+        return jpeg(array, 15)
+
+    pixels = coarse(photo[0])
+    for side in (tiles.SIDE, 32):  # in one tile, and in nine
+        monkeypatch.setattr(tiles, "SIDE", side)
+        version = anonymize(pixels, target_psnr=38.0, came=coarse, written=coarse)
+        behind = coarse(version.pixels)
+        assert version.psnr == pytest.approx(oracles.psnr(behind, pixels), abs=1e-3)
+        before = oracles.psnr(version.pixels, pixels)
+        assert abs(version.psnr - 38) < 0.5 * abs(before - 38), "not so before it is written"
 
 
 def test_what_a_jpeg_leaves_is_followed_where_the_photo_came_as_one(photo):
     pixels, _ = photo
-
-    def jpeg(array):
-        buffer = io.BytesIO()
-        Image.fromarray(array).save(buffer, "JPEG", quality=70)
-        return np.asarray(Image.open(buffer).convert("RGB"))
-
     first, followed = (
         anonymize(jpeg(pixels), target_psnr=44.0, most_left=most, came=jpeg, written=jpeg)
         for most in (9.0, 0.2)
     )
     assert max(first.left.values()) > 0.2
-    assert followed.threshold > first.threshold
+    assert (followed.threshold, followed.compensation) > (first.threshold, first.compensation)
     assert max(followed.left.values()) <= 0.2
-    plant = jax.random.fold_in(jax.random.key(0), 1)
-    files = {"came": jpeg, "written": jpeg}
-    left = mixture.share_left(plant, jpeg(pixels), followed.threshold, 0.7, **files)
-    assert left == followed.left
+    assert followed.left == left_of(jpeg(pixels), followed, came=jpeg, written=jpeg)
 
 
 def test_a_photo_with_little_noise_keeps_its_faint_texture():
@@ -224,7 +274,8 @@ def test_a_photo_with_little_noise_keeps_its_faint_texture():
     pixels = np.round(np.clip(noisy, 0, 255)).astype(np.uint8)
     exact, gentle = (anonymize(pixels, target_psnr=41.0, most_left=most) for most in (np.inf, 9.0))
     assert exact.psnr == pytest.approx(41, abs=engine.CLOSE)
-    sizes = np.ravel(sparse.noise_spectrum(pixels, exact.threshold)[0])
+    first = 12.0  # tried; it is more than the bound, and the PSNR asked for wants still more
+    sizes = np.ravel(sparse.noise_spectrum(pixels, first)[0])
     noise = np.sqrt(np.mean(np.sort(sizes)[-9:]))
     assert gentle.threshold == pytest.approx(engine.LARGEST * noise, rel=1e-3)
     assert gentle.threshold < exact.threshold / 2

@@ -566,3 +566,18 @@ def test_a_heic_comes_in_sensor_orientation(tmp_path, orientation, upright):
     assert np.abs(back.astype(int) - photo.pixels).mean() < 5
     shown = np.asarray(pillow_heif.open_heif(io.BytesIO(written)).to_pillow()).astype(int)
     assert np.abs(shown - metadata.turned(photo.pixels, orientation)).mean() < 5
+
+
+@pytest.mark.parametrize(("kind", "options", "coarse"), [
+    ("JPEG", {"quality": 74}, True),
+    ("JPEG", {"quality": 75}, False),
+    ("PNG", {}, False),
+])  # fmt: skip
+def test_a_coarse_jpeg_is_told_by_its_table(tmp_path, kind, options, coarse):
+    path = put(tmp_path, saved(pixels(), kind, **options))
+    assert photo_file.coarse(path) is coarse
+
+
+def test_what_is_no_photo_is_not_coarse(tmp_path):
+    assert photo_file.coarse(put(tmp_path, b"no photo")) is False
+    assert photo_file.coarse(tmp_path / "missing.jpg") is False

@@ -254,10 +254,17 @@ def _one(
         speed.remember(mode, spent - sum(pieces), ticks)
     data = encoded(version.pixels)
     words = list(photo.words)
+    worst = max((value for value in version.share.values() if value == value), default=0.0)
     if not asked and version.psnr < aim - 1:
         words.append(
             f"noise or JPEG would have left too much of a fingerprint at {aim:g} dB; "
             f"--target-psnr {aim:g} keeps that much of the photo all the same"
+        )
+    if not asked and worst > most_left:
+        finer = photo.jpeg is not None and job.kind in ("same", "jpeg")
+        words.append(
+            f"even so {100 * worst:.0f} % of a planted fingerprint are left, more than should be"
+            + ("; --jpeg-quality 90, a larger file, leaves less" if finer else "")
         )
     record = {
         "photo": str(source),
@@ -272,6 +279,7 @@ def _one(
         "compensation": version.compensation,
         "alpha": version.alpha,
         "left": version.left,
+        "share": version.share,
         "before": None if plane is None else mixture.scores(photo.pixels, plane),
         "seconds": spent,
         "seed": options.seed,

@@ -36,7 +36,7 @@ def remembered(kind: str) -> float | None:
         return None
 
 
-def remember(kind: str, seconds: float, count: float) -> None:
+def remember(kind: str, seconds: float, count: int | float) -> None:
     """Keeps what tiles took, see `remembered`; an estimate that cannot be kept is no failure.
 
     Args:
