@@ -302,3 +302,15 @@ def test_a_batch_that_is_killed_goes_on_with_the_same_command(dippas, tmp_path, 
     subprocess.run(command, check=True, capture_output=True, env=environment)
     assert tree(tmp_path / "killed").items() >= tree(tmp_path / "whole").items()
     assert tree(tmp_path / "in") == before
+
+
+def test_a_damaged_first_photo_does_not_keep_the_others_waiting(dippas, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "fresh")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "0.jpg").write_bytes(data[: len(data) // 2])
+    code, out, err = dippas("0.jpg", "a.jpg")
+    assert code == 1
+    assert "0.jpg is truncated or damaged" in err
+    assert "a.jpg -> a.anon.jpg" in out
+    assert (tmp_path / "a.anon.jpg").exists()
+    assert not (tmp_path / "0.anon.jpg").exists()

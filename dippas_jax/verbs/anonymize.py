@@ -140,7 +140,7 @@ def _announce(
     pace = speed.remembered("aware" if aware else "blind")
     if pace is None:
         verbs.note("compiling, and timing the first tile, once on this machine")
-        pace = speed.measured(jobs[0].source, aware=aware)
+        pace = _measured(jobs, aware=aware)
     total = 0.0
     for job in jobs:
         height, width = sizes[job.source]
@@ -175,12 +175,22 @@ def _announce(
         verbs.note(f"{shown}, about {_minutes(total)} on the {jax.default_backend()}")
 
 
+def _measured(jobs: Sequence[Job], *, aware: bool) -> float:
+    """The pace on the first photo that can be read; what ails others is said in their turn."""
+    for job in jobs:
+        try:
+            return speed.measured(job.source, aware=aware)
+        except InputError:
+            continue
+    return 0.0
+
+
 def _examining(pixels: int, working: float, options: Options) -> float:
-    """Seconds for the attackers; those of the work while nothing better is known."""
+    """Seconds for the attackers; the first time they are compiled, twice those of the work."""
     if not (options.check or (options.report and options.fingerprint)):
         return 0.0
     pace = speed.remembered("report")
-    return working if pace is None else pace * pixels / tiles.SIDE**2
+    return 2 * working if pace is None else pace * pixels / tiles.SIDE**2
 
 
 def _minutes(seconds: float) -> str:

@@ -82,7 +82,8 @@ def area(height: int, width: int) -> float:
 def measured(path: Path, *, aware: bool) -> float:
     """By the first tile of a photo, the second time, when all is compiled."""
     shape = (tiles.SIDE, tiles.SIDE)
-    pixels = tiles.cut(photo_file.read(path).pixels, 0, 0, *shape)
+    photo = photo_file.read(path)
+    pixels = tiles.cut(photo.pixels, 0, 0, *shape)
     plane = np.random.default_rng(0).standard_normal(shape, np.float32) if aware else None
     seconds = 0.0
     ticks: list[float | None] = []
@@ -95,6 +96,8 @@ def measured(path: Path, *, aware: bool) -> float:
             plane,
             target_psnr=configuration.STRENGTHS["balanced"],
             compensation=configuration.Config().compensation,
+            most_left=1.0,
+            came=None if photo.jpeg is None else np.copy,  # as what a JPEG is followed through
             ways=tiles.Ways(tick=ticks.append),
         )
         seconds = time.monotonic() - started
