@@ -220,7 +220,8 @@ def _protected(
         farther = min((over + _SPARE) / fall, 0.5, math.log(STRONGEST / found.threshold))
         other = tried(found.threshold * math.exp(farther), found.compensation)
         if other.psnr < LEAST_PSNR:
-            farther *= (found.psnr - LEAST_PSNR) / (found.psnr - other.psnr)
+            above = min(found.psnr, 99.0)  # infinite where a coarse JPEG puts everything back
+            farther *= (above - LEAST_PSNR) / (above - other.psnr)
             other = tried(found.threshold * math.exp(farther), found.compensation)
         rest = followed(other)
         fall = min(max((_worst(left) - _worst(rest)) / max(farther, 1e-3), 0.2), 2.0)
