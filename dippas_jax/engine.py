@@ -22,7 +22,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from dippas_jax import mixture, rebuilt, tiles
-from dippas_jax.tiles import PLAIN, Pixels, Ways
+from dippas_jax.tiles import PLAIN, Compress, Pixels, Ways
 
 WEAKEST, STRONGEST = 1.0, 64.0  # thresholds tried, grey levels
 CLOSE = 0.05  # dB from the PSNR asked for that are close enough
@@ -81,8 +81,8 @@ def anonymize(
     compensation: float,
     most_left: float = math.inf,
     until: float = math.inf,
-    came: mixture.Compress | None = None,
-    written: mixture.Compress | None = None,
+    came: Compress | None = None,
+    written: Compress | None = None,
     ways: Ways = PLAIN,
 ) -> Version:
     """The version of a photo whose PSNR is that asked for, or the best found in time.
@@ -299,7 +299,7 @@ def _calibrated(
     pixels: Pixels,
     fingerprint: np.ndarray,
     found: rebuilt.Rebuilt,
-    written: mixture.Compress | None,
+    written: Compress | None,
     ways: Ways,
 ) -> float:
     """How much of what is kept to subtract, so that the mixture's z are those of another camera.

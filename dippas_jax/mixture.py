@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from dippas_jax import correlation, image, residual, sparse, tiles
-from dippas_jax.tiles import PLAIN, Pixels, Ways
+from dippas_jax.tiles import PLAIN, Compress, Pixels, Ways
 
 SIGMAS = (2.0, 3.0, 5.0)
 """Of the mixture's extractors, grey levels."""
@@ -25,7 +25,6 @@ FEW = 8
 TICKS = 4  # a part's, which takes as long as so many tiles elsewhere
 
 NAMES = (*(f"sigma-{sigma:g}" for sigma in SIGMAS), "busy")
-Compress = Callable[[Pixels], Pixels]
 MOVED = 3, 5  # pixels; odd, and no multiple of a JPEG's block
 _PLANTED = 0.01  # standard deviation of a planted fingerprint, relative to the signal
 

@@ -15,8 +15,8 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from dippas_jax import correlation, mixture, sparse, tiles
-from dippas_jax.tiles import Pixels, Ways
+from dippas_jax import correlation, sparse, tiles
+from dippas_jax.tiles import Compress, Pixels, Ways
 
 
 class Rebuilt(NamedTuple):
@@ -44,7 +44,7 @@ class Rebuilt(NamedTuple):
 def rebuild(
     pixels: Pixels,
     fingerprint: np.ndarray | None,
-    written: mixture.Compress | None,
+    written: Compress | None,
     ways: Ways,
     chosen: Sequence[tiles.Tile],
     threshold: float,

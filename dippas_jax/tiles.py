@@ -18,6 +18,8 @@ SIDE = 512
 
 
 Pixels = UInt[np.ndarray, "h w 3"]
+Compress = Callable[[Pixels], Pixels]
+"""What a file that is not lossless gives back of the pixels written into it."""
 
 
 class Tile(NamedTuple):
