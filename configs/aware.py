@@ -1,9 +1,9 @@
 """Aware mode: the camera's fingerprint is known (the paper's equation 10).
 
     python -m dippas_jax.main --config=configs/aware.py --workdir=runs/aware
-        15 s on two CPU cores, compilation included (embedded sample, 128x128): the engine,
-        docs/engine.md; PSNR 39.3 dB,
-        z 17.0 before and 0.3 after. The sample is noisy, so this is below the strength's 41 dB.
+        4 to 19 s on two CPU cores, compilation included (embedded sample, 128x128): the engine,
+        docs/engine.md; PSNR 39.0 dB,
+        z 17.0 before and 0.1 after. The sample is noisy, so this is below the strength's 41 dB.
     python -m dippas_jax.main --config=configs/aware.py:prior --workdir=runs/prior
         The paper's network with a cheaper schedule: PSNR 38.6 dB, z -1.4 after; 3 min 40 s beside
         other jobs.

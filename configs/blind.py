@@ -1,9 +1,9 @@
 """Blind mode: no fingerprint is known (the prior injects the residual, the paper's equation 11).
 
     python -m dippas_jax.main --config=configs/blind.py --workdir=runs/blind
-        15 s on two CPU cores, compilation included (embedded sample, 128x128): the engine,
-        docs/engine.md; PSNR 37.2 dB,
-        z 17.0 before and -1.5 after (with the camera's fingerprint, not used). The sample is noisy,
+        4 to 19 s on two CPU cores, compilation included (embedded sample, 128x128): the engine,
+        docs/engine.md; PSNR 37.6 dB,
+        z 17.0 before and -2.8 after (with the camera's fingerprint, not used). The sample is noisy,
         so this is below the strength's 41 dB.
     python -m dippas_jax.main --config=configs/blind.py:prior --workdir=runs/prior
         The paper's network with a cheaper schedule, the photo's own residual injected.

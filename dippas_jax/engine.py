@@ -200,20 +200,20 @@ def _protected(
     is nearly linear in it, and in the logarithm of the threshold.
     """
     left = followed(found)
-    if _worst(left) <= most_left or time.monotonic() > until:
+    if worst(left) <= most_left or time.monotonic() > until:
         return found, left
     if 0 < found.compensation < 1:
         whole = tried(found.threshold, 1.0)
         rest = followed(whole)
-        if _worst(rest) <= most_left:
-            part = (_worst(left) - most_left + _SPARE) / (_worst(left) - _worst(rest))
+        if worst(rest) <= most_left:
+            part = (worst(left) - most_left + _SPARE) / (worst(left) - worst(rest))
             between = found.compensation + min(part, 1.0) * (1 - found.compensation)
             found = tried(found.threshold, between)
             return found, followed(found)
         found, left = whole, rest
     fall = _FALL
     for _ in range(ROUNDS):
-        over = _worst(left) - most_left
+        over = worst(left) - most_left
         spent = found.psnr <= LEAST_PSNR + CLOSE or found.threshold >= STRONGEST
         if over <= 0 or spent or time.monotonic() > until:
             break
@@ -224,12 +224,12 @@ def _protected(
             farther *= (above - LEAST_PSNR) / (above - other.psnr)
             other = tried(found.threshold * math.exp(farther), found.compensation)
         rest = followed(other)
-        fall = min(max((_worst(left) - _worst(rest)) / max(farther, 1e-3), 0.2), 2.0)
+        fall = min(max((worst(left) - worst(rest)) / max(farther, 1e-3), 0.2), 2.0)
         found, left = other, rest
     return found, left
 
 
-def _worst(left: dict[str, float]) -> float:
+def worst(left: dict[str, float]) -> float:
     """The largest share; 0 of a photo where nothing can be said."""
     return max((value for value in left.values() if not math.isnan(value)), default=0.0)
 

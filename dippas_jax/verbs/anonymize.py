@@ -264,7 +264,7 @@ def _one(
         speed.remember(mode, spent - sum(pieces), ticks)
     data = encoded(version.pixels)
     words = list(photo.words)
-    worst = max((value for value in version.share.values() if value == value), default=0.0)
+    worst = engine.worst(version.share)
     if not asked and version.psnr < aim - 1:
         words.append(
             f"noise or JPEG would have left too much of a fingerprint at {aim:g} dB; "
