@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dippas_jax import blocks, pool, residual
+from dippas_jax.prior import pool
+from dippas_jax.signal import blocks, residual
 from dippas_jax.types import Best
 
 CHUNK = 25  # snapshots at a time, as in a run

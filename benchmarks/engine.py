@@ -19,8 +19,12 @@ import jax
 import numpy as np
 
 from benchmarks.run import _Side
-from dippas_jax import anonymize, datasets, engine, inversion, store
 from dippas_jax import config as configuration
+from dippas_jax.datasets import reader
+from dippas_jax.io import files
+from dippas_jax.prior import anonymize, inversion
+from dippas_jax.sparse import anonymize as engine
+from dippas_jax.types import Sample
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="turns of each side")
     parser.add_argument("--noise", type=float, default=0.1, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    store.cache_compilations()
+    files.cache_compilations()
     reached = plain(options.folder, options.steps)
     print(f"the paper's schedule after {options.steps} steps at 128x128: {reached:.2f} dB")
     turn_steps, options.steps = options.steps, 2
@@ -41,8 +45,8 @@ def main() -> None:
         compare(size, turn_steps, options)
 
 
-def _sample(folder: Path, size: int) -> datasets.Sample:
-    records = datasets.load(folder=str(folder), photos=("crop512",), crop=size, limit=1)
+def _sample(folder: Path, size: int) -> Sample:
+    records = reader.load(folder=str(folder), photos=("crop512",), crop=size, limit=1)
     return records[0].read()
 
 

@@ -146,7 +146,7 @@ def _work(options: argparse.Namespace, height: int, width: int) -> None:
 def _jax_side(case: str):
     import jax
 
-    from dippas_jax import fingerprint, residual
+    from dippas_jax.signal import fingerprint, residual
 
     if case == "residual":
         extract = jax.jit(residual.residual)

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dippas_jax import correlation, fingerprint, image, residual
+from dippas_jax.signal import correlation, fingerprint, image, residual
 
 SIDE = 512
 NCC_TOLERANCE = 2e-4

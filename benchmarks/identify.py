@@ -28,8 +28,8 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dippas_jax import fingerprint
-from dippas_jax.evaluation import identification
+from dippas_jax.forensics import identification
+from dippas_jax.signal import fingerprint
 
 LARGEST_P = 1e-6  # below it a camera counts as found; by chance that is one pair in a million
 

@@ -16,8 +16,8 @@ import time
 import jax
 import numpy as np
 
-from dippas_jax import anonymize, inversion
 from dippas_jax import config as configuration
+from dippas_jax.prior import anonymize, inversion
 
 
 def main() -> None:

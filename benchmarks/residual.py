@@ -26,7 +26,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from dippas_jax import image, residual
+from dippas_jax.signal import image, residual
 from tests import oracles
 
 

@@ -24,7 +24,7 @@ def _jax_worker(size: int, depth: int, steps: int, noise: float):
     import jax
 
     from dippas_jax import config as configuration
-    from dippas_jax import inversion
+    from dippas_jax.prior import inversion
 
     config = configuration.Config(
         generator=configuration.Generator(depth=depth),

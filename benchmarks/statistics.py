@@ -37,9 +37,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
-from dippas_jax import correlation, fingerprint, image, residual
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import identification
+from dippas_jax.forensics import identification
+from dippas_jax.signal import correlation, fingerprint, image, residual
 
 THRESHOLD = 4.0  # z-score: one false alarm in 30,000
 STRENGTHS = (0.0005, 0.001, 0.0015, 0.002, 0.0025, 0.003, 0.004)

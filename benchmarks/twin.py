@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dippas_jax import config as configuration
-from dippas_jax import generator
+from dippas_jax.prior import generator
 
 
 class Layer(nn.Sequential):

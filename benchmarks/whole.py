@@ -18,10 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dippas_jax import photo_file, store, tiles
+from dippas_jax.cli import anonymize, fingerprint, outputs
 from dippas_jax.datasets import layouts
-from dippas_jax.evaluation import identification
-from dippas_jax.verbs import anonymize, fingerprint, outputs
+from dippas_jax.forensics import identification
+from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import tiles
 
 
 def main() -> None:
@@ -33,12 +35,12 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="photos of each device, before those")
     parser.add_argument("--modes", default="aware,blind")
     options = parser.parse_args()
-    store.cache_compilations()
+    files.cache_compilations()
     for device in sorted(path for path in options.folder.iterdir() if path.is_dir()):
         flats = [str(path) for path in layouts.photos_in(device / "flat")]
         names = []
         for index in range(2):
-            name = str(store.prepare_workdir(options.workdir) / f"{device.name}.{index}.npz")
+            name = str(files.prepare_workdir(options.workdir) / f"{device.name}.{index}.npz")
             if not Path(name).exists():
                 fingerprint.build(flats[index::2], name, json=True)
             names.append(name)
@@ -70,7 +72,7 @@ def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
         kind = "K'" if row["fingerprint"] == names[1] else "K"
         print(f"  {row['attacker']:<10} {kind:<3} {row['before']:8.2f} {row['after']:8.2f}")
     before, after = (photo_file.read(path).pixels for path in (photo, record["output"]))
-    planes = np.stack([store.read_fingerprint(name) for name in names])
+    planes = np.stack([files.read_fingerprint(name) for name in names])
     for pixels, when in ((before, "before"), (after, "after")):
         pce = identification.compare(pixels, planes).pce
         print(f"  PCE {when}: K {pce[0]:.1f}, K' {pce[1]:.1f}")

@@ -19,9 +19,9 @@ Any setting is changed on the command line: --strength=strong,
 `--help` lists them.
 """
 
-from dippas_jax import presets, settings
+from dippas_jax.experiments import overrides, presets
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "prior", "quick" or "paper"."""
-    return settings.to_config_dict(presets.run("aware", setting))
+    return overrides.to_config_dict(presets.run("aware", setting))

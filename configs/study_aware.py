@@ -10,9 +10,9 @@
         paper's exact settings of the inversion.
 """
 
-from dippas_jax import presets, settings
+from dippas_jax.experiments import overrides, presets
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "dresden" or "vision"."""
-    return settings.to_config_dict(presets.study("aware", setting))
+    return overrides.to_config_dict(presets.study("aware", setting))

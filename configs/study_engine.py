@@ -9,9 +9,9 @@
         photo, K' from the others.
 """
 
-from dippas_jax import presets, settings
+from dippas_jax.experiments import overrides, presets
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "crops", "dresden" or "vision"."""
-    return settings.to_config_dict(presets.study("engine", setting))
+    return overrides.to_config_dict(presets.study("engine", setting))

@@ -18,9 +18,9 @@
 Any setting is changed on the command line: --config.attackers="('wavelet','edges')".
 """
 
-from dippas_jax import presets, settings
+from dippas_jax.experiments import overrides, presets
 
 
 def get_config(setting: str = "default"):
     """Settings as a ConfigDict; `setting` is "default", "crops", "dresden" or "vision"."""
-    return settings.to_config_dict(presets.study("panel", setting))
+    return overrides.to_config_dict(presets.study("panel", setting))

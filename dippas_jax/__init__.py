@@ -19,10 +19,10 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "anonymize": ("advance", "assemble", "finished", "start"),
-    "blocks": ("merge", "rank", "split"),
+    "prior.anonymize": ("advance", "assemble", "finished", "start"),
+    "signal.blocks": ("merge", "rank", "split"),
     "config": ("Config", "preset"),
-    "correlation": (
+    "signal.correlation": (
         "circular_cross_correlation",
         "ncc",
         "ncc_blocks",
@@ -32,8 +32,8 @@ _HOMES = {
         "pce_over_shifts",
         "z_score",
     ),
-    "image": ("luma", "psnr"),
-    "inversion": ("problem",),
+    "signal.image": ("luma", "psnr"),
+    "prior.inversion": ("problem",),
     "types": ("InputError",),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """The public names, imported when they are asked for: `dippas --help` needs none of them."""
     if name == "extract_residual":
-        return importlib.import_module(f"{__name__}.residual").residual
+        return importlib.import_module(f"{__name__}.signal.residual").residual
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

@@ -21,7 +21,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from dippas_jax import config as configuration
-from dippas_jax import datasets, report, runs, settings, store, study
+from dippas_jax.datasets import reader
+from dippas_jax.experiments import overrides, report, runs, study
+from dippas_jax.io import files
 from dippas_jax.types import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -43,11 +45,11 @@ def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any
       InputError: Before any work, if settings, photos, fingerprints or the folder cannot be used.
       runs.FailedError: After all photos, if some could not be done; the others are kept.
     """
-    folder = store.prepare_workdir(workdir)
-    records = datasets.load(
+    folder = files.prepare_workdir(workdir)
+    records = reader.load(
         **dataclasses.asdict(config.data), need_fingerprint=config.mode == "aware"
     )
-    datasets.check(records)
+    reader.check(records)
     runs.claim(folder, config)
     done = []
     for record in runs.photos(records, config, folder):
@@ -93,7 +95,7 @@ def _settings(
     for argument in arguments[1:]:
         name = argument.lstrip("-").partition("=")[0]
         if name.startswith("config."):
-            settings.check_name(name.removeprefix("config."), kind)
+            overrides.check_name(name.removeprefix("config."), kind)
     try:
         rest = flags.FLAGS(list(arguments))[1:]
         values = _CONFIG.value.to_dict() if _CONFIG.value is not None else None
@@ -108,18 +110,18 @@ def _settings(
     # A study is told by its methods, which a single run does not have.
     kind = configuration.Study if "methods" in values else configuration.Config
     (values["run"] if kind is configuration.Study else values).update(short)
-    return settings.from_config_dict(values, kind), _WORKDIR.value
+    return overrides.from_config_dict(values, kind), _WORKDIR.value
 
 
 def main(arguments: Sequence[str]) -> int:
     """The program; returns its exit code."""
     if {"-h", "--help"} & set(arguments):
-        print(f"{__doc__}\n{settings.help_text()}\n")
-        print(settings.help_text(configuration.Study))
+        print(f"{__doc__}\n{overrides.help_text()}\n")
+        print(overrides.help_text(configuration.Study))
         return 0
     try:
         config, workdir = _settings(arguments)
-        store.cache_compilations()
+        files.cache_compilations()
         if isinstance(config, configuration.Study):
             print(study.run(config, workdir), flush=True)
         else:

@@ -6,6 +6,8 @@ averaged. "pixels" are uint8 in [0, 255]; an "image" is float32 in [0, 1]; resid
 grey levels.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -137,3 +139,53 @@ class Fingerprint(NamedTuple):
     sigma: float
     reliability: float
     sha256: str
+
+
+class Window(NamedTuple):
+    """Where on the sensor pixels lie: a rectangle of the whole photo.
+
+    Attributes:
+      photo: Height and width of the whole photo.
+      top: First row.
+      left: First column.
+      height: Rows.
+      width: Columns.
+    """
+
+    photo: tuple[int, int]
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Sample(NamedTuple):
+    """One photo in memory.
+
+    Attributes:
+      pixels: uint8 [h w 3], sensor orientation.
+      fingerprint: float32 [h w] of the same pixels, unit of its file; None if not asked for.
+      window: Where on the whole photo the pixels lie.
+    """
+
+    pixels: np.ndarray
+    fingerprint: np.ndarray | None
+    window: Window
+
+
+class Record(NamedTuple):
+    """One photo, or one crop of it, on call.
+
+    Attributes:
+      id: Unique in its sequence, stable, and safe as a file name on any system.
+      device: Name of the camera.
+      read: Decodes the photo, and its fingerprint if asked for; raises `InputError`.
+      path: File of the photo; None if it is simulated. Crops of one photo have the same.
+      fingerprint: File of the fingerprint; None if there is none or it is simulated.
+    """
+
+    id: str
+    device: str
+    read: Callable[[], Sample]
+    path: Path | None = None
+    fingerprint: Path | None = None

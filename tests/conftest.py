@@ -22,7 +22,7 @@ jaxtyping.install_import_hook("dippas_jax", "beartype.beartype")
 @pytest.fixture(scope="session")
 def fresh():
     """Parameters of the two-scale network as they are drawn, for two keys."""
-    from dippas_jax import inversion
+    from dippas_jax.prior import inversion
     from tests import tiny
 
     settings = tiny.settings(tiny.TWO_SCALES)
@@ -33,7 +33,8 @@ def fresh():
 @pytest.fixture(scope="session")
 def walked():
     """A finished run: its problem, progress, results of four combinations, and settings."""
-    from dippas_jax import anonymize, config
+    from dippas_jax import config
+    from dippas_jax.prior import anonymize
     from tests import tiny
 
     grid = config.Assembly(sides=(32, 64), averages=(3,), thresholds=(1.0, 80.0))

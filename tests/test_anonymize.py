@@ -8,7 +8,9 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import anonymize, checkpoint, config, inversion
+from dippas_jax import config
+from dippas_jax.io import checkpoint
+from dippas_jax.prior import anonymize, inversion
 from dippas_jax.types import InputError
 from tests import oracles, tiny
 

@@ -15,9 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import cli, image, metadata, mixture, store, weights
+from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
-from tests.test_photo_file import bad_files, exif
+from dippas_jax.io import exif, files, weights
+from dippas_jax.signal import image
+from dippas_jax.sparse import leakage
+from tests.test_photo_file import bad_files
+from tests.test_photo_file import exif as orientation_exif
 
 SIZE = 64
 CAMERA = synthetic.Camera(seed=3, strength=0.02)
@@ -29,7 +33,7 @@ def photo(number, side=SIZE):
 
 def save(path, number=0, orientation=1, **options):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(photo(number)).save(path, exif=exif(orientation), **options)
+    Image.fromarray(photo(number)).save(path, exif=orientation_exif(orientation), **options)
     return path
 
 
@@ -43,8 +47,8 @@ def dippas(capsys, tmp_path, monkeypatch, caches):
     """Runs the command in an empty folder: its exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "folder", lambda: tmp_path / ".weights")
-    monkeypatch.setattr(store, "cache_folder", lambda: caches)
-    store.write_fingerprint("K.npy", CAMERA.fingerprint(SIZE, SIZE))
+    monkeypatch.setattr(files, "cache_folder", lambda: caches)
+    files.write_fingerprint("K.npy", CAMERA.fingerprint(SIZE, SIZE))
     save(tmp_path / "a.jpg", 0, quality=97, subsampling=0)
     capsys.readouterr()
 
@@ -74,7 +78,7 @@ def tree(folder):
 
 def scores(path):
     pixels = np.asarray(opened(path).convert("RGB"))
-    return mixture.scores(pixels, np.float32(CAMERA.fingerprint(SIZE, SIZE)))
+    return leakage.scores(pixels, np.float32(CAMERA.fingerprint(SIZE, SIZE)))
 
 
 def test_a_photo_is_written_beside_the_original_which_is_left_alone(dippas, tmp_path):
@@ -122,7 +126,7 @@ def test_a_turned_photo_is_worked_on_as_the_sensor_has_it(dippas, tmp_path, orie
         )
         assert opened(name).getexif().get(274, 1) == tag
         turned = np.asarray(opened(name).convert("RGB"))
-        found = metadata.turned_back(turned, orientation if tag == 1 else 1)
+        found = exif.turned_back(turned, orientation if tag == 1 else 1)
         np.testing.assert_array_equal(found, expected)
 
 
@@ -184,7 +188,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_be(dippas, tmp_path):
 
 
 def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
-    store.write_fingerprint("other.npy", CAMERA.fingerprint(SIZE, SIZE) + 0.01)
+    files.write_fingerprint("other.npy", CAMERA.fingerprint(SIZE, SIZE) + 0.01)
     arguments = ("a.jpg", "--fingerprint", "K.npy", "--check", "other.npy", "--report", "r.html")
     code, out, _ = dippas(*arguments)
     assert code == 0
@@ -220,7 +224,7 @@ def refused(outcome, *words):
 
 
 def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(dippas, tmp_path):
-    store.write_fingerprint("wide.npy", np.random.default_rng(0).normal(size=(64, 96)))
+    files.write_fingerprint("wide.npy", np.random.default_rng(0).normal(size=(64, 96)))
     (tmp_path / "empty").mkdir()
     (tmp_path / "x").mkdir()
     save(tmp_path / "x" / "a.jpg")
@@ -305,7 +309,7 @@ def test_a_batch_that_is_killed_goes_on_with_the_same_command(dippas, tmp_path, 
 
 
 def test_a_damaged_first_photo_does_not_keep_the_others_waiting(dippas, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "fresh")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "fresh")
     data = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "0.jpg").write_bytes(data[: len(data) // 2])
     code, out, err = dippas("0.jpg", "a.jpg")

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import baselines, correlation, fingerprint, residual
+from dippas_jax import baselines
 from dippas_jax.baselines import denoising, subtraction
 from dippas_jax.datasets import synthetic
+from dippas_jax.signal import correlation, fingerprint, residual
 from dippas_jax.types import InputError
 from tests import oracles
 

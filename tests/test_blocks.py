@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dippas_jax import blocks
+from dippas_jax.signal import blocks
 
 SIZES = [(8, 12, 4), (7, 13, 4), (5, 3, 8), (6, 6, 6), (9, 4, 1)]
 

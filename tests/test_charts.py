@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from dippas_jax import charts
+from dippas_jax.experiments import plots
 
 POINTS = [("subtraction", 64.0, 0.4), ("denoising", 44.0, 0.7)]
 NAMED = ["subtraction: 64.0 dB, 0.40", "denoising: 44.0 dB, 0.70"]
@@ -32,8 +32,8 @@ def records(thresholds=(35.0, 38.0), averages=(1, 10), sides=(128, 32, 64)):
 def sheets(monkeypatch):
     """The figures that were made."""
     made = []
-    sheet = charts._sheet
-    monkeypatch.setattr(charts, "_sheet", lambda *size: made.append(sheet(*size)) or made[-1])
+    sheet = plots._sheet
+    monkeypatch.setattr(plots, "_sheet", lambda *size: made.append(sheet(*size)) or made[-1])
     return made
 
 
@@ -49,7 +49,7 @@ def lines(axis):
 @pytest.mark.parametrize("thresholds", [(35.0, 38.0), (38.0,)])
 def test_the_grid_has_a_column_for_each_threshold_and_a_line_for_each_average(sheets, thresholds):
     grid = records(thresholds)
-    assert charts.grid(grid, POINTS).startswith(b"\x89PNG\r\n\x1a\n")
+    assert plots.grid(grid, POINTS).startswith(b"\x89PNG\r\n\x1a\n")
     axes = sheets[0].axes
     assert len(axes) == 2 * len(thresholds)
     for row, key in enumerate(("psnr", "auc")):
@@ -74,14 +74,14 @@ def test_the_grid_has_a_column_for_each_threshold_and_a_line_for_each_average(sh
 
 
 def test_other_methods_are_told_apart_by_more_than_a_name(sheets):
-    charts.grid(records(), [(f"method {i}", 40.0 + i, 0.5) for i in range(9)])
+    plots.grid(records(), [(f"method {i}", 40.0 + i, 0.5) for i in range(9)])
     named = [line for line in sheets[0].axes[0].lines if line.get_label().startswith("method")]
     looks = {(str(line._dash_pattern), line.get_linewidth(), line.get_color()) for line in named}
     assert len(looks) == 9
     assert max(line.get_linewidth() for line in named) < 2
 
 
-@pytest.mark.parametrize("chart", [charts.grid, charts.trade])
+@pytest.mark.parametrize("chart", [plots.grid, plots.trade])
 def test_what_is_not_finite_is_left_out_of_a_figure(chart, sheets):
     grid = records()
     grid[0] |= {"auc": math.nan, "c": math.nan}
@@ -95,7 +95,7 @@ def test_what_is_not_finite_is_left_out_of_a_figure(chart, sheets):
 def test_the_trade_has_the_combinations_of_highest_c_along_the_threshold(sheets):
     grid = records()
     grid[-1]["c"] = math.nan
-    png = charts.trade(grid, POINTS, best=2)
+    png = plots.trade(grid, POINTS, best=2)
     assert png.startswith(b"\x89PNG")
     drawn = lines(sheets[0].axes[0])
     assert list(drawn) == [
@@ -109,27 +109,27 @@ def test_the_trade_has_the_combinations_of_highest_c_along_the_threshold(sheets)
     assert drawn[NAMED[0]] == ([64.0], [0.4])
 
 
-@pytest.mark.parametrize("chart", [charts.grid, charts.trade])
+@pytest.mark.parametrize("chart", [plots.grid, plots.trade])
 def test_a_method_far_away_does_not_flatten_the_grid(chart, sheets):
     grid = records()
     chart(grid, POINTS)
     axis = sheets[0].axes[0]
-    low, high = axis.get_ylim() if chart is charts.grid else axis.get_xlim()
+    low, high = axis.get_ylim() if chart is plots.grid else axis.get_xlim()
     assert low < min(r["psnr"] for r in grid) < 44 < high < 50
 
 
 def test_the_trade_can_show_every_combination(sheets):
-    charts.trade(records(averages=range(1, 6)), [], best=15)
+    plots.trade(records(averages=range(1, 6)), [], best=15)
     assert len(lines(sheets[0].axes[0])) == 15
 
 
 def test_the_same_records_give_the_same_bytes():
-    assert charts.grid(records(), POINTS) == charts.grid(records(), POINTS)
+    assert plots.grid(records(), POINTS) == plots.grid(records(), POINTS)
 
 
 def test_the_front_has_a_point_for_each_method_that_has_both_figures(sheets):
     points = [*POINTS, ("published", math.nan, 2.0), ("nothing", 50.0, math.nan)]
-    data = charts.front(points)
+    data = plots.front(points)
     assert data.startswith(b"\x89PNG")
     (axis,) = sheets[0].axes
     assert lines(axis) == {

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dippas_jax import checkpoint
+from dippas_jax.io import checkpoint
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import cli, correlation, fingerprint_file, store, weights
+from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import identification
+from dippas_jax.forensics import identification
+from dippas_jax.io import files, fingerprint_file, weights
+from dippas_jax.signal import correlation
 from tests import oracles
 
 SIZE = 128
@@ -87,7 +89,7 @@ def test_a_fingerprint_is_built_with_all_that_has_to_be_known(dippas, tmp_path):
     (record,) = lines(out)
     assert code == 0
     photos = [np.asarray(Image.open(path)) for path in sorted(Path("flats/A").iterdir())]
-    found = store.read_fingerprint_file(output)
+    found = files.read_fingerprint_file(output)
     assert oracles.ncc(found.plane, oracles.fingerprint(photos)) > 0.9999
     assert (found.photos, found.photo, found.offset) == (6, (SIZE, SIZE), (0, 0))
     assert found.orientation == "sensor"
@@ -104,15 +106,15 @@ def test_a_fingerprint_is_built_with_all_that_has_to_be_known(dippas, tmp_path):
 def test_photos_are_named_by_file_folder_and_pattern_and_each_counts_once(dippas, tmp_path):
     output = tmp_path / "K.npz"
     dippas("fingerprint", "build", "flats/A/*.png", "flats/A", "flats/A/0.png", "-o", output)
-    np.testing.assert_array_equal(store.read_fingerprint(output), store.read_fingerprint("A.npz"))
+    np.testing.assert_array_equal(files.read_fingerprint(output), files.read_fingerprint("A.npz"))
 
 
 def test_a_crop_is_the_centre_and_says_where_it_lies(dippas, tmp_path):
     output = tmp_path / "K.npz"
     assert dippas("fingerprint", "build", "flats/A", "-o", output, "--crop", 96)[0] == 0
-    part = store.read_fingerprint_file(output)
+    part = files.read_fingerprint_file(output)
     assert (part.plane.shape, part.offset, part.photo) == ((96, 96), (16, 16), (SIZE, SIZE))
-    whole = store.read_fingerprint("A.npz")
+    whole = files.read_fingerprint("A.npz")
     assert oracles.ncc(part.plane, whole[16:112, 16:112]) > 0.9
 
 
@@ -128,7 +130,7 @@ def test_nothing_is_overwritten_unless_asked(dippas, tmp_path):
     refused(dippas("fingerprint", "show", "A.npz", "-o", output, "--overwrite"), ".png", output)
     assert output.read_bytes() == picture.read_bytes() == b"precious"
     assert dippas("fingerprint", "convert", "A.npz", output, "--overwrite")[0] == 0
-    assert store.read_fingerprint_file(output).photos == 6
+    assert files.read_fingerprint_file(output).photos == 6
 
 
 def test_a_folder_that_may_not_be_written_to_is_refused_before_the_work(dippas, monkeypatch):
@@ -178,7 +180,7 @@ def test_a_photo_that_fails_does_not_stop_the_others(dippas, tmp_path):
     assert code == 1
     assert lines(out)[0]["failed"] == ["absent.png", str(broken)]
     assert "photo absent.png cannot be read (No such file" in err
-    assert store.read_fingerprint_file(output).photos == 6
+    assert files.read_fingerprint_file(output).photos == 6
 
 
 def test_a_fingerprint_built_as_a_bare_plane_is_said_to_lose_its_origin(dippas, tmp_path):
@@ -207,7 +209,7 @@ def test_show_prints_what_the_file_says_and_draws_it(dippas, tmp_path):
         assert min(image.size) > SIZE
     (record,) = lines(dippas("fingerprint", "show", "A.npz", "--json")[1])
     assert record["photo"] == [SIZE, SIZE]
-    np.save(tmp_path / "bare.npy", store.read_fingerprint("A.npz"))
+    np.save(tmp_path / "bare.npy", files.read_fingerprint("A.npz"))
     code, out, _ = dippas("fingerprint", "show", tmp_path / "bare.npy")
     assert "unknown" in out
 
@@ -218,7 +220,7 @@ def test_convert_goes_both_ways_and_prints_the_unit(dippas, tmp_path):
         code, out, err = dippas("fingerprint", "convert", source, target)
         assert (code, err) == (0, "")
         assert "I = I0 (1 + K/255)" in out
-    first, last = (store.read_fingerprint_file(path) for path in (names[0], names[-1]))
+    first, last = (files.read_fingerprint_file(path) for path in (names[0], names[-1]))
     np.testing.assert_array_equal(first.plane, last.plane)
     assert first[1:] == last[1:]
     _, _, err = dippas("fingerprint", "convert", "A.npz", tmp_path / "K.npy")
@@ -247,7 +249,7 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
             )
         assert best["p_value"] < 1e-6 < other["p_value"]
         pixels = np.asarray(Image.open(record["photo"]))
-        pattern = oracles.pattern(pixels, store.read_fingerprint(own))
+        pattern = oracles.pattern(pixels, files.read_fingerprint(own))
         assert best["ncc"] == pytest.approx(
             oracles.ncc(oracles.residual(pixels), pattern), abs=2e-4
         )
@@ -283,10 +285,10 @@ def test_a_photo_that_fails_wins_over_a_match(dippas):
 
 
 def test_the_centre_is_compared_where_the_fingerprint_covers_it(dippas, tmp_path):
-    plane = store.read_fingerprint("A.npz")
+    plane = files.read_fingerprint("A.npz")
     pixels = np.asarray(Image.open("A0.png"))
     part = fingerprint_file.new(plane[20:116, 30:126], photo=(SIZE, SIZE), offset=(20, 30))
-    store.write_fingerprint_file(tmp_path / "part.npz", part._replace(orientation="sensor"))
+    files.write_fingerprint_file(tmp_path / "part.npz", part._replace(orientation="sensor"))
     for options, rows, columns in (
         (["--full"], slice(20, 116), slice(30, 126)),
         (["--crop", 64], slice(36, 100), slice(46, 110)),
@@ -299,7 +301,7 @@ def test_the_centre_is_compared_where_the_fingerprint_covers_it(dippas, tmp_path
 
 
 def test_a_bare_plane_is_taken_for_the_centre_where_no_more_is_asked_for(dippas, tmp_path):
-    np.save(tmp_path / "K.npy", store.read_fingerprint("A.npz")[16:112, 16:112])
+    np.save(tmp_path / "K.npy", files.read_fingerprint("A.npz")[16:112, 16:112])
     arguments = ["identify", "A0.png", "--fingerprints", tmp_path / "K.npy"]
     assert dippas(*arguments, "--crop", 96)[0] == 3
     for options in (["--full"], []):
@@ -313,7 +315,7 @@ def test_crops_go_with_a_fingerprint_built_with_the_same_crop(dippas, tmp_path):
     write(photo, pixels)
     code, out, err = dippas("identify", photo, "--fingerprints", output, "A.npz", "--json")
     (result,) = lines(out)[0]["results"]
-    expected = identification.compare(pixels, store.read_fingerprint(output)[None])
+    expected = identification.compare(pixels, files.read_fingerprint(output)[None])
     assert code == 3
     assert result["ncc"] == pytest.approx(expected.ncc.item(), rel=1e-4)
     assert "96x96 of photos of 128x128" in err
@@ -327,14 +329,14 @@ def test_more_pixels_are_offered_only_where_there_are_more(dippas, tmp_path):
     assert "--full tells more" in dippas(*arguments, "B.npz", "--crop", 96)[2]
     assert dippas(*arguments, "B.npz")[2] == ""
     part = fingerprint_file.new(
-        store.read_fingerprint("B.npz")[:96], photo=(SIZE, SIZE), orientation="sensor"
+        files.read_fingerprint("B.npz")[:96], photo=(SIZE, SIZE), orientation="sensor"
     )
-    store.write_fingerprint_file(tmp_path / "part.npz", part)
+    files.write_fingerprint_file(tmp_path / "part.npz", part)
     assert dippas(*arguments, tmp_path / "part.npz")[2] == ""
 
 
 def test_a_fingerprint_whose_mean_is_not_zero_is_noticed(dippas, tmp_path):
-    np.save(tmp_path / "K.npy", 1 + store.read_fingerprint("A.npz") / 255)
+    np.save(tmp_path / "K.npy", 1 + files.read_fingerprint("A.npz") / 255)
     _, _, err = dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy", "A.npz")
     assert err.count("dippas: ") == 1  # of one fingerprint
     assert "has a mean of 1 " in err
@@ -356,7 +358,7 @@ def test_a_crop_is_found_where_it_was_cut(dippas, tmp_path):
 def test_a_camera_of_another_size_is_passed_over(dippas, tmp_path):
     other = np.random.default_rng(0).normal(size=(96, SIZE)).astype(np.float32)
     known = fingerprint_file.new(other, orientation="sensor")
-    store.write_fingerprint_file(tmp_path / "other.npz", known)
+    files.write_fingerprint_file(tmp_path / "other.npz", known)
     code, out, err = dippas(
         "identify", "A0.png", "--fingerprints", tmp_path / "other.npz", "A.npz", "--json"
     )
@@ -367,11 +369,11 @@ def test_a_camera_of_another_size_is_passed_over(dippas, tmp_path):
 
 def test_a_turned_photo_is_named_as_such(dippas, tmp_path):
     photo = write(tmp_path / "turned.png", np.rot90(np.asarray(Image.open("A0.png"))[:96]))
-    plane = store.read_fingerprint("A.npz")[:96]
-    store.write_fingerprint_file(tmp_path / "K.npz", fingerprint_file.new(plane))
+    plane = files.read_fingerprint("A.npz")[:96]
+    files.write_fingerprint_file(tmp_path / "K.npz", fingerprint_file.new(plane))
     refused(dippas("identify", photo, "--fingerprints", tmp_path / "K.npz"), "turn the photo back")
     part = fingerprint_file.new(plane[:64, :64], photo=(SIZE, SIZE), orientation="sensor")
-    store.write_fingerprint_file(tmp_path / "part.npz", part)  # a square is never turned
+    files.write_fingerprint_file(tmp_path / "part.npz", part)  # a square is never turned
     arguments = ["identify", "A0.png", "--fingerprints", tmp_path / "part.npz", "--shifts"]
     refused(dippas(*arguments), "64x64 of photos of 128x128", "whole sensor")
 
@@ -407,7 +409,7 @@ def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas
         if (one["attacker"], one["fingerprint"]) == ("wavelet", "A.npz")
     )
     for photo, key in ((before, "before"), (clean, "after")):
-        pattern = oracles.pattern(photo, store.read_fingerprint("A.npz"))
+        pattern = oracles.pattern(photo, files.read_fingerprint("A.npz"))
         z = oracles.ncc(oracles.residual(photo), pattern) * SIZE
         assert wavelet[key] == pytest.approx(z, abs=0.05)
     assert wavelet["before"] > 5 > 3 > wavelet["after"]
@@ -565,7 +567,7 @@ def test_output_that_cannot_be_written_is_one_sentence(world):
 
 
 def test_learned_weights_are_fetched_and_their_path_is_printed(dippas, monkeypatch):
-    from dippas_jax import weights
+    from dippas_jax.io import weights
 
     monkeypatch.setattr(weights, "fetch", lambda: Path("/cache/weights"))
     assert dippas("fetch", "learned") == (0, "/cache/weights\n", "")
@@ -577,9 +579,9 @@ def test_compilations_are_kept_where_the_user_says(monkeypatch, tmp_path):
     kept = {}
     monkeypatch.setattr(jax.config, "update", kept.__setitem__)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
-    store.cache_compilations()
+    files.cache_compilations()
     assert kept == {}
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    store.cache_compilations()
+    files.cache_compilations()
     assert kept == {"jax_compilation_cache_dir": str(tmp_path / "dippas_jax")}

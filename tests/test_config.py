@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from dippas_jax import config, presets, settings
+from dippas_jax import config
+from dippas_jax.experiments import overrides, presets
 from dippas_jax.types import InputError
 
 EVERY = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -98,25 +99,25 @@ def fields():
 
 @pytest.mark.parametrize("given", [config.Config(), ODD], ids=["default", "odd"])
 def test_settings_survive_the_edge(given):
-    tree = settings.to_config_dict(given)
-    assert settings.from_config_dict(tree) == given
-    assert settings.from_config_dict(tree.to_dict()) == given
+    tree = overrides.to_config_dict(given)
+    assert overrides.from_config_dict(tree) == given
+    assert overrides.from_config_dict(tree.to_dict()) == given
 
 
 def test_settings_are_hashable_and_cannot_be_changed():
-    assert hash(ODD) == hash(settings.from_config_dict(settings.to_config_dict(ODD)))
+    assert hash(ODD) == hash(overrides.from_config_dict(overrides.to_config_dict(ODD)))
     with pytest.raises(dataclasses.FrozenInstanceError):
         ODD.seed = 1
 
 
 def test_what_is_not_given_keeps_its_default():
-    some = settings.from_config_dict({"inversion": {"chunk": 5}})
+    some = overrides.from_config_dict({"inversion": {"chunk": 5}})
     assert some == config.Config(inversion=config.Inversion(chunk=5))
 
 
 def test_numbers_and_single_values_are_converted_where_nothing_is_lost():
     some = {"sigma": 3, "assembly": {"sides": 32, "averages": [1, 2], "thresholds": [37, 38.5]}}
-    read = settings.from_config_dict(some)
+    read = overrides.from_config_dict(some)
     assert read.assembly == config.Assembly(sides=(32,), averages=(1, 2), thresholds=(37.0, 38.5))
     assert isinstance(read.sigma, float)
 
@@ -150,7 +151,7 @@ def test_a_value_of_another_type_is_refused_with_its_name(path, value):
     *section, name = path.split(".")
     tree = {section[0]: {name: value}} if section else {name: value}
     with pytest.raises(InputError) as caught:
-        settings.from_config_dict(tree)
+        overrides.from_config_dict(tree)
     assert str(caught.value).startswith(path)
     assert "\n" not in str(caught.value)
 
@@ -158,7 +159,7 @@ def test_a_value_of_another_type_is_refused_with_its_name(path, value):
 @pytest.mark.parametrize("section", [3, "fast", None, (1, 2)])
 def test_a_section_that_is_no_section_is_refused(section):
     with pytest.raises(InputError, match="inversion"):
-        settings.from_config_dict({"inversion": section})
+        overrides.from_config_dict({"inversion": section})
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_section_that_is_no_section_is_refused(section):
 def test_an_unknown_setting_is_refused_with_the_nearest_name(path, guess):
     *section, name = path.split(".")
     tree = {section[0]: {name: 1}} if section else {name: 1}
-    for refuse in (lambda: settings.from_config_dict(tree), lambda: settings.check_name(path)):
+    for refuse in (lambda: overrides.from_config_dict(tree), lambda: overrides.check_name(path)):
         with pytest.raises(InputError) as caught:
             refuse()
         assert f"did you mean {guess}" in str(caught.value)
@@ -182,18 +183,18 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(path, guess):
 
 def test_an_unknown_setting_near_none_lists_those_there_are():
     with pytest.raises(InputError, match=r"known are .*chunk"):
-        settings.check_name("inversion.zzz")
+        overrides.check_name("inversion.zzz")
 
 
 def test_every_setting_is_a_known_name():
     for name, _ in fields():
-        settings.check_name(name)
+        overrides.check_name(name)
     with pytest.raises(InputError):
-        settings.check_name("seed.chunk")
+        overrides.check_name("seed.chunk")
 
 
 def test_the_help_names_every_setting_with_its_default_and_says_what_it_is():
-    text = settings.help_text()
+    text = overrides.help_text()
     for name, default in fields():
         assert f"--config.{name}={default!r}" in text
         last = name.rpartition(".")[2]
@@ -205,7 +206,7 @@ def test_every_file_of_settings_can_be_used(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    found = settings.from_config_dict(module.get_config())
+    found = overrides.from_config_dict(module.get_config())
     assert found.mode in ("aware", "blind")
 
 
@@ -237,7 +238,7 @@ def test_every_settings_file_gives_the_preset_it_names(path, setting):
     spec = importlib.util.spec_from_file_location("settings", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert settings.from_config_dict(module.get_config(setting)) == presets.run(path.stem, setting)
+    assert overrides.from_config_dict(module.get_config(setting)) == presets.run(path.stem, setting)
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
@@ -247,7 +248,7 @@ def test_every_study_gives_the_preset_it_names(path, setting):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     expected = presets.study(path.stem.removeprefix("study_"), setting)
-    assert settings.from_config_dict(module.get_config(setting), config.Study) == expected
+    assert overrides.from_config_dict(module.get_config(setting), config.Study) == expected
 
 
 def test_an_unknown_setting_is_refused():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from dippas_jax import convolution
+from dippas_jax.prior import convolution
 from tests import network
 
 CASES = [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from dippas_jax import correlation
+from dippas_jax.signal import correlation
 from tests import oracles
 
 

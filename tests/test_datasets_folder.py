@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import datasets, fingerprint_file, store
-from dippas_jax.datasets import folder
-from dippas_jax.types import InputError
+from dippas_jax.datasets import folder, reader
+from dippas_jax.io import files as store
+from dippas_jax.io import fingerprint_file
+from dippas_jax.types import InputError, Window
 
 
 def pixels(height=80, width=100, seed=0):
@@ -82,9 +83,9 @@ def test_the_options_choose_photos_and_devices(dataset):
 
 def test_load_reads_the_folder_of_a_config(dataset):
     options = {"folder": str(dataset), "devices": ("D200",), "crop": 64}
-    (record,) = datasets.load(**options)
+    (record,) = reader.load(**options)
     assert record.id == "D200_9"
-    assert datasets.check([record]) == [(64, 64)]
+    assert reader.check([record]) == [(64, 64)]
 
 
 def test_records_can_be_sent_to_another_process(dataset):
@@ -141,9 +142,9 @@ def test_the_window_says_where_on_the_photo_the_pixels_lie(tmp_path):
     whole = pixels(83, 99)
     add(tmp_path / "cam" / "a.png", whole)
     (record,) = folder.records(tmp_path, need_fingerprint=False)
-    assert record.read().window == datasets.Window((83, 99), 0, 0, 83, 99)
+    assert record.read().window == Window((83, 99), 0, 0, 83, 99)
     (record,) = folder.records(tmp_path, crop=64, need_fingerprint=False)
-    assert record.read().window == datasets.Window((83, 99), 9, 17, 64, 64)
+    assert record.read().window == Window((83, 99), 9, 17, 64, 64)
     assert record.id == "cam_a", "the centre crop is called as the photo is"
     assert (record.path, record.fingerprint) == (tmp_path / "cam" / "a.png", None)
 
@@ -195,12 +196,12 @@ def test_a_fingerprint_that_says_where_it_lies_is_taken_from_there(tmp_path):
             sample = record.read()
             np.testing.assert_array_equal(sample.fingerprint, sample.pixels[..., 0])
     with pytest.raises(InputError, match=r"does not hold the pixels of data\.crop=150"):
-        datasets.check(folder.records(tmp_path, crop=150))
+        reader.check(folder.records(tmp_path, crop=150))
     with pytest.raises(InputError, match=r"does not hold the pixels of data\.crop=150"):
         folder.records(tmp_path, crop=150, crops=0)
     add(tmp_path / "cam" / "a.png", pixels(210, 200))
     with pytest.raises(InputError, match="of photos of 200x210 and does not fit photo"):
-        datasets.check(folder.records(tmp_path, crop=64))
+        reader.check(folder.records(tmp_path, crop=64))
 
 
 def test_the_crops_of_a_photo_decode_it_once(dataset, monkeypatch):
@@ -210,7 +211,7 @@ def test_the_crops_of_a_photo_decode_it_once(dataset, monkeypatch):
     add(dataset / "Z" / "wide.png", pixels(70, 200))
     records = folder.records(dataset, crop=64, crops=0, need_fingerprint=False)
     assert len(records) == 7
-    datasets.check(records)
+    reader.check(records)
     assert len(decoded) == len(set(decoded)) == 5
 
 
@@ -235,7 +236,7 @@ def test_so_many_photos_of_each_device(dataset):
 def test_a_plain_folder_of_photos_is_one_camera_without_a_fingerprint(tmp_path):
     for name in ("holiday.png", "IMG 1.png"):
         add(tmp_path / "mine" / name, pixels(seed=len(name)))
-    records = datasets.load(folder=str(tmp_path / "mine"), crop=64, need_fingerprint=False)
+    records = reader.load(folder=str(tmp_path / "mine"), crop=64, need_fingerprint=False)
     assert ids(records) == ["mine_IMG_1", "mine_holiday"]
     assert {record.device for record in records} == {"mine"}
     assert [record.read().fingerprint for record in records] == [None, None]
@@ -355,7 +356,7 @@ def test_folders_that_do_not_fit_are_refused_before_anything_is_read(tmp_path, n
 def test_a_missing_folder_or_a_file_in_its_place_is_refused(tmp_path, name):
     add(tmp_path / "file.png", pixels())
     with pytest.raises(InputError) as caught:
-        datasets.load(folder=str(tmp_path / name))
+        reader.load(folder=str(tmp_path / name))
     assert_refused(caught, tmp_path / name, "cannot be listed")
 
 
@@ -366,17 +367,17 @@ def test_sizes_that_do_not_fit_are_found_by_the_check(tmp_path, name):
     add(tmp_path / "cam" / "prnu.npy", fingerprint)
     records = folder.records(tmp_path, crop=crop)
     with pytest.raises(InputError) as caught:
-        datasets.check(records)
+        reader.check(records)
     assert_refused(caught, tmp_path, word)
 
 
 @pytest.mark.parametrize("content", [b"", b"words, not a photo"])
 def test_the_check_finds_the_one_bad_photo_among_good_ones(dataset, content):
     bad = dataset / "D70" / "photos" / "D70_1.TIFF"
-    assert datasets.check(folder.records(dataset)) == [(80, 100)] * 4
+    assert reader.check(folder.records(dataset)) == [(80, 100)] * 4
     bad.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        datasets.check(folder.records(dataset))
+        reader.check(folder.records(dataset))
     assert_refused(caught, bad, "photo")
 
 
@@ -393,8 +394,8 @@ def test_a_closed_folder_is_refused(dataset):
 def test_options_that_do_not_fit_are_refused():
     for wrong in ({"limit": -1}, {"per_device": -1}, {"cameras": 0}, {"layout": "Vision"}):
         with pytest.raises(InputError, match=rf"data\.{next(iter(wrong))} is .*; choose"):
-            datasets.load(**wrong)
+            reader.load(**wrong)
     with pytest.raises(InputError, match="simulated"):
-        datasets.load(crop=64, crops=0)
+        reader.load(crop=64, crops=0)
     with pytest.raises(InputError, match="folder is empty"):
-        datasets.load(devices=("D70",))
+        reader.load(devices=("D70",))

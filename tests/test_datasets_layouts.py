@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import config, datasets
-from dippas_jax.datasets import folder, layouts, presets
+from dippas_jax import config
+from dippas_jax.datasets import folder, layouts, presets, reader
 from dippas_jax.types import InputError
 
 
@@ -61,14 +61,14 @@ def ids(records):
 @pytest.mark.parametrize("kept", DRESDEN)
 def test_dresden_photos_are_their_cameras_wherever_they_lie(tmp_path, kept):
     build(tmp_path, DRESDEN[kept])
-    records = datasets.load(folder=str(tmp_path), layout="dresden", need_fingerprint=False)
+    records = reader.load(folder=str(tmp_path), layout="dresden", need_fingerprint=False)
     assert [(record.id, record.device) for record in records] == [
         ("Nikon_D70_0_19445", "Nikon_D70_0"),
         ("Nikon_D70_0_19446", "Nikon_D70_0"),
         ("Nikon_D70s_1_22750", "Nikon_D70s_1"),
         ("Pentax_OptioA40_2_33222", "Pentax_OptioA40_2"),
     ]
-    assert datasets.check(records) == [(80, 100)] * 4
+    assert reader.check(records) == [(80, 100)] * 4
 
 
 @pytest.mark.parametrize("kept", DRESDEN)
@@ -78,13 +78,13 @@ def test_dresden_flat_fields_are_found_and_kept_apart_from_the_photos(tmp_path, 
     assert [path.name for path in files] == ["Nikon_D70_0_19929.JPG", "Nikon_D70_0_19931.JPG"]
     assert folder.flat_files(tmp_path, "Pentax_OptioA40_2", layout="dresden") == []
     data = config.Data(folder=str(tmp_path), layout="dresden")
-    assert [read().shape for read in datasets.flats(data, "Nikon_D70s_1")] == [(80, 100, 3)]
+    assert [read().shape for read in reader.flats(data, "Nikon_D70s_1")] == [(80, 100, 3)]
 
 
 @pytest.mark.parametrize("above", ["", "dataset"])
 def test_vision_gives_the_natural_photos_and_the_flat_fields(tmp_path, above):
     build(tmp_path / above, VISION)
-    records = datasets.load(folder=str(tmp_path), layout="vision", need_fingerprint=False)
+    records = reader.load(folder=str(tmp_path), layout="vision", need_fingerprint=False)
     assert ids(records) == ["D12_I_nat_0001", "D12_I_nat_0002", "D17_I_nat_0001"]
     assert records[0].device == "D12_Sony_XperiaZ1Compact"
     (flat,) = folder.flat_files(tmp_path, "D12_Sony_XperiaZ1Compact", layout="vision")
@@ -138,9 +138,9 @@ def turned(tmp_path):
 
 def test_photos_of_another_size_than_most_are_passed_over_and_named(turned):
     data = config.Data(folder=str(turned), layout="vision")
-    records = datasets.load(**dataclasses.asdict(data), need_fingerprint=False)
+    records = reader.load(**dataclasses.asdict(data), need_fingerprint=False)
     assert ids(records) == ["D21_I_nat_0", "D21_I_nat_2", "D21_I_nat_4"]
-    left_out = datasets.passed_over(data)
+    left_out = reader.passed_over(data)
     assert [path.stem for path in left_out] == ["D21_I_nat_1", "D21_I_nat_3"]
 
 
@@ -149,23 +149,23 @@ def test_a_fingerprint_says_which_size_is_the_sensors(turned):
     records = folder.records(turned, layout="vision")
     assert ids(records) == ["D21_I_nat_1", "D21_I_nat_3"]
     assert ids(folder.records(turned, layout="vision", per_device=1)) == ["D21_I_nat_1"]
-    assert datasets.check(records) == [(80, 100)] * 2
+    assert reader.check(records) == [(80, 100)] * 2
 
 
 def test_a_photo_that_cannot_be_read_is_not_passed_over_in_silence(turned):
     (turned / "D21_Wiko_Ridge4G" / "images" / "nat" / "D21_I_nat_1.jpg").write_bytes(b"damaged")
     records = folder.records(turned, layout="vision", need_fingerprint=False)
     with pytest.raises(InputError, match="D21_I_nat_1"):
-        datasets.check(records)
+        reader.check(records)
 
 
 def test_in_the_plain_layout_photos_of_all_sizes_are_read(tmp_path):
     add(tmp_path / "cam" / "a.png", 80, 100)
     add(tmp_path / "cam" / "b.png", 100, 80)
     data = config.Data(folder=str(tmp_path))
-    records = datasets.load(**dataclasses.asdict(data), need_fingerprint=False)
-    assert datasets.check(records) == [(80, 100), (100, 80)]
-    assert datasets.passed_over(data) == []
+    records = reader.load(**dataclasses.asdict(data), need_fingerprint=False)
+    assert reader.check(records) == [(80, 100), (100, 80)]
+    assert reader.passed_over(data) == []
 
 
 def test_flat_fields_of_another_size_are_left_out(tmp_path):
@@ -173,13 +173,13 @@ def test_flat_fields_of_another_size_are_left_out(tmp_path):
     add(tmp_path / "cam" / "flat" / "2.png", 100, 80)
     add(tmp_path / "cam" / "photos" / "3.png")
     data = config.Data(folder=str(tmp_path))
-    assert len(datasets.flats(data, "cam")) == 2
-    (read,) = datasets.flats(data, "cam", "flat", (100, 80))
+    assert len(reader.flats(data, "cam")) == 2
+    (read,) = reader.flats(data, "cam", "flat", (100, 80))
     assert read().shape == (100, 80, 3)
-    assert datasets.flats(data, "other") == []
-    assert datasets.flats(data, "cam", "dark") == []
+    assert reader.flats(data, "other") == []
+    assert reader.flats(data, "cam", "dark") == []
     one = config.Data(folder=str(tmp_path / "cam"))
-    assert len(datasets.flats(one, "cam")) == 2, "the folder may be the device"
+    assert len(reader.flats(one, "cam")) == 2, "the folder may be the device"
 
 
 @pytest.mark.parametrize("preset", [presets.DRESDEN, presets.VISION], ids=["dresden", "vision"])
@@ -192,7 +192,7 @@ def test_the_paper_sets_are_six_cameras_of_a_hundred_centre_crops(tmp_path, pres
             add(tmp_path / where / f"{label}_I_nat_{number}.jpg", 64, 66)
             add(tmp_path / where / f"{label}_{number}.jpg", 64, 66)
     some = dataclasses.replace(preset, folder=str(tmp_path), per_device=2, crop=64)
-    records = datasets.load(**dataclasses.asdict(some), need_fingerprint=False)
+    records = reader.load(**dataclasses.asdict(some), need_fingerprint=False)
     devices = [record.device for record in records]
     assert sorted(set(devices)) == sorted(preset.devices)
     assert len(devices) == 12
@@ -206,7 +206,7 @@ def test_missing_data_is_one_sentence_that_says_where_to_get_it(tmp_path, preset
     if state == "incomplete":
         build(tmp_path, VISION if preset.layout == "vision" else DRESDEN["one folder for all"])
     with pytest.raises(InputError) as caught:
-        datasets.load(**dataclasses.asdict(data), need_fingerprint=False)
+        reader.load(**dataclasses.asdict(data), need_fingerprint=False)
     message = str(caught.value)
     assert "http" in message
     assert {"dresden": "natural/*.JPG", "vision": "images/nat"}[preset.layout] in message

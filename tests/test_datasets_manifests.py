@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import datasets
-from dippas_jax.datasets import folder, synthetic
+from dippas_jax.datasets import folder, manifests, reader, synthetic
 from dippas_jax.types import InputError
 
 
@@ -30,7 +29,7 @@ def dataset(tmp_path):
 
 
 def load(root):
-    return datasets.load(folder=str(root), crop=64, crops=0)
+    return reader.load(folder=str(root), crop=64, crops=0)
 
 
 def flats(root):
@@ -38,7 +37,7 @@ def flats(root):
 
 
 def test_a_manifest_names_every_file_with_its_hash_and_every_crop_with_its_place(dataset):
-    made = datasets.manifest(load(dataset), flats(dataset))
+    made = manifests.manifest(load(dataset), flats(dataset))
 
     def hashed(name):
         return {"file": name, "sha256": hashlib.sha256((dataset / name).read_bytes()).hexdigest()}
@@ -56,13 +55,13 @@ def test_a_manifest_names_every_file_with_its_hash_and_every_crop_with_its_place
 
 
 def test_the_place_of_the_folder_does_not_matter_and_json_loses_nothing(dataset, tmp_path):
-    made = datasets.manifest(load(dataset), flats(dataset))
+    made = manifests.manifest(load(dataset), flats(dataset))
     back = json.loads(json.dumps(made))
     assert back == made
     moved = tmp_path / "elsewhere" / "other"
     shutil.copytree(dataset, moved)
-    assert datasets.manifest(load(moved), flats(moved)) == made
-    datasets.check_manifest(load(moved), back, flats(moved))
+    assert manifests.manifest(load(moved), flats(moved)) == made
+    manifests.check(load(moved), back, flats(moved))
 
 
 def change(name, root):
@@ -73,53 +72,53 @@ def change(name, root):
 
 
 def test_a_changed_photo_is_named(dataset):
-    made = datasets.manifest(load(dataset))
+    made = manifests.manifest(load(dataset))
     change("a/photos/2.png", dataset)
     with pytest.raises(InputError, match=r"photo a_2_r2c6 .* sha256") as caught:
-        datasets.check_manifest(load(dataset), made)
+        manifests.check(load(dataset), made)
     assert "\n" not in str(caught.value)
 
 
 def test_a_changed_fingerprint_and_a_changed_flat_field_are_named(dataset):
-    made = datasets.manifest(load(dataset), flats(dataset))
+    made = manifests.manifest(load(dataset), flats(dataset))
     change("a/flat/f.png", dataset)
     with pytest.raises(InputError, match="flat-field photo 1 of a"):
-        datasets.check_manifest(load(dataset), made, flats(dataset))
+        manifests.check(load(dataset), made, flats(dataset))
     np.save(dataset / "b" / "prnu.npy", np.load(dataset / "b" / "prnu.npy") * 2)
     with pytest.raises(InputError, match="the fingerprint of b"):
-        datasets.check_manifest(load(dataset), made, flats(dataset))
+        manifests.check(load(dataset), made, flats(dataset))
 
 
 def test_missing_added_and_reordered_photos_are_told(dataset):
     records = load(dataset)
-    made = datasets.manifest(records)
+    made = manifests.manifest(records)
     with pytest.raises(InputError, match="photo b_3_r2c70 is in the manifest but not here"):
-        datasets.check_manifest(records[:-1], made)
+        manifests.check(records[:-1], made)
     fewer = copy.deepcopy(made)
     del fewer["records"][0]
     with pytest.raises(InputError, match="photo a_1_r2c6 is here but not in the manifest"):
-        datasets.check_manifest(records, fewer)
+        manifests.check(records, fewer)
     with pytest.raises(InputError, match="another order"):
-        datasets.check_manifest(records[::-1], made)
+        manifests.check(records[::-1], made)
 
 
 def test_another_crop_is_told(dataset):
-    made = datasets.manifest(load(dataset))
+    made = manifests.manifest(load(dataset))
     moved = copy.deepcopy(made)
     moved["records"][1]["window"]["top"] = 0
     with pytest.raises(InputError, match="window is"):
-        datasets.check_manifest(load(dataset), moved)
+        manifests.check(load(dataset), moved)
 
 
 @pytest.mark.parametrize("wrong", [{}, {"records": 3}, [], {"records": [{}]}, None])
 def test_what_is_no_manifest_is_refused(dataset, wrong):
     with pytest.raises(InputError, match="write a new one"):
-        datasets.check_manifest(load(dataset), wrong)
+        manifests.check(load(dataset), wrong)
 
 
 def test_simulated_photos_are_pinned_by_their_pixels():
     records = synthetic.records(size=64, count=2)
-    made = datasets.manifest(records)
+    made = manifests.manifest(records)
     pixels = records[1].read().pixels
     assert made["records"][1]["sha256"] == hashlib.sha256(pixels.tobytes()).hexdigest()
     assert made["records"][1]["file"] == ""
@@ -127,12 +126,12 @@ def test_simulated_photos_are_pinned_by_their_pixels():
     with pytest.raises(
         InputError, match=r"photo synthetic_0_coffee_0 is in the manifest but not here"
     ):
-        datasets.check_manifest(synthetic.records(size=64, count=2, seed=1), made)
+        manifests.check(synthetic.records(size=64, count=2, seed=1), made)
 
 
 def test_a_file_that_went_away_is_named(dataset):
     records = load(dataset)
-    made = datasets.manifest(records, flats(dataset))
+    made = manifests.manifest(records, flats(dataset))
     gone = {"a": [dataset / "a" / "flat" / "gone.png"]}
     with pytest.raises(InputError, match=r"gone.png cannot be read"):
-        datasets.check_manifest(records, made, gone)
+        manifests.check(records, made, gone)

@@ -6,9 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import config, correlation, datasets, residual
-from dippas_jax.datasets import synthetic
-from dippas_jax.types import InputError
+from dippas_jax import config
+from dippas_jax.datasets import reader, synthetic
+from dippas_jax.signal import correlation, residual
+from dippas_jax.types import InputError, Window
 
 H, W = 128, 160
 PLAIN = synthetic.Camera(strength=0.0, read_noise=0.0)
@@ -141,7 +142,7 @@ def test_records_are_distinct_photos_of_one_camera():
 
 
 def test_the_default_photo_is_the_one_that_the_readme_measures():
-    pixels = datasets.load()[0].read().pixels
+    pixels = reader.load()[0].read().pixels
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == (
         "a4b1e6c017bd69f2a24d3b770aa92a55c51c8cf3ef541268c8afa5c2b626ec03"
     )
@@ -149,19 +150,19 @@ def test_the_default_photo_is_the_one_that_the_readme_measures():
 
 def test_a_window_of_a_simulated_photo_is_all_of_it():
     (record,) = synthetic.records(size=64)
-    assert record.read().window == datasets.Window((64, 64), 0, 0, 64, 64)
+    assert record.read().window == Window((64, 64), 0, 0, 64, 64)
     assert (record.path, record.fingerprint) == (None, None)
 
 
 def test_several_cameras_take_as_many_photos_each_as_asked_for():
     def devices(**options):
-        return [record.device for record in datasets.load(crop=64, **options)]
+        return [record.device for record in reader.load(crop=64, **options)]
 
     assert devices(cameras=3) == ["synthetic_0", "synthetic_1", "synthetic_2"]
     assert devices(cameras=2, per_device=2) == ["synthetic_0"] * 2 + ["synthetic_1"] * 2
     assert devices(cameras=2, limit=3) == ["synthetic_0", "synthetic_0", "synthetic_1"]
     assert devices(per_device=2) == ["synthetic_0"] * 2
-    records = datasets.load(crop=64, cameras=2)
+    records = reader.load(crop=64, cameras=2)
     (alone,) = synthetic.records(size=64, seed=1)
     np.testing.assert_array_equal(records[1].read().pixels, alone.read().pixels)
     np.testing.assert_array_equal(records[1].read().fingerprint, alone.read().fingerprint)
@@ -183,23 +184,23 @@ def test_estimates_from_other_flat_fields_agree_in_the_fingerprint_alone():
 
 def test_flat_fields_on_call_are_not_those_behind_the_fingerprint():
     data = config.Data(cameras=2)
-    reads = datasets.flats(data, "synthetic_1", "flat", (64, 80))
+    reads = reader.flats(data, "synthetic_1", "flat", (64, 80))
     assert len(reads) == synthetic.FLATS
     other = synthetic.flats(synthetic.Camera(1), 64, 80, 2, synthetic.FLATS)
     for read, flat in zip(reads, other, strict=False):
         np.testing.assert_array_equal(read(), flat)
-    assert datasets.flats(data, "synthetic_1")[0]().shape == (128, 128, 3)
-    assert datasets.flats(data, "Nikon_D70_0") == []
-    assert datasets.passed_over(data) == []
+    assert reader.flats(data, "synthetic_1")[0]().shape == (128, 128, 3)
+    assert reader.flats(data, "Nikon_D70_0") == []
+    assert reader.passed_over(data) == []
 
 
 def test_load_gives_the_simulated_camera_where_no_folder_is_named():
-    records = datasets.load()
-    assert datasets.check(records) == [(synthetic.SIZE, synthetic.SIZE)]
-    assert datasets.check(datasets.load(crop=64, limit=2)) == [(64, 64)] * 2
+    records = reader.load()
+    assert reader.check(records) == [(synthetic.SIZE, synthetic.SIZE)]
+    assert reader.check(reader.load(crop=64, limit=2)) == [(64, 64)] * 2
 
 
 @pytest.mark.parametrize("size", [63, 301, -1])
 def test_a_size_beyond_the_scenes_is_refused(size):
     with pytest.raises(InputError, match="choose 64 to 300"):
-        datasets.load(crop=size)
+        reader.load(crop=size)

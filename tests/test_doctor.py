@@ -5,12 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from dippas_jax import cli, engine, store
+from dippas_jax.cli import main as cli
+from dippas_jax.io import files
+from dippas_jax.sparse import anonymize as engine
 
 
 @pytest.fixture
 def dippas(capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
 
     def run(*arguments):
         code = cli.main(list(arguments))
@@ -54,7 +56,7 @@ def test_an_engine_that_does_not_work_is_told(dippas, monkeypatch, wrong):
 
 def test_a_cache_that_cannot_be_written_to_is_told(dippas, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(store, "cache_folder", lambda: tmp_path / "file")
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "file")
     code, out, _ = dippas("doctor", "--json")
     assert code == 1
     assert [check["ok"] for check in json.loads(out)["checks"]] == [False, True]

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import engine, mixture, residual, sparse, tiles
 from dippas_jax.datasets import synthetic
+from dippas_jax.signal import residual, tiles
+from dippas_jax.sparse import anonymize as engine
+from dippas_jax.sparse import leakage, transform
 from tests import oracles
 
 HEIGHT, WIDTH = 65, 71
@@ -34,7 +36,7 @@ def anonymize(pixels, fingerprint=None, key=0, target_psnr=40.0, **options):
 
 
 def strongest(pixels, fingerprint):
-    return max(map(abs, mixture.scores(pixels, fingerprint).values()))
+    return max(map(abs, leakage.scores(pixels, fingerprint).values()))
 
 
 def assert_sound(version, pixels):
@@ -60,7 +62,7 @@ def test_the_psnr_asked_for_is_met_and_the_photo_left_alone(photo, target, aware
 @pytest.mark.parametrize("target", [38.0, 42.0])
 def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
     pixels, fingerprint = photo
-    assert min(mixture.scores(pixels, fingerprint).values()) > 8
+    assert min(leakage.scores(pixels, fingerprint).values()) > 8
     for key in range(2):
         version = anonymize(pixels, fingerprint, key, target)
         assert strongest(version.pixels, fingerprint) < 3
@@ -69,7 +71,7 @@ def test_no_extractor_of_the_mixture_finds_a_known_fingerprint(photo, target):
 def test_compensation_takes_back_what_is_kept_of_a_planted_fingerprint(photo):
     key = jax.random.key(1)
     none, half = (
-        np.array(list(mixture.share_left(key, photo[0], 20.0, share).values()))
+        np.array(list(leakage.share_left(key, photo[0], 20.0, share).values()))
         for share in (0.0, 0.5)
     )
     assert np.all((none > 0.2) & (none < 0.6))
@@ -77,7 +79,7 @@ def test_compensation_takes_back_what_is_kept_of_a_planted_fingerprint(photo):
 
 
 def test_of_a_planted_fingerprint_all_is_left_where_nothing_is_dropped(photo):
-    left = mixture.share_left(jax.random.key(1), photo[0], 0.0, 0.5)
+    left = leakage.share_left(jax.random.key(1), photo[0], 0.0, 0.5)
     assert list(left) == EXTRACTORS
     np.testing.assert_allclose(list(left.values()), 1, atol=1e-3)
 
@@ -95,7 +97,7 @@ def test_the_same_key_gives_the_same_bytes_and_another_key_other_scores(photo):
     assert one[1:] == again[1:]
     assert abs(one.alpha - other.alpha) > 0.1 * abs(one.alpha)
     scores = [
-        np.array(list(mixture.scores(version.pixels, fingerprint).values()))
+        np.array(list(leakage.scores(version.pixels, fingerprint).values()))
         for version in (one, other)
     ]
     assert np.abs(scores[0] - scores[1]).max() > 0.5, "not all aim at the same correlation"
@@ -148,10 +150,10 @@ def test_a_fingerprint_of_zeros_is_none_at_all(photo):
 
 def test_scores_are_the_correlations_of_residuals_in_standard_deviations(photo):
     pixels, fingerprint = photo
-    scores = mixture.scores(pixels, fingerprint)
+    scores = leakage.scores(pixels, fingerprint)
     assert list(scores) == EXTRACTORS
     pattern = oracles.pattern(pixels, fingerprint)
-    for sigma in mixture.SIGMAS:
+    for sigma in leakage.SIGMAS:
         ncc = oracles.ncc(extract(pixels, sigma), pattern)
         z = math.sqrt(HEIGHT * WIDTH) * ncc
         assert scores[f"sigma-{sigma:g}"] == pytest.approx(z, abs=1e-3)
@@ -165,7 +167,7 @@ def test_the_busy_score_does_not_see_what_is_flat(photo):
     pixels[:, :24] = 100
     changed = fingerprint.copy()
     changed[8:-8, 6:16] *= -5
-    one, other = mixture.scores(pixels, fingerprint), mixture.scores(pixels, changed)
+    one, other = leakage.scores(pixels, fingerprint), leakage.scores(pixels, changed)
     assert one["busy"] == pytest.approx(other["busy"], abs=1e-4)
     assert abs(one["sigma-3"] - other["sigma-3"]) > 1
 
@@ -178,9 +180,9 @@ def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
     calm = 100 * (1 + fingerprint[:, :24, None]) + rng.standard_normal((HEIGHT, 24, 3))
     busy[:, :24] = calm
     pixels = np.clip(np.round(busy), 0, 255).astype(np.uint8)
-    assert mixture.scores(pixels, fingerprint)["sigma-3"] > 30
+    assert leakage.scores(pixels, fingerprint)["sigma-3"] > 30
     version = anonymize(pixels, fingerprint, until=0.0)
-    scores = mixture.scores(version.pixels, fingerprint)
+    scores = leakage.scores(version.pixels, fingerprint)
     assert np.isnan(scores.pop("busy"))
     assert np.isfinite(version.alpha)
     assert abs(np.mean(list(scores.values()))) < 3
@@ -189,7 +191,7 @@ def test_a_fingerprint_only_where_the_photo_is_calm_is_taken_out_all_the_same():
 def left_of(pixels, version, **files):
     """What is left of a planted fingerprint at a version's settings."""
     plant = jax.random.fold_in(jax.random.key(0), 1)
-    return mixture.share_left(plant, pixels, version.threshold, version.compensation, **files)
+    return leakage.share_left(plant, pixels, version.threshold, version.compensation, **files)
 
 
 def test_where_too_much_would_be_left_more_is_taken_back_first(photo):
@@ -275,7 +277,7 @@ def test_a_photo_with_little_noise_keeps_its_faint_texture():
     exact, gentle = (anonymize(pixels, target_psnr=41.0, most_left=most) for most in (np.inf, 9.0))
     assert exact.psnr == pytest.approx(41, abs=engine.CLOSE)
     first = 12.0  # tried; it is more than the bound, and the PSNR asked for wants still more
-    sizes = np.ravel(sparse.noise_spectrum(pixels, first)[0])
+    sizes = np.ravel(transform.noise_spectrum(pixels, first)[0])
     noise = np.sqrt(np.mean(np.sort(sizes)[-9:]))
     assert gentle.threshold == pytest.approx(engine.LARGEST * noise, rel=1e-3)
     assert gentle.threshold < exact.threshold / 2
@@ -297,7 +299,7 @@ def test_in_tiles_the_psnr_asked_for_is_met_over_the_whole_photo(photo, small, t
     assert_sound(version, pixels)
     assert version.psnr == pytest.approx(target, abs=engine.CLOSE)
     if aware:
-        whole_photo = mixture.scores(version.pixels, fingerprint)
+        whole_photo = leakage.scores(version.pixels, fingerprint)
         assert max(map(abs, whole_photo.values())) < 3
 
 
@@ -352,7 +354,7 @@ def test_what_is_left_is_measured_and_taken_out_behind_a_file_that_changes_pixel
     plain = anonymize(pixels, fingerprint)
     version = anonymize(pixels, fingerprint, written=written)
     behind = written(version.pixels)
-    assert version.left == mixture.scores(behind, fingerprint)
+    assert version.left == leakage.scores(behind, fingerprint)
     assert version.psnr == pytest.approx(oracles.psnr(behind, pixels), abs=1e-3)
     assert strongest(written(plain.pixels), fingerprint) > 3
     assert strongest(behind, fingerprint) < 3

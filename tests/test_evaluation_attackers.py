@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import attackers, detector, edges
+from dippas_jax.forensics import attackers, detector, edges
 from tests import oracles
 
 SIZE = 96

@@ -6,7 +6,7 @@ import scipy.ndimage
 import scipy.optimize
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import detector
+from dippas_jax.forensics import detector
 from tests import oracles
 
 SIZE = (91, 85)

@@ -11,8 +11,9 @@ import pytest
 from flax import serialization
 from PIL import Image
 
-from dippas_jax import correlation, weights
-from dippas_jax.evaluation import dncnn
+from dippas_jax.forensics import dncnn
+from dippas_jax.io import weights
+from dippas_jax.signal import correlation
 from dippas_jax.types import InputError
 from tests import oracles
 from tests.messages import assert_one_sentence

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from dippas_jax.evaluation import edges
+from dippas_jax.forensics import edges
 from tests import oracles
 
 SIZE = (65, 83)

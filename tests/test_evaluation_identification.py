@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 
 from benchmarks import statistics
-from dippas_jax import correlation
-from dippas_jax.evaluation import identification
+from dippas_jax.forensics import identification
+from dippas_jax.signal import correlation
 from dippas_jax.types import InputError
 from tests import oracles, tiny
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from dippas_jax.evaluation import scores
+from dippas_jax.forensics import scores
 from dippas_jax.types import InputError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dippas_jax.evaluation import scores, tables
+from dippas_jax.forensics import scores, tables
 
 CAMERAS = ["a", "b"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import attackers, verification
+from dippas_jax.forensics import attackers, verification
 
 SIZE = 96
 CAMERA = synthetic.Camera(0, strength=0.01)

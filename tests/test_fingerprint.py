@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import correlation, fingerprint, image, residual
+from dippas_jax.signal import correlation, fingerprint, image, residual
 from tests import oracles
 
 update = jax.jit(fingerprint.update)

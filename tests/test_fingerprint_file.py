@@ -15,7 +15,7 @@ import pytest
 import scipy.io
 from hypothesis import strategies
 
-from dippas_jax import fingerprint_file, matlab, store
+from dippas_jax.io import files, fingerprint_file, mat5
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
 
@@ -51,13 +51,13 @@ def refusal(data, word):
 def test_plane_and_metadata_come_back_bit_for_bit(tmp_path, kind):
     path = tmp_path / f"camera{kind.upper()}"
     written = fingerprint_file.new(plane(), **KNOWN)
-    store.write_fingerprint_file(path, written)
-    read = store.read_fingerprint_file(path)
+    files.write_fingerprint_file(path, written)
+    read = files.read_fingerprint_file(path)
     assert read.plane.dtype == np.float32
     assert read.plane.tobytes() == written.plane.tobytes()
     assert read._replace(plane=None) == written._replace(plane=None)
     assert read.sha256 == hashlib.sha256(plane().astype("<f4").tobytes()).hexdigest()
-    np.testing.assert_array_equal(store.read_fingerprint(path), plane())
+    np.testing.assert_array_equal(files.read_fingerprint(path), plane())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,13 +71,13 @@ def test_what_is_unknown_stays_unknown(kind):
 
 
 def test_any_chain_of_formats_keeps_the_values(tmp_path):
-    store.write_fingerprint_file(tmp_path / "0.npz", fingerprint_file.new(plane(), **KNOWN))
-    first = store.read_fingerprint_file(tmp_path / "0.npz")
+    files.write_fingerprint_file(tmp_path / "0.npz", fingerprint_file.new(plane(), **KNOWN))
+    first = files.read_fingerprint_file(tmp_path / "0.npz")
     for i, kind in enumerate((".mat", ".h5", ".npz", ".npy")):
-        read = store.read_fingerprint_file(next(tmp_path.glob(f"{i}.*")))
+        read = files.read_fingerprint_file(next(tmp_path.glob(f"{i}.*")))
         assert read.unit == first.unit
-        store.write_fingerprint_file(tmp_path / f"{i + 1}{kind}", read)
-    bare = store.read_fingerprint_file(tmp_path / "4.npy")
+        files.write_fingerprint_file(tmp_path / f"{i + 1}{kind}", read)
+    bare = files.read_fingerprint_file(tmp_path / "4.npy")
     np.testing.assert_array_equal(bare.plane, first.plane)
     assert (bare.unit, bare.photo, bare.offset, bare.photos) == ("", (H, W), (0, 0), 0)
 
@@ -209,7 +209,7 @@ def mat(compressed=False, **arrays):
 def test_matlab_arrays_are_those_that_scipy_reads(compressed, kind):
     array = np.arange(-6, 6).reshape(3, 4).astype(kind)
     data = mat(compressed, A=array, scalar=2.5, text="Nikon σ", cells={"inside": array}, last=array)
-    read = matlab.arrays(data)
+    read = mat5.arrays(data)
     assert list(read) == ["A", "scalar", "text", "last"]
     expected = scipy.io.loadmat(io.BytesIO(data))
     for name in ("A", "scalar", "last"):
@@ -219,7 +219,7 @@ def test_matlab_arrays_are_those_that_scipy_reads(compressed, kind):
 
 
 def test_matlab_truth_values_are_no_numbers():
-    assert matlab.arrays(mat(A=np.eye(3) > 0))["A"].dtype == bool
+    assert mat5.arrays(mat(A=np.eye(3) > 0))["A"].dtype == bool
 
 
 def test_matlab_files_of_the_other_byte_order_are_read():
@@ -238,11 +238,11 @@ def test_matlab_files_of_the_other_byte_order_are_read():
 
 def test_a_matlab_array_that_unpacks_to_no_end_is_refused(monkeypatch):
     data = mat(True, K=plane())
-    monkeypatch.setattr(matlab, "_MOST_BYTES", 100)
+    monkeypatch.setattr(mat5, "_MOST_BYTES", 100)
     with pytest.raises(ValueError, match="larger"):
-        matlab.arrays(data)
+        mat5.arrays(data)
     with pytest.raises(zlib.error):
-        matlab.arrays(data[:140] + bytes(8) + data[148:])
+        mat5.arrays(data[:140] + bytes(8) + data[148:])
 
 
 # ----------------------------------------------------------------------------------------- damage

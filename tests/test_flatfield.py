@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import fingerprint, flatfield
 from dippas_jax.datasets import synthetic
+from dippas_jax.signal import fingerprint, flat_field
 from tests import oracles
 
 SIZE = 128
-update, finish = jax.jit(flatfield.update), jax.jit(flatfield.finish)
+update, finish = jax.jit(flat_field.update), jax.jit(flat_field.finish)
 
 
 def flats(count, seed=0, strength=0.02):
@@ -17,7 +17,7 @@ def flats(count, seed=0, strength=0.02):
 
 
 def result(photos):
-    sums = flatfield.init(SIZE, SIZE)
+    sums = flat_field.init(SIZE, SIZE)
     for pixels in photos:
         sums = update(sums, pixels)
     return finish(sums)
@@ -45,7 +45,7 @@ def test_reliability_of_all_predicts_the_correlation_with_as_many_other_photos()
     first, second = result(photos[:8]), result(photos[8:])
     measured = oracles.ncc(np.asarray(first.plane), np.asarray(second.plane))
     assert measured > 1.1 * float(first.reliability)  # the correction is needed
-    assert flatfield.of_all(float(first.reliability)) == pytest.approx(measured, abs=0.05)
+    assert flat_field.of_all(float(first.reliability)) == pytest.approx(measured, abs=0.05)
 
 
 def test_one_photo_has_no_reliability_and_noise_has_none_to_speak_of():
@@ -61,11 +61,11 @@ def test_flatness_is_the_relative_spread_of_cells():
         grey[i : i + 16, j : j + 16].mean() for i in range(0, 96, 16) for j in range(0, 96, 16)
     ]
     expected = np.std(means) / np.mean(means)
-    assert float(flatfield.unevenness(pixels)) == pytest.approx(expected, rel=1e-4)
-    assert float(flatfield.unevenness(np.full((64, 70, 3), 9, np.uint8))) == pytest.approx(
+    assert float(flat_field.unevenness(pixels)) == pytest.approx(expected, rel=1e-4)
+    assert float(flat_field.unevenness(np.full((64, 70, 3), 9, np.uint8))) == pytest.approx(
         0, abs=1e-6
     )
-    assert float(flatfield.unevenness(np.zeros((64, 70, 3), np.uint8))) == 0
+    assert float(flat_field.unevenness(np.zeros((64, 70, 3), np.uint8))) == 0
 
 
 def test_flat_photos_are_flat_and_scenes_are_not():
@@ -73,7 +73,7 @@ def test_flat_photos_are_flat_and_scenes_are_not():
     flat, mixed = result(flats(2)), result([scene, *flats(1)])
     assert float(flat.flatness) < 0.05
     assert float(mixed.flatness) == pytest.approx(
-        (float(flatfield.unevenness(scene)) + float(flatfield.unevenness(flats(1)[0]))) / 2,
+        (float(flat_field.unevenness(scene)) + float(flat_field.unevenness(flats(1)[0]))) / 2,
         rel=1e-3,
     )
 

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import config, generator
+from dippas_jax import config
+from dippas_jax.prior import generator
 from tests import network, tiny
 
 NETWORKS = {1: tiny.ONE_SCALE, 2: tiny.TWO_SCALES, 3: tiny.THREE_SCALES}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from dippas_jax import image
+from dippas_jax.signal import image
 from tests import oracles
 
 

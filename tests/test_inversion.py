@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dippas_jax import generator, image, inversion
+from dippas_jax.prior import generator, inversion
+from dippas_jax.signal import image
 from tests import oracles, tiny
 
 SETTINGS = tiny.settings(tiny.TWO_SCALES)

@@ -16,7 +16,8 @@ import pytest
 from absl.testing import flagsaver
 from PIL import Image
 
-from dippas_jax import anonymize, config, main
+from dippas_jax import config, main
+from dippas_jax.prior import anonymize
 from tests import oracles, tiny
 
 pytestmark = pytest.mark.filterwarnings(  # ml_collections 1.1 loads files of settings with it
@@ -28,7 +29,7 @@ AWARE = ROOT / "configs" / "aware.py"
 
 SETTINGS = """
 from dippas_jax import config as c
-from dippas_jax import settings
+from dippas_jax.experiments import overrides as settings
 
 
 def get_config(setting=""):

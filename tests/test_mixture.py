@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import mixture, residual, sparse, tiles
 from dippas_jax.datasets import synthetic
+from dippas_jax.signal import residual, tiles
+from dippas_jax.sparse import leakage, transform
 from tests import oracles
 
 extract = jax.jit(lambda pixels, sigma: residual.residual(pixels, sigma=sigma))
@@ -33,8 +34,8 @@ def parts(monkeypatch):
 
 def test_scores_of_several_parts_are_those_of_their_sums(photo, parts):
     pixels, fingerprint = photo
-    scores = mixture.scores(pixels, fingerprint)
-    for sigma in mixture.SIGMAS:
+    scores = leakage.scores(pixels, fingerprint)
+    for sigma in leakage.SIGMAS:
         sums = np.zeros(3)
         for top, left, across in parts:
             down = 27 if top else 0
@@ -48,9 +49,9 @@ def test_scores_of_several_parts_are_those_of_their_sums(photo, parts):
 
 
 def test_parts_find_what_the_whole_photo_does(photo, monkeypatch):
-    whole = mixture.scores(*photo)
+    whole = leakage.scores(*photo)
     monkeypatch.setattr(tiles, "SIDE", 64)
-    apart = mixture.scores(*photo)
+    apart = leakage.scores(*photo)
     assert min(whole.values()) > 5
     for name, z in whole.items():
         assert apart[name] == pytest.approx(z, rel=0.2)  # the busy half is that of each part
@@ -59,7 +60,7 @@ def test_parts_find_what_the_whole_photo_does(photo, monkeypatch):
 def test_batches_and_ticks_of_several_parts(photo, parts):
     ticks = []
     alone, together = (
-        mixture.scores(*photo, ways=tiles.Ways(tiles.Batches(size), ticks.append))
+        leakage.scores(*photo, ways=tiles.Ways(tiles.Batches(size), ticks.append))
         for size in (1, 4)
     )
     assert alone == pytest.approx(together, rel=1e-4)
@@ -69,20 +70,20 @@ def test_batches_and_ticks_of_several_parts(photo, parts):
 def test_a_planted_fingerprint_is_followed_in_several_parts(photo, parts):
     key = jax.random.key(0)
     none, half = (
-        np.array(list(mixture.share_left(key, photo[0], 20.0, share).values()))
+        np.array(list(leakage.share_left(key, photo[0], 20.0, share).values()))
         for share in (0.0, 0.7)
     )
     assert np.all((none > 0.2) & (none < 0.6))
     assert np.all(np.abs(half) < 0.6 * none)
-    everything = mixture.share_left(key, photo[0], 0.0, 0.5)
+    everything = leakage.share_left(key, photo[0], 0.0, 0.5)
     np.testing.assert_allclose(list(everything.values()), 1, atol=1e-3)
 
 
 def test_sixteen_bits_are_the_same_photo(photo):
     pixels, fingerprint = photo
     wide = pixels.astype(np.uint16) * 257
-    assert mixture.scores(wide, fingerprint) == pytest.approx(
-        mixture.scores(pixels, fingerprint), rel=1e-4
+    assert leakage.scores(wide, fingerprint) == pytest.approx(
+        leakage.scores(pixels, fingerprint), rel=1e-4
     )
 
 
@@ -98,14 +99,14 @@ def test_behind_a_jpeg_a_planted_fingerprint_fares_as_a_cameras_does():
         camera = synthetic.Camera(seed=seed, strength=0.02)
         pixels = jpeg(synthetic.expose(camera, synthetic.scene(seed, side), seed))
         fingerprint = np.float32(camera.fingerprint(side, side))
-        spectrum = sparse.noise_spectrum(pixels, threshold)
-        levels = sparse.resynthesise(pixels, threshold, spectrum, compensation)
+        spectrum = transform.noise_spectrum(pixels, threshold)
+        levels = transform.resynthesise(pixels, threshold, spectrum, compensation)
         done = jpeg(np.asarray(levels).round().clip(0, 255).astype(np.uint8))
-        before, after = (mixture.scores(one, fingerprint) for one in (pixels, done))
-        truth.append([after[name] / before[name] for name in mixture.NAMES])
+        before, after = (leakage.scores(one, fingerprint) for one in (pixels, done))
+        truth.append([after[name] / before[name] for name in leakage.NAMES])
         settings = jax.random.key(seed), pixels, threshold, compensation
         for kind, files in ((followed, {"came": jpeg, "written": jpeg}), (without, {})):
-            kind.append(list(mixture.share_left(*settings, **files).values()))
+            kind.append(list(leakage.share_left(*settings, **files).values()))
     truth, followed, without = (np.mean(one) for one in (truth, followed, without))
     assert truth == pytest.approx(followed, abs=0.15)
     assert truth > without + 0.25, "what is left is left by the JPEG"

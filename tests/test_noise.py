@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dippas_jax import noise
+from dippas_jax.prior import noise
 
 
 def draws(seed=0, shape=(300, 300, 11)):

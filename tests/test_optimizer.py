@@ -8,7 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from dippas_jax import config, optimizer
+from dippas_jax import config
+from dippas_jax.prior import optimizer
 
 STEPS, RATE = 300, 1e-3
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import page
+from dippas_jax.cli import report_html
 from tests import oracles
 
 QUESTIONS = {"wavelet": "the whole photo, as <most> would", "shifts": "all positions"}
@@ -85,8 +85,8 @@ def parsed(text):
 def made(*records, **changes):
     before = photo()
     after = np.clip(before.astype(int) + 1, 0, 255).astype(np.uint8)
-    parts = [page.panels(before, after, side=128)] * len(records)
-    return page.html(report(*records, **changes), parts, QUESTIONS)
+    parts = [report_html.panels(before, after, side=128)] * len(records)
+    return report_html.html(report(*records, **changes), parts, QUESTIONS)
 
 
 def test_the_page_stands_alone_and_is_well_formed():
@@ -129,7 +129,7 @@ def test_file_names_cannot_run_anything():
 def test_parts_are_the_photos_own_pixels_where_they_say():
     before = photo()
     after = (before // 3).astype(np.uint8)
-    parts = page.panels(before, after, side=128)
+    parts = report_html.panels(before, after, side=128)
     assert [part.title for part in parts] == ["most detail", "smoothest", "brightest", "darkest"]
     places = {part.title: part for part in parts}
     assert places["most detail"].top < 350 - 64
@@ -144,7 +144,7 @@ def test_parts_are_the_photos_own_pixels_where_they_say():
         np.testing.assert_array_equal(decoded(part.change), np.clip(change, 0, 255))
         for other in parts[:index]:
             assert abs(part.top - other.top) >= 128 or abs(part.left - other.left) >= 128
-    shown = parsed(page.html(report(record()), [parts], QUESTIONS))[0].images
+    shown = parsed(report_html.html(report(record()), [parts], QUESTIONS))[0].images
     png = base64.b64decode(shown[0].removeprefix("data:image/png;base64,"))
     assert png == parts[0].before
 
@@ -156,15 +156,15 @@ def decoded(png):
 @pytest.mark.parametrize("size", [(64, 64), (448, 448), (65, 1000), (449, 448), (1001, 77)])
 def test_parts_of_any_size(size):
     pixels = oracles.photo(0, *size)
-    parts = page.panels(pixels, pixels)
-    assert 1 <= len(parts) <= page.MOST
+    parts = report_html.panels(pixels, pixels)
+    assert 1 <= len(parts) <= report_html.MOST
     assert all(decoded(part.before).shape == (part.height, part.width, 3) for part in parts)
     if max(size) <= 448:
         assert [part.title for part in parts] == ["the whole photo"]
 
 
 def test_what_a_psnr_looks_like_is_said_with_care():
-    words = [page.change_in_words(psnr) for psnr in (None, 60.0, 40.0, 30.0)]
+    words = [report_html.change_in_words(psnr) for psnr in (None, 60.0, 40.0, 30.0)]
     assert len(set(words)) == 4
     assert not any("invisible" in word for word in words)
 

@@ -12,7 +12,9 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
 
-from dippas_jax import metadata, photo_encoder, photo_file
+from dippas_jax.io import exif as metadata
+from dippas_jax.io import photo as photo_file
+from dippas_jax.io import photo_writer
 from dippas_jax.types import InputError
 from tests import oracles
 from tests.messages import assert_one_sentence
@@ -75,8 +77,8 @@ def test_every_orientation_of_every_format(tmp_path, kind, options, orientation,
     assert photo.pixels.shape == (HEIGHT, WIDTH, 3), "as the sensor has it"
     if kind != "JPEG":
         np.testing.assert_array_equal(photo.pixels, pixels())
-    written = photo_encoder.encode(photo, photo.pixels, upright=upright)
-    back = photo_encoder.decode(written, photo, upright=upright)
+    written = photo_writer.encode(photo, photo.pixels, upright=upright)
+    back = photo_writer.decode(written, photo, upright=upright)
     tolerance = 12 if kind == "JPEG" else 0
     assert np.abs(back.astype(int) - photo.pixels).max() <= tolerance
     tag = Image.open(io.BytesIO(written)).getexif().get(274, 1)  # gone once a TIFF is loaded
@@ -92,11 +94,11 @@ def test_a_jpeg_is_compressed_as_it_was(tmp_path):
     for sampling, progressive in ((0, False), (1, True), (2, False)):
         data = saved(pixels(), "JPEG", quality=83, subsampling=sampling, progressive=progressive)
         photo = photo_file.read(put(tmp_path, data))
-        ours, theirs = opened(photo_encoder.encode(photo, photo.pixels)), opened(data)
+        ours, theirs = opened(photo_writer.encode(photo, photo.pixels)), opened(data)
         assert ours.quantization == theirs.quantization
         assert JpegImagePlugin.get_sampling(ours) == sampling
         assert bool(ours.info.get("progressive")) == progressive
-        coarse = opened(photo_encoder.encode(photo, photo.pixels, quality=30))
+        coarse = opened(photo_writer.encode(photo, photo.pixels, quality=30))
         assert sum(coarse.quantization[0]) > sum(theirs.quantization[0])
 
 
@@ -104,7 +106,7 @@ def test_tables_of_a_turned_jpeg_are_turned(tmp_path):
     tables = [list(range(1, 65)), list(range(2, 66))]
     data = saved(pixels(), "JPEG", qtables=tables, subsampling=0, exif=exif(6))
     photo = photo_file.read(put(tmp_path, data))
-    tables = opened(photo_encoder.encode(photo, photo.pixels)).quantization
+    tables = opened(photo_writer.encode(photo, photo.pixels)).quantization
     np.testing.assert_array_equal(
         np.reshape(tables[0], (8, 8)), np.reshape(opened(data).quantization[0], (8, 8)).T
     )
@@ -116,7 +118,7 @@ def test_grey_stays_grey(tmp_path, kind):
     photo = photo_file.read(put(tmp_path, saved(plane, kind)))
     assert photo.grey == (kind != "WEBP")
     assert np.ptp(photo.pixels, axis=2).max() <= (3 if kind == "WEBP" else 0)
-    image = opened(photo_encoder.encode(photo, photo.pixels))
+    image = opened(photo_writer.encode(photo, photo.pixels))
     assert image.mode == ("RGB" if kind == "WEBP" else "L")
 
 
@@ -129,11 +131,11 @@ def test_transparency_and_the_colours_below_it_are_kept(tmp_path, kind, orientat
     photo = photo_file.read(put(tmp_path, data))
     np.testing.assert_array_equal(photo.pixels, pixels())
     np.testing.assert_array_equal(photo.alpha, alpha)
-    ours = opened(photo_encoder.encode(photo, photo.pixels))
+    ours = opened(photo_writer.encode(photo, photo.pixels))
     expected = ImageOps.exif_transpose(opened(data))
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(expected))
     with pytest.raises(InputError, match="transparent"):
-        photo_encoder.encode(photo, photo.pixels, kind="jpeg")
+        photo_writer.encode(photo, photo.pixels, kind="jpeg")
 
 
 def test_opaque_alpha_is_dropped_and_one_clear_colour_is_transparency(tmp_path):
@@ -169,15 +171,15 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, channels, orientation, planar)
     assert photo.orientation == orientation
     np.testing.assert_array_equal(photo.pixels, np.broadcast_to(array[..., :3], photo.pixels.shape))
     for upright in (True, False):
-        written = photo_encoder.encode(photo, photo.pixels, upright=upright)
+        written = photo_writer.encode(photo, photo.pixels, upright=upright)
         assert not any(secret in written for secret in SECRETS)
-        back = photo_encoder.decode(written, photo, upright=upright)
+        back = photo_writer.decode(written, photo, upright=upright)
         np.testing.assert_array_equal(back, photo.pixels)
         page = tifffile.TiffFile(io.BytesIO(written)).pages[0]
         expected = metadata.turned(stored, orientation if upright else 1)
         np.testing.assert_array_equal(page.asarray(), expected)
     if channels < 4:
-        reduced = opened(photo_encoder.encode(photo, photo.pixels, kind="jpeg"))
+        reduced = opened(photo_writer.encode(photo, photo.pixels, kind="jpeg"))
         assert reduced.mode == ("L" if channels == 1 else "RGB")
 
 
@@ -185,7 +187,7 @@ def test_a_png_of_sixteen_bits_is_reduced_with_a_word_and_a_grey_one_kept(tmp_pa
     wide = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH), np.uint16)
     photo = photo_file.read(put(tmp_path, saved(Image.fromarray(wide))))
     np.testing.assert_array_equal(photo.pixels[..., 0], wide)
-    back = photo_encoder.decode(photo_encoder.encode(photo, photo.pixels), photo)
+    back = photo_writer.decode(photo_writer.encode(photo, photo.pixels), photo)
     np.testing.assert_array_equal(back, photo.pixels)
     photo = photo_file.read(put(tmp_path, png_of_sixteen_bits()))
     assert photo.pixels.dtype == np.uint8
@@ -219,14 +221,14 @@ def test_palettes_cmyk_and_black_and_white_are_converted_with_a_word(tmp_path):
         assert photo.icc is None or "CMYK" not in word
         expected = np.asarray(opened(data).convert("RGB")).astype(int)
         assert np.abs(photo.pixels - expected).max() <= 1
-        assert opened(photo_encoder.encode(photo, photo.pixels)).mode in ("RGB", "L")
+        assert opened(photo_writer.encode(photo, photo.pixels)).mode in ("RGB", "L")
 
 
 def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
     data = saved(pixels(), "PNG", icc_profile=swapped_profile())
     kept = photo_file.read(put(tmp_path, data))
-    assert opened(photo_encoder.encode(kept, kept.pixels)).info["icc_profile"] == kept.icc
-    assert "icc_profile" not in opened(photo_encoder.encode(kept, kept.pixels, icc=False)).info
+    assert opened(photo_writer.encode(kept, kept.pixels)).info["icc_profile"] == kept.icc
+    assert "icc_profile" not in opened(photo_writer.encode(kept, kept.pixels, icc=False)).info
     made = photo_file.read(put(tmp_path, data), srgb=True)
     assert made.icc is None
     assert made.words == ("colours converted to sRGB",)
@@ -279,11 +281,11 @@ def test_nothing_that_identifies_is_left(tmp_path, kind):
     assert sum(secret in data for secret in SECRETS) >= 3
     photo = photo_file.read(put(tmp_path, data))
     for upright in (True, False):
-        written = photo_encoder.encode(photo, photo.pixels, upright=upright)
+        written = photo_writer.encode(photo, photo.pixels, upright=upright)
         assert not any(secret in written for secret in SECRETS)
         assert kind == "tiff" or not opened(written).getexif()
         assert_nothing_for_exiftool(put(tmp_path, written, f"out{upright}.{kind}"))
-    safe = photo_encoder.encode(photo, photo.pixels, kept="safe")
+    safe = photo_writer.encode(photo, photo.pixels, kept="safe")
     assert not any(secret in safe for secret in SECRETS)
     inner = dict(opened(safe).getexif().get_ifd(34665))
     assert set(inner) <= set(metadata.SAFE)
@@ -310,7 +312,7 @@ def assert_nothing_for_exiftool(path):
 def test_all_exif_is_kept_when_asked_for_but_the_thumbnail(tmp_path):
     data = saved(pixels(), "JPEG", exif=exif(6), xmp=b"<x>http://ns.adobe.com J. Doe</x>")
     photo = photo_file.read(put(tmp_path, data))
-    ours = opened(photo_encoder.encode(photo, photo.pixels, kept="keep"))
+    ours = opened(photo_writer.encode(photo, photo.pixels, kept="keep"))
     found = ours.getexif()
     assert found[271] == "Nikon-1234"
     assert found.get(274, 1) == 1
@@ -323,7 +325,7 @@ def test_all_exif_is_kept_when_asked_for_but_the_thumbnail(tmp_path):
 def test_the_same_pixels_give_the_same_bytes(tmp_path):
     for data in loaded_files().values():
         photo = photo_file.read(put(tmp_path, data))
-        one, other = (photo_encoder.encode(photo, photo.pixels) for _ in range(2))
+        one, other = (photo_writer.encode(photo, photo.pixels) for _ in range(2))
         assert one == other
 
 
@@ -413,7 +415,7 @@ def test_a_heic_goes_in_and_out_with_the_extra(tmp_path):
     photo = photo_file.read(put(tmp_path, buffer.getvalue(), "photo.heic"))
     assert photo.format == "heic"
     assert np.abs(photo.pixels.astype(int) - pixels()).mean() < 5
-    back = photo_encoder.decode(photo_encoder.encode(photo, photo.pixels), photo)
+    back = photo_writer.decode(photo_writer.encode(photo, photo.pixels), photo)
     assert np.abs(back.astype(int) - photo.pixels).mean() < 5
 
 
@@ -485,7 +487,7 @@ def test_sixteen_bits_with_premultiplied_transparency_are_refused(tmp_path):
 def test_a_lossless_webp_with_a_profile_stays_lossless(tmp_path):
     data = saved(pixels(), "WEBP", lossless=True, icc_profile=icc())
     photo = photo_file.read(put(tmp_path, data))
-    back = photo_encoder.decode(photo_encoder.encode(photo, photo.pixels), photo)
+    back = photo_writer.decode(photo_writer.encode(photo, photo.pixels), photo)
     np.testing.assert_array_equal(back, pixels())
 
 
@@ -498,7 +500,7 @@ def test_each_component_of_a_jpeg_keeps_its_own_table(tmp_path):
     for component in range(3):  # brightness by table 1, colours by table 0
         data[frame + 12 + 3 * component] ^= 1
     photo = photo_file.read(put(tmp_path, bytes(data)))
-    theirs, ours = opened(bytes(data)), opened(photo_encoder.encode(photo, photo.pixels))
+    theirs, ours = opened(bytes(data)), opened(photo_writer.encode(photo, photo.pixels))
     for one, other in zip(theirs.layer, ours.layer, strict=True):
         assert theirs.quantization[one[3]] == ours.quantization[other[3]]
 
@@ -506,7 +508,7 @@ def test_each_component_of_a_jpeg_keeps_its_own_table(tmp_path):
 def test_another_quality_keeps_sampling_and_scans_of_the_original(tmp_path):
     data = saved(pixels(), "JPEG", subsampling=0, progressive=True)
     photo = photo_file.read(put(tmp_path, data))
-    ours = opened(photo_encoder.encode(photo, photo.pixels, quality=70))
+    ours = opened(photo_writer.encode(photo, photo.pixels, quality=70))
     assert JpegImagePlugin.get_sampling(ours) == 0
     assert ours.info.get("progressive")
 
@@ -522,10 +524,10 @@ def test_a_sampling_that_cannot_be_written_is_told(tmp_path):
 def test_xmp_that_is_kept_says_the_new_orientation_and_holds_no_thumbnail(tmp_path):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:D tiff:Orientation="6"/></x:xmpmeta>'
     photo = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", exif=exif(6), xmp=xmp)))
-    written = photo_encoder.encode(photo, photo.pixels, kept="keep")
+    written = photo_writer.encode(photo, photo.pixels, kept="keep")
     assert opened(written).getexif().get(274, 1) == 1
     small = photo._replace(xmp=b"<xmpGImg:image>AAAA</xmpGImg:image>")
-    assert b"xmpGImg" not in photo_encoder.encode(small, photo.pixels, kept="keep")
+    assert b"xmpGImg" not in photo_writer.encode(small, photo.pixels, kept="keep")
 
 
 @pytest.mark.parametrize("block", ["exif", "xmp"])
@@ -535,8 +537,8 @@ def test_metadata_too_long_for_a_jpeg_are_refused_in_a_sentence(tmp_path, block)
     value = long if block == "exif" else b"A" * 70000
     photo = photo_file.read(put(tmp_path, saved(pixels(), "WEBP", **{block: value})))
     with pytest.raises(InputError, match=r"metadata.*; choose"):
-        photo_encoder.encode(photo, photo.pixels, kind="jpeg", kept="keep")
-    assert photo_encoder.encode(photo, photo.pixels, kind="jpeg")
+        photo_writer.encode(photo, photo.pixels, kind="jpeg", kept="keep")
+    assert photo_writer.encode(photo, photo.pixels, kind="jpeg")
 
 
 def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
@@ -561,8 +563,8 @@ def test_a_heic_comes_in_sensor_orientation(tmp_path, orientation, upright):
     photo = photo_file.read(put(tmp_path, buffer.getvalue(), "photo.heic"))
     assert photo.orientation == orientation
     assert np.abs(photo.pixels.astype(int) - pixels()).mean() < 5
-    written = photo_encoder.encode(photo, photo.pixels, upright=upright)
-    back = photo_encoder.decode(written, photo, upright=upright)
+    written = photo_writer.encode(photo, photo.pixels, upright=upright)
+    back = photo_writer.decode(written, photo, upright=upright)
     assert np.abs(back.astype(int) - photo.pixels).mean() < 5
     shown = np.asarray(pillow_heif.open_heif(io.BytesIO(written)).to_pillow()).astype(int)
     assert np.abs(shown - metadata.turned(photo.pixels, orientation)).mean() < 5

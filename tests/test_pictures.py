@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import fingerprint_file, pictures
+from dippas_jax.cli import fingerprint_plot
+from dippas_jax.io import fingerprint_file
 
 
 def drawn(plane, title="camera.npz"):
-    data = pictures.fingerprint_picture(fingerprint_file.new(plane), title)
-    assert data == pictures.fingerprint_picture(fingerprint_file.new(plane), title)
+    data = fingerprint_plot.fingerprint_picture(fingerprint_file.new(plane), title)
+    assert data == fingerprint_plot.fingerprint_picture(fingerprint_file.new(plane), title)
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("L"))
 
@@ -25,7 +26,7 @@ def contains(picture, part):
 @pytest.mark.parametrize("size", [(64, 64), (70, 530), (601, 90)])
 def test_the_centre_is_drawn_pixel_by_pixel_from_black_to_white(size):
     plane = np.random.default_rng(0).normal(size=size).astype(np.float32)
-    top, left = (max(side - pictures.SIDE, 0) // 2 for side in size)
+    top, left = (max(side - fingerprint_plot.SIDE, 0) // 2 for side in size)
     part = (plane - plane.mean())[top + 8 : top + 20, left + 8 : left + 20] / plane.std()
     grey = np.clip((part + 2.5) / 5 * 255, 0, 255)
     assert contains(drawn(plane), grey.astype(int))

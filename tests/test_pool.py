@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dippas_jax import pool
+from dippas_jax.prior import pool
 from dippas_jax.types import Best
 from tests import oracles
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
-from dippas_jax import correlation, fingerprint, residual
-from dippas_jax.evaluation import identification
+from dippas_jax.forensics import identification
+from dippas_jax.signal import correlation, fingerprint, residual
 from tests import oracles, tiny
 
 SIZES = [(64, 64), (71, 130), (65, 67), (130, 64)]

@@ -11,7 +11,10 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from dippas_jax import config, report, store
+from dippas_jax import config
+from dippas_jax.experiments import report
+from dippas_jax.forensics import scores
+from dippas_jax.io import files
 from tests import oracles, tiny
 
 SIGMA = 3.0
@@ -76,9 +79,9 @@ def test_figures_use_the_sigma_given():
 
 def test_ssim_is_that_of_its_definition():
     a, b, _ = pair()
-    np.testing.assert_allclose(report.ssim(a, b), structural_similarity(a, b), rtol=1e-6)
-    assert report.ssim(a, a) == pytest.approx(1)
-    assert report.ssim(a, 255 - a) < 0.3
+    np.testing.assert_allclose(scores.ssim(a, b), structural_similarity(a, b), rtol=1e-6)
+    assert scores.ssim(a, a) == pytest.approx(1)
+    assert scores.ssim(a, 255 - a) < 0.3
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +152,7 @@ def test_gamma_is_also_given_in_the_unit_of_the_fingerprint(walked, record):
 
 def test_a_record_is_strict_json(tmp_path, record):
     bad = {**record, "ncc_after": math.nan, "pce_after": math.inf}
-    store.write_json(tmp_path / "summary.json", {"config": config.Config(), "photos": [bad]})
+    files.write_json(tmp_path / "summary.json", {"config": config.Config(), "photos": [bad]})
 
     def refuse(literal):
         raise AssertionError(literal)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax import correlation, residual
+from dippas_jax.signal import correlation, residual
 from tests import oracles
 
 SIZES = [(64, 64), (33, 47)]

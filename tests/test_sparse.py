@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.fft
 
-from dippas_jax import sparse, tiles
+from dippas_jax.signal import tiles
+from dippas_jax.sparse import transform
 from tests import oracles, tiny
 
 CASES = [((24, 37), 1, 20.0), ((16, 16), 0, 12.7), ((17, 23), 0, 12.0)]
@@ -18,10 +19,10 @@ CASES = [((24, 37), 1, 20.0), ((16, 16), 0, 12.7), ((17, 23), 0, 12.0)]
 WHITE = jnp.ones((3, 8, 8))
 BLOCKS = 16  # what the assumption of white noise weighs
 
-resynthesise = jax.jit(sparse.resynthesise)
-noise_spectrum = jax.jit(sparse.noise_spectrum)
-kept_part = jax.jit(sparse.kept_part)
-rebuild = jax.jit(sparse.rebuild)
+resynthesise = jax.jit(transform.resynthesise)
+noise_spectrum = jax.jit(transform.noise_spectrum)
+kept_part = jax.jit(transform.kept_part)
+rebuild = jax.jit(transform.rebuild)
 
 
 def opponent(pixels):
@@ -57,7 +58,7 @@ def kept(found, threshold):
 def distance(pixels, threshold):
     """Of the size nearest to the threshold: where it is small, rounding decides what is kept."""
     means = np.arange(64).reshape(8, 8) == 0
-    limits = threshold * np.array([1, 1 - sparse.NEAR, 1 + sparse.NEAR])[:, None, None]
+    limits = threshold * np.array([1, 1 - transform.NEAR, 1 + transform.NEAR])[:, None, None]
     return min(
         np.abs(np.abs(found[:, ~means]) - limits).min() for _, _, found in every_block(pixels)
     )
@@ -72,7 +73,7 @@ def oracle_spectrum(pixels, threshold):
             continue  # beyond the photo
         keep = kept(found, threshold)
         for channel in range(3):
-            if keep[channel].sum() <= sparse.FEW:
+            if keep[channel].sum() <= transform.FEW:
                 noise = ~keep[channel]
                 squares[channel, noise] += found[channel, noise] ** 2
                 count[channel, noise] += 1
@@ -85,7 +86,7 @@ def oracle_spectrum(pixels, threshold):
     return squares
 
 
-def oracle_synthesis(guide, pixels, threshold, spectrum, compensation, largest=sparse.LARGEST):
+def oracle_synthesis(guide, pixels, threshold, spectrum, compensation, largest=transform.LARGEST):
     """`pixels` from the coefficients that `guide` keeps."""
     height, width, _ = pixels.shape
     sums, weights = np.zeros((3, height + 24, width + 24)), np.zeros((height + 24, width + 24))
@@ -96,9 +97,9 @@ def oracle_synthesis(guide, pixels, threshold, spectrum, compensation, largest=s
             noise[0, 0] = 0
             dropped = ~keep[channel]
             if dropped.any():
-                near = np.abs(np.abs(guiding[channel]) - threshold) < sparse.NEAR * threshold
+                near = np.abs(np.abs(guiding[channel]) - threshold) < transform.NEAR * threshold
                 near[0, 0] = False
-                left = noise[keep[channel]].sum() + noise[near].sum() / (2 * sparse.NEAR)
+                left = noise[keep[channel]].sum() + noise[near].sum() / (2 * transform.NEAR)
                 share = compensation * left / noise[dropped].sum()
                 found[channel, dropped] *= -min(share, largest)
         weight = 1 / keep.sum()
@@ -228,7 +229,7 @@ def test_any_photo_gives_finite_levels_that_are_not_far_off(pixels):
         assert bool(jnp.isfinite(spectrum).all())
         for compensation in (0.0, 1.0):
             ours = np.asarray(resynthesise(pixels, threshold, spectrum, compensation))
-            assert np.sqrt(np.mean((ours - pixels) ** 2)) < (1 + sparse.LARGEST) * threshold
+            assert np.sqrt(np.mean((ours - pixels) ** 2)) < (1 + transform.LARGEST) * threshold
 
 
 def test_a_batch_and_a_plain_call_give_what_compiled_single_calls_give():
@@ -237,9 +238,9 @@ def test_a_batch_and_a_plain_call_give_what_compiled_single_calls_give():
     thresholds = np.array([20.0, 20.0], np.float32)
 
     def everything(pixels, pattern, threshold):
-        spectrum = sparse.noise_spectrum(pixels, threshold)
-        rebuilt = sparse.resynthesise(pixels, threshold, spectrum, 0.7)
-        return spectrum, rebuilt, sparse.kept_part(pixels, pattern, threshold)
+        spectrum = transform.noise_spectrum(pixels, threshold)
+        rebuilt = transform.resynthesise(pixels, threshold, spectrum, 0.7)
+        return spectrum, rebuilt, transform.kept_part(pixels, pattern, threshold)
 
     batch = jax.jit(jax.vmap(everything))(photos, patterns, thresholds)
     for i in range(2):
@@ -249,7 +250,7 @@ def test_a_batch_and_a_plain_call_give_what_compiled_single_calls_give():
         part = kept_part(photos[i], patterns[i], thresholds[i])
         for ours, expected in zip(batch, (spectrum, rebuilt, part), strict=True):
             np.testing.assert_allclose(ours[i], expected, rtol=2e-4, atol=1e-3)
-    plain = sparse.resynthesise(photos[1], 20.0, spectrum, 0.7)
+    plain = transform.resynthesise(photos[1], 20.0, spectrum, 0.7)
     np.testing.assert_allclose(plain, rebuilt, atol=1e-3)
 
 
@@ -258,7 +259,7 @@ def first_order(pixels, change, threshold, compensation):
     """What a change of the photo changes in the output while the same coefficients are kept."""
 
     def rebuild(x):
-        return sparse.resynthesise(x, threshold, WHITE, compensation)
+        return transform.resynthesise(x, threshold, WHITE, compensation)
 
     return jax.jvp(rebuild, (pixels,), (change,))[1]
 
@@ -299,10 +300,10 @@ def test_tiles_give_what_the_whole_photo_gives(size):
     grid = tiles.grid(*size, side=16)
 
     def region(photo, tile):
-        return tiles.cut(photo, tile.top - sparse.HALO, tile.left - sparse.HALO, 32, 32)
+        return tiles.cut(photo, tile.top - transform.HALO, tile.left - transform.HALO, 32, 32)
 
-    sums = [sparse.noise_sums(region(pixels, tile), 12.0, tile[:2], size) for tile in grid]
-    spectrum = sparse.spectrum_of(jax.tree.map(lambda *parts: sum(parts), *sums))
+    sums = [transform.noise_sums(region(pixels, tile), 12.0, tile[:2], size) for tile in grid]
+    spectrum = transform.spectrum_of(jax.tree.map(lambda *parts: sum(parts), *sums))
     np.testing.assert_allclose(spectrum, noise_spectrum(pixels, 12.0), rtol=1e-4)
     made, kept = np.empty((*size, 3)), np.empty(size)
     for tile in grid:

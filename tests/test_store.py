@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from dippas_jax import store
+from dippas_jax.io import files
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
 
@@ -145,7 +145,7 @@ def test_what_is_not_a_true_colour_photo_is_refused_in_one_sentence(tmp_path, na
     path = tmp_path / "bad.png"
     path.write_bytes(content())
     with pytest.raises(InputError) as caught:
-        store.read_photo(path)
+        files.read_photo(path)
     assert_one_sentence(str(caught.value), path, word)
 
 
@@ -164,7 +164,7 @@ def test_what_is_not_a_true_colour_photo_is_refused_in_one_sentence(tmp_path, na
 def test_lossless_photos_arrive_as_they_were_stored(tmp_path, content):
     path = tmp_path / "photo.any"  # the content decides, not the name
     path.write_bytes(content())
-    pixels = store.read_photo(path)
+    pixels = files.read_photo(path)
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable
     np.testing.assert_array_equal(pixels, photo())
@@ -178,7 +178,7 @@ def test_an_exif_orientation_is_not_applied(tmp_path, kind, orientation):
     options = {"lossless": True} if kind == "WEBP" else {}
     path = tmp_path / "photo"
     path.write_bytes(rgb(kind, exif=exif, **options))
-    pixels = store.read_photo(path)
+    pixels = files.read_photo(path)
     assert pixels.shape == (H, W, 3)
     assert np.abs(pixels.astype(float) - photo()).mean() < 12  # JPEG changes a little
 
@@ -186,7 +186,7 @@ def test_an_exif_orientation_is_not_applied(tmp_path, kind, orientation):
 def test_a_jpeg_with_a_preview_behind_it_is_one_photo(tmp_path):
     path = tmp_path / "phone.jpg"
     path.write_bytes(animation("MPO"))
-    assert store.read_photo(path).shape == (H, W, 3)
+    assert files.read_photo(path).shape == (H, W, 3)
 
 
 def test_truncated_photos_are_refused_whatever_another_library_chose(tmp_path, monkeypatch):
@@ -194,7 +194,7 @@ def test_truncated_photos_are_refused_whatever_another_library_chose(tmp_path, m
     path = tmp_path / "cut.jpg"
     path.write_bytes(half(rgb("JPEG")))
     with pytest.raises(InputError, match="truncated"):
-        store.read_photo(path)
+        files.read_photo(path)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
@@ -203,7 +203,7 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "bomb.png"
     path.write_bytes(rgb("PNG"))
     with pytest.raises(InputError, match="pixels; crop it"):
-        store.read_photo(path)
+        files.read_photo(path)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -213,22 +213,22 @@ def test_a_header_tells_the_size_as_read_and_the_orientation(tmp_path, kind, ori
     exif[274] = orientation
     path = tmp_path / "photo"
     path.write_bytes(rgb(kind, exif=exif))
-    assert store.photo_size(path) == store.read_photo(path).shape[:2] == (H, W)
-    assert store.photo_orientation(path) == orientation
+    assert files.photo_size(path) == files.read_photo(path).shape[:2] == (H, W)
+    assert files.photo_orientation(path) == orientation
 
 
 def test_a_header_without_an_orientation_is_upright_and_none_at_all_is_refused(tmp_path):
     path = tmp_path / "photo"
     path.write_bytes(rgb("PNG"))
-    assert store.photo_orientation(path) == 1
+    assert files.photo_orientation(path) == 1
     path.write_bytes(b"no photo")
-    for read in (store.photo_size, store.photo_orientation):
+    for read in (files.photo_size, files.photo_orientation):
         with pytest.raises(InputError) as caught:
             read(path)
         assert_one_sentence(str(caught.value), path, "not a photo")
 
 
-@pytest.mark.parametrize("read", [store.photo_size, store.photo_orientation])
+@pytest.mark.parametrize("read", [files.photo_size, files.photo_orientation])
 def test_a_header_that_is_not_there_is_not_called_a_damaged_one(tmp_path, read):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(InputError) as caught:
@@ -236,7 +236,7 @@ def test_a_header_that_is_not_there_is_not_called_a_damaged_one(tmp_path, read):
         assert_one_sentence(str(caught.value), path, "cannot be read")
 
 
-@pytest.mark.parametrize("read", [store.read_photo, store.read_fingerprint, store.read_json])
+@pytest.mark.parametrize("read", [files.read_photo, files.read_fingerprint, files.read_json])
 def test_missing_files_and_folders_are_refused(tmp_path, read):
     for path in (tmp_path / "absent", tmp_path, "nul\0byte"):
         with pytest.raises(InputError) as caught:
@@ -324,7 +324,7 @@ def test_what_is_not_one_plane_of_numbers_is_refused_in_one_sentence(tmp_path, n
     path = tmp_path / "prnu.npy"
     path.write_bytes(content())
     with pytest.raises(InputError) as caught:
-        store.read_fingerprint(path)
+        files.read_fingerprint(path)
     assert_one_sentence(str(caught.value), path, word)
 
 
@@ -340,7 +340,7 @@ def test_pickled_fingerprints_are_refused_and_never_executed(tmp_path, form):
     path = tmp_path / "prnu.npy"
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        store.read_fingerprint(path)
+        files.read_fingerprint(path)
     word = "no .npy" if form == "bare pickle" else "never loaded"
     assert_one_sentence(str(caught.value), path, word)
     assert not trap.exists()
@@ -361,7 +361,7 @@ def test_pickled_fingerprints_are_refused_and_never_executed(tmp_path, form):
 def test_fingerprints_arrive_as_float32_in_their_own_unit(tmp_path, content):
     path = tmp_path / "prnu.any"
     path.write_bytes(content(plane()))
-    read = store.read_fingerprint(path)
+    read = files.read_fingerprint(path)
     assert read.dtype == np.float32
     assert read.dtype.isnative
     assert read.flags.c_contiguous
@@ -371,21 +371,21 @@ def test_fingerprints_arrive_as_float32_in_their_own_unit(tmp_path, content):
 def test_integers_and_doubles_become_float32(tmp_path):
     path = tmp_path / "prnu.npy"
     path.write_bytes(npy(np.arange(H * W).reshape(H, W)))
-    np.testing.assert_array_equal(store.read_fingerprint(path), np.arange(H * W).reshape(H, W))
+    np.testing.assert_array_equal(files.read_fingerprint(path), np.arange(H * W).reshape(H, W))
 
 
 def test_a_fingerprint_written_is_read_again(tmp_path):
-    store.write_fingerprint(tmp_path / "prnu.npy", plane().astype(float))
-    np.testing.assert_array_equal(store.read_fingerprint(tmp_path / "prnu.npy"), plane())
+    files.write_fingerprint(tmp_path / "prnu.npy", plane().astype(float))
+    np.testing.assert_array_equal(files.read_fingerprint(tmp_path / "prnu.npy"), plane())
 
 
 # ------------------------------------------------------------------------------------- writing
 
 
 def test_a_png_written_is_lossless_and_always_the_same_bytes(tmp_path):
-    store.write_png(tmp_path / "a.png", photo())
-    store.write_png(tmp_path / "b.png", np.asfortranarray(photo()))
-    np.testing.assert_array_equal(store.read_photo(tmp_path / "a.png"), photo())
+    files.write_png(tmp_path / "a.png", photo())
+    files.write_png(tmp_path / "b.png", np.asfortranarray(photo()))
+    np.testing.assert_array_equal(files.read_photo(tmp_path / "a.png"), photo())
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert not image.info
@@ -393,22 +393,22 @@ def test_a_png_written_is_lossless_and_always_the_same_bytes(tmp_path):
 
 def test_writing_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
     path = tmp_path / "report.bin"
-    store.write_bytes(path, b"long" * 1000)
-    store.write_bytes(path, b"short")
+    files.write_bytes(path, b"long" * 1000)
+    files.write_bytes(path, b"short")
     assert path.read_bytes() == b"short"
     assert os.listdir(tmp_path) == ["report.bin"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
     path = tmp_path / "report.bin"
-    store.write_bytes(path, b"old")
+    files.write_bytes(path, b"old")
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError) as caught:
-        store.write_bytes(path, b"new")
+        files.write_bytes(path, b"new")
     assert_one_sentence(str(caught.value), path, "No space left")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["report.bin"]
@@ -426,18 +426,18 @@ def test_json_holds_arrays_and_records_and_stays_valid_json(tmp_path):
         3: "Æ",
     }
     path = tmp_path / "report.json"
-    store.write_json(path, value)
+    files.write_json(path, value)
     expected = {
         "score": {"z": 1.5, "ncc": None},
         "list": [3, [[0, 1], 1.0], None, True, None],
         "path": str(Path("a/b")),
         "3": "Æ",
     }
-    assert json.loads(path.read_text(encoding="utf-8")) == store.read_json(path) == expected
+    assert json.loads(path.read_text(encoding="utf-8")) == files.read_json(path) == expected
 
 
 def test_a_line_of_json_has_no_line_break_and_no_nan():
-    text = store.json_text({"a\nb": np.float32(np.nan), "c": [np.int64(1)]})
+    text = files.json_text({"a\nb": np.float32(np.nan), "c": [np.int64(1)]})
     assert "\n" not in text
     assert json.loads(text) == {"a\nb": None, "c": [1]}
 
@@ -446,15 +446,15 @@ def test_what_is_not_json_is_refused(tmp_path):
     path = tmp_path / "report.json"
     path.write_bytes(b'{"a": \xff')
     with pytest.raises(InputError) as caught:
-        store.read_json(path)
+        files.read_json(path)
     assert_one_sentence(str(caught.value), path, "not valid JSON")
 
 
 def test_a_work_folder_is_made_with_its_parents_and_left_empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = store.prepare_workdir("a/b")
+    folder = files.prepare_workdir("a/b")
     assert folder == tmp_path / "a" / "b"
-    assert store.prepare_workdir(folder) == folder
+    assert files.prepare_workdir(folder) == folder
     assert os.listdir(folder) == []
 
 
@@ -462,7 +462,7 @@ def test_a_work_folder_is_made_with_its_parents_and_left_empty(tmp_path, monkeyp
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, place):
     (tmp_path / "file").write_bytes(b"in the way")
     path = place if place[0] == "/" or "\0" in place else str(tmp_path / place)
-    for attempt in (store.prepare_workdir, lambda p: store.write_bytes(f"{p}/x", b"")):
+    for attempt in (files.prepare_workdir, lambda p: files.write_bytes(f"{p}/x", b"")):
         with pytest.raises(InputError) as caught:
             attempt(path)
         assert_one_sentence(str(caught.value), path, "written")

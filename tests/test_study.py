@@ -6,21 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from dippas_jax import (
-    anonymize,
-    config,
-    correlation,
-    datasets,
-    fingerprint,
-    main,
-    places,
-    presets,
-    runs,
-    store,
-    study,
-)
-from dippas_jax.datasets import synthetic
-from dippas_jax.evaluation import attackers, scores, tables
+from dippas_jax import config, main
+from dippas_jax.datasets import reader, synthetic
+from dippas_jax.experiments import places, presets, runs, study
+from dippas_jax.forensics import attackers, scores, tables
+from dippas_jax.io import files
+from dippas_jax.prior import anonymize
+from dippas_jax.signal import correlation, fingerprint
 from dippas_jax.types import InputError
 from tests import tiny
 
@@ -38,12 +30,12 @@ def folder(tmp_path_factory):
             (device / name).mkdir(parents=True)
         for shot in range(3):
             photo = synthetic.expose(camera, synthetic.scene(shot, SIZE), shot)
-            store.write_png(device / "photos" / f"{shot}.png", photo)
+            files.write_png(device / "photos" / f"{shot}.png", photo)
             soft = (photo // 2 + np.roll(photo, 1, 0) // 2).astype(np.uint8)
-            store.write_png(device / "published" / "soft" / f"{shot}.png", soft)
+            files.write_png(device / "published" / "soft" / f"{shot}.png", soft)
         for shot, flat in enumerate(synthetic.flats(camera, SIZE, SIZE, 6)):
-            store.write_png(device / "flat" / f"{shot}.png", flat)
-        store.write_fingerprint(device / "prnu.npy", synthetic.estimate(camera, SIZE, SIZE, 6, 6))
+            files.write_png(device / "flat" / f"{shot}.png", flat)
+        files.write_fingerprint(device / "prnu.npy", synthetic.estimate(camera, SIZE, SIZE, 6, 6))
     return root
 
 
@@ -89,12 +81,12 @@ def test_a_study_leaves_rows_tables_and_figures(finished):
 
 def test_a_row_holds_what_the_attackers_found_in_the_written_photos(finished, folder):
     workdir, _ = finished
-    row = store.read_json(next((workdir / "rows" / "published-soft").glob("cam1_*.json")))
+    row = files.read_json(next((workdir / "rows" / "published-soft").glob("cam1_*.json")))
     assert (row["device"], row["cameras"]) == ("cam1", ["cam0", "cam1"])
     assert row["photos"] == ["cam1_0", "cam1_1", "cam1_2"]
     for index, name in enumerate(row["photos"]):
-        written = store.read_photo(workdir / "photos" / "published-soft" / f"{name}.png")
-        original = store.read_photo(folder / "cam1" / "photos" / f"{index}.png")
+        written = files.read_photo(workdir / "photos" / "published-soft" / f"{name}.png")
+        original = files.read_photo(folder / "cam1" / "photos" / f"{index}.png")
         error = np.mean((written.astype(float) - original) ** 2)
         assert row["psnr"][index] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
     assert np.shape(row["scores"]["wavelet"]["K"]) == (3, 2)
@@ -103,14 +95,14 @@ def test_a_row_holds_what_the_attackers_found_in_the_written_photos(finished, fo
 
 def test_the_grid_has_every_combination_against_the_same_negatives(finished):
     workdir, _ = finished
-    grid = store.read_json(workdir / "dippas-aware.grid.json")
+    grid = files.read_json(workdir / "dippas-aware.grid.json")
     assert [(g["side"], g["average"], g["threshold"]) for g in grid] == [
         (side, average, threshold)
         for side in (32, 64)
         for average in (1, 3)
         for threshold in (1.0, 80.0)
     ]
-    rows = [store.read_json(path) for path in sorted((workdir / "rows").glob("*/*.json"))]
+    rows = [files.read_json(path) for path in sorted((workdir / "rows").glob("*/*.json"))]
     table = tables.attack(rows, "dippas-aware", "wavelet", "K")
     assert grid[0]["auc"] == table["auc"], "the first combination is the written one"
     assert grid[0]["n"] == 6
@@ -135,8 +127,8 @@ def test_halves_are_two_fingerprints_of_one_camera(folder, tmp_path):
         ),
         tmp_path,
     )
-    planes = [store.read_fingerprint(p) for p in sorted((tmp_path / "fingerprints").glob("cam0_*"))]
-    flats = [store.read_photo(folder / "cam0" / "flat" / f"{i}.png") for i in range(6)]
+    planes = [files.read_fingerprint(p) for p in sorted((tmp_path / "fingerprints").glob("cam0_*"))]
+    flats = [files.read_photo(folder / "cam0" / "flat" / f"{i}.png") for i in range(6)]
     for plane, start in zip(planes, (0, 1), strict=True):
         sums = fingerprint.init(SIZE, SIZE)
         for flat in flats[start::2]:
@@ -166,16 +158,16 @@ def test_a_published_photo_is_cut_like_its_original(folder, tmp_path):
         for shot in range(2):
             draw = np.random.default_rng(shot)
             photo = draw.integers(0, 256, (64, 128, 3), np.uint8)
-            store.write_png(tmp_path / "data" / device / "photos" / f"{shot}.png", photo)
-            store.write_png(
+            files.write_png(tmp_path / "data" / device / "photos" / f"{shot}.png", photo)
+            files.write_png(
                 tmp_path / "data" / device / "published" / "soft" / f"{shot}.png", photo ^ 1
             )
         plane = np.random.default_rng(9).normal(0, 1, (64, 128)).astype(np.float32)
-        store.write_fingerprint(tmp_path / "data" / device / "prnu.npy", plane)
+        files.write_fingerprint(tmp_path / "data" / device / "prnu.npy", plane)
     data = config.Data(folder=str(tmp_path / "data"), crop=64, crops=0)
     chosen = config.Study(methods=("published:soft",), data=data, attackers=("wavelet",))
     study.run(chosen, tmp_path / "out")
-    rows = [store.read_json(p) for p in (tmp_path / "out/rows/published-soft").glob("*.json")]
+    rows = [files.read_json(p) for p in (tmp_path / "out/rows/published-soft").glob("*.json")]
     assert sum(len(row["photos"]) for row in rows) == 8
     assert {round(psnr, 3) for row in rows for psnr in row["psnr"]} == {48.131}
 
@@ -189,7 +181,7 @@ def pair(root, sizes, flat_sizes=None):
             (root / "ab"[number] / name).mkdir(parents=True)
             for shot in range(count):
                 noise = draw.integers(90, 110, (height, width, 3), np.uint8)
-                store.write_png(root / "ab"[number] / name / f"{shot}.png", noise)
+                files.write_png(root / "ab"[number] / name / f"{shot}.png", noise)
     data = config.Data(folder=str(root), crop=SIZE)
     return config.Study((), ("wavelet", "link"), fingerprints="halves", data=data)
 
@@ -197,11 +189,11 @@ def pair(root, sizes, flat_sizes=None):
 def test_cameras_of_different_sizes_rule_each_other_out_at_the_centre(tmp_path):
     chosen = pair(tmp_path / "data", [(70, 80), (64, 90)])
     study.run(chosen, tmp_path / "out")
-    (summary,) = store.read_json(tmp_path / "out" / "tables.json")
+    (summary,) = files.read_json(tmp_path / "out" / "tables.json")
     assert summary["attacks"]["same-K"]["n"] == summary["attacks"]["same-K"]["negatives"] == 4
-    row = store.read_json(tmp_path / "out/rows/original/a_r3c8_70x80.json")
-    plane = store.read_fingerprint(tmp_path / "out/fingerprints/b_64x90_0_2.npy")[:, 13:77]
-    photo = store.read_photo(tmp_path / "data/a/photos/1.png")[3:67, 8:72]
+    row = files.read_json(tmp_path / "out/rows/original/a_r3c8_70x80.json")
+    plane = files.read_fingerprint(tmp_path / "out/fingerprints/b_64x90_0_2.npy")[:, 13:77]
+    photo = files.read_photo(tmp_path / "data/a/photos/1.png")[3:67, 8:72]
     found = attackers.wavelet(photo[None], attackers.Evidence(plane[None]))
     np.testing.assert_allclose(row["scores"]["wavelet"]["K"][1][1], found[0, 0], atol=1e-3)
 
@@ -220,21 +212,21 @@ def test_flat_fields_of_another_orientation_are_not_used(tmp_path):
         study.run(chosen, tmp_path / "out")
     for shot in range(2):  # one that fits each half is enough
         noise = np.random.default_rng(shot).integers(90, 110, (70, 80, 3), np.uint8)
-        store.write_png(tmp_path / "data" / "a" / "flat" / f"upright{shot}.png", noise)
+        files.write_png(tmp_path / "data" / "a" / "flat" / f"upright{shot}.png", noise)
     again = tmp_path / "again"
     study.run(chosen, again)
     sums = fingerprint.init(70, 80)
-    sums = fingerprint.update(sums, store.read_photo(tmp_path / "data/a/flat/upright0.png"))
-    plane = store.read_fingerprint(again / "fingerprints" / "a_70x80_0_2.npy")
+    sums = fingerprint.update(sums, files.read_photo(tmp_path / "data/a/flat/upright0.png"))
+    plane = files.read_fingerprint(again / "fingerprints" / "a_70x80_0_2.npy")
     np.testing.assert_allclose(plane, fingerprint.estimate(sums), atol=2e-4)
 
 
 def test_links_leave_the_photo_itself_out(tmp_path):
     chosen = pair(tmp_path / "data", [(64, 64), (64, 64)])
     study.run(chosen, tmp_path / "out")
-    row = store.read_json(next((tmp_path / "out/rows/original").glob("a_*.json")))
+    row = files.read_json(next((tmp_path / "out/rows/original").glob("a_*.json")))
     noise = [
-        [places._extract(store.read_photo(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
+        [places._extract(files.read_photo(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
         for c in "ab"
     ]
     every = [*noise[0], *noise[1]]
@@ -249,7 +241,7 @@ def test_files_that_changed_since_the_manifest_are_refused(tmp_path):
     before = (tmp_path / "out" / "manifest.json").read_bytes()
     study.run(chosen, tmp_path / "out")
     noise = np.random.default_rng(9).integers(90, 110, (64, 64, 3), np.uint8)
-    store.write_png(tmp_path / "data" / "b" / "photos" / "1.png", noise)
+    files.write_png(tmp_path / "data" / "b" / "photos" / "1.png", noise)
     with pytest.raises(InputError, match="photo b_1 is not that of the manifest"):
         study.run(chosen, tmp_path / "out")
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
@@ -278,9 +270,9 @@ def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
     chosen = settings(folder, attackers=("wavelet", "link"))
     study.run(dataclasses.replace(chosen, methods=("dippas-aware",)), tmp_path)
     assert "left out of the tables are cam0_1: the loss is nan" in capsys.readouterr().err
-    _, found = store.read_json(tmp_path / "tables.json")
+    _, found = files.read_json(tmp_path / "tables.json")
     assert (found["photos"], found["attacks"]["same-K"]["n"]) == (5, 5)
-    grid = store.read_json(tmp_path / "dippas-aware.grid.json")
+    grid = files.read_json(tmp_path / "dippas-aware.grid.json")
     assert {one["n"] for one in grid} == {5}
 
 
@@ -301,7 +293,7 @@ def test_simulated_cameras_can_be_studied(tmp_path):
     chosen = config.Study(methods=("subtraction_search",), attackers=("wavelet",), data=data)
     text = study.run(chosen, tmp_path)
     assert "| other-K |" in text
-    assert len(datasets.load(**dataclasses.asdict(data))) == 4
+    assert len(reader.load(**dataclasses.asdict(data))) == 4
 
 
 def test_an_unknown_setting_of_a_study_is_refused():
@@ -313,7 +305,7 @@ def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monke
     called = []
     monkeypatch.setattr(study, "run", lambda *given: called.append(given) or "tables")
     monkeypatch.setattr(main, "_settings", lambda _: (settings(folder), str(tmp_path)))
-    monkeypatch.setattr(store, "cache_compilations", lambda: None)
+    monkeypatch.setattr(files, "cache_compilations", lambda: None)
     assert main.main(["main"]) == 0
     assert capsys.readouterr().out == "tables\n"
     assert called == [(settings(folder), str(tmp_path))]
@@ -324,11 +316,11 @@ def test_variants_of_the_engine_stand_side_by_side(folder, tmp_path):
     fast = config.Config(method="sparse", strength="fast", target_psnr=36.0)
     chosen = dataclasses.replace(settings(folder), methods=names, attackers=("edges",), run=fast)
     study.run(chosen, tmp_path)
-    found = {one["method"]: one for one in store.read_json(tmp_path / "tables.json")}
+    found = {one["method"]: one for one in files.read_json(tmp_path / "tables.json")}
     assert found[names[0]]["psnr"] == pytest.approx(36, abs=0.1)
     assert found[names[1]]["psnr"] == pytest.approx(38, abs=0.1)
     made = tmp_path / "engine-blind-target_psnr-38-compensation-0.0"
-    used = store.read_json(made / "summary.json")["config"]
+    used = files.read_json(made / "summary.json")["config"]
     assert (used["mode"], used["method"], used["compensation"]) == ("blind", "sparse", 0)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
 
@@ -363,9 +355,9 @@ def test_what_a_method_made_is_compressed_again_and_compared_with_untreated_phot
     assert "c_worst" in again
     assert "c_worst" not in untreated
     for path in sorted((tmp_path / "photos" / method).glob("*.png")):
-        twice = store.read_photo(tmp_path / "photos" / f"{method}-jpeg-60" / path.name)
-        np.testing.assert_array_equal(twice, attackers.jpeg(store.read_photo(path), 60))
-    rows = [store.read_json(path) for path in sorted((tmp_path / "rows").rglob("*.json"))]
+        twice = files.read_photo(tmp_path / "photos" / f"{method}-jpeg-60" / path.name)
+        np.testing.assert_array_equal(twice, attackers.jpeg(files.read_photo(path), 60))
+    rows = [files.read_json(path) for path in sorted((tmp_path / "rows").rglob("*.json"))]
     negatives = tables.collect(rows, "original@jpeg-60", "wavelet", "K", own=False)
     positives = tables.collect(rows, f"{method}@jpeg-60", "wavelet", "K", own=True)
     expected = scores.auc(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dippas_jax import tiles
+from dippas_jax.signal import tiles
 
 SIZES = [(1, 1), (16, 16), (17, 40), (48, 33), (5, 100)]
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dippas_jax import wavelet
+from dippas_jax.signal import wavelet
 from tests import oracles
 
 SIZES = [(64, 64), (32, 32), (33, 47), (50, 129)]

@@ -6,7 +6,7 @@ import zipfile
 
 import pytest
 
-from dippas_jax import weights
+from dippas_jax.io import weights
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
 

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dippas_jax import config, generator, inversion
+from dippas_jax import config
+from dippas_jax.prior import generator, inversion
 from dippas_jax.types import Problem, Trace
 from tests import oracles
 

@@ -11,7 +11,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
-from dippas_jax import image, residual
+from dippas_jax.signal import image, residual
 from dippas_jax.types import InputError
 
 REPEATED = "Rosenfeld and Sencar 2009, repeated wavelet denoising (reconstructed)"

@@ -18,7 +18,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int, Key, UInt8
 
-from dippas_jax import correlation, image, residual
+from dippas_jax.signal import correlation, image, residual
 from dippas_jax.types import InputError
 
 SEARCH = "Karakucuk and Dirik 2015, adaptive PRNU removal (reconstructed)"

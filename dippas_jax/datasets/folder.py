@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dippas_jax import datasets, store
 from dippas_jax.datasets import layouts
-from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.io import files as store
+from dippas_jax.signal import placement
+from dippas_jax.types import Fingerprint, InputError, Record, Sample, Window
 
 
 def records(
@@ -24,12 +25,12 @@ def records(
     layout: str = "devices",
     crop: int = 0,
     crops: int = 1,
-    photos: Sequence[str] = datasets.PHOTOS,
+    photos: Sequence[str] = layouts.PHOTOS,
     devices: Sequence[str] = (),
     per_device: int = 0,
     limit: int = 0,
     need_fingerprint: bool = True,
-) -> list[datasets.Record]:
+) -> list[Record]:
     """List a folder's photos; none is decoded yet.
 
     With several crops a photo, and in the layouts "dresden" and "vision", the photos' headers are
@@ -78,7 +79,7 @@ def records(
         for window in _windows(photo.path, file, crop, crops, need_fingerprint):
             suffix = f"_r{window.top}c{window.left}" if window else ""
             read = functools.partial(_read, photo.path, file, crop, window, need_fingerprint)
-            found.append(datasets.Record(name + suffix, photo.device, read, photo.path, file))
+            found.append(Record(name + suffix, photo.device, read, photo.path, file))
     return found
 
 
@@ -87,7 +88,7 @@ def flats(
     device: str,
     *,
     layout: str = "devices",
-    subfolder: str = datasets.FLATS,
+    subfolder: str = layouts.FLATS,
     size: tuple[int, int] | None = None,
 ) -> list[Callable[[], np.ndarray]]:
     """A camera's flat-field photos on call, as `datasets.flats` describes it."""
@@ -100,7 +101,7 @@ def flat_files(
     device: str,
     *,
     layout: str = "devices",
-    subfolder: str = datasets.FLATS,
+    subfolder: str = layouts.FLATS,
     size: tuple[int, int] | None = None,
 ) -> list[Path]:
     """The same as paths, in order of name; those of another size than `size` are left out."""
@@ -112,7 +113,7 @@ def passed_over(
     folder: Path | str,
     *,
     layout: str = "devices",
-    photos: Sequence[str] = datasets.PHOTOS,
+    photos: Sequence[str] = layouts.PHOTOS,
     devices: Sequence[str] = (),
 ) -> list[Path]:
     """Photos that `records` leaves out because their size is not their camera's."""
@@ -203,7 +204,7 @@ def _fingerprint(photo: layouts.Photo, folder: Path, need: bool) -> Path | None:
 
 def _windows(
     photo: Path, fingerprint: Path | None, crop: int, crops: int, need: bool
-) -> list[datasets.Window] | list[None]:
+) -> list[Window] | list[None]:
     """The crops of a photo; [None] for the centre crop, whose place follows from its size."""
     if crops == 1:
         return [None]
@@ -215,7 +216,7 @@ def _windows(
         within = (*_corner(whole, photo, size, fingerprint, crop), *_shape(whole))
         if min(within[2:]) < crop:
             raise _not_covered(fingerprint, photo, crop)
-    return datasets.windows(size, crop, crops, within=within)
+    return placement.windows(size, crop, crops, within=within)
 
 
 # ----------------------------------------------------------------------------------------- reading
@@ -244,16 +245,16 @@ def _read(
     photo: Path,
     fingerprint: Path | None,
     crop: int,
-    window: datasets.Window | None,
+    window: Window | None,
     need: bool,
-) -> datasets.Sample:
+) -> Sample:
     pixels = _pixels(*_stamp(photo))
     height, width, _ = pixels.shape
     size = height, width
     _require_room(photo, size, crop)
     if window is None:
         side = (crop, crop) if crop else size
-        window = datasets.Window(size, *datasets.centre(size, side), *side)
+        window = Window(size, *placement.centre(size, side), *side)
     elif window.photo != size:
         raise InputError(
             f"photo {photo} is {height}x{width} but its header said "
@@ -264,10 +265,10 @@ def _read(
         whole = _fingerprint_of(*_stamp(fingerprint))
         corner = _corner(whole, photo, size, fingerprint, crop)
         if _covers(corner, _shape(whole), window):
-            plane = datasets.cut(whole.plane, window, offset=corner)
+            plane = placement.cut(whole.plane, window, offset=corner)
         elif need:
             raise _not_covered(fingerprint, photo, crop)
-    return datasets.Sample(datasets.cut(pixels, window), plane, window)
+    return Sample(placement.cut(pixels, window), plane, window)
 
 
 def _shape(fingerprint: Fingerprint) -> tuple[int, int]:
@@ -275,7 +276,7 @@ def _shape(fingerprint: Fingerprint) -> tuple[int, int]:
     return height, width
 
 
-def _covers(corner: tuple[int, int], shape: tuple[int, int], window: datasets.Window) -> bool:
+def _covers(corner: tuple[int, int], shape: tuple[int, int], window: Window) -> bool:
     (top, left), (rows, columns) = corner, shape
     inside = top <= window.top and window.top + window.height <= top + rows
     return inside and left <= window.left and window.left + window.width <= left + columns
@@ -307,7 +308,7 @@ def _corner(
     shape = _shape(whole)
     if whole.photo == shape and not whole.unit:
         _require_fit(photo, size, file, shape, crop)
-        return datasets.centre(size, shape)
+        return placement.centre(size, shape)
     if size == shape:  # the photo was cut to the part that the fingerprint is of
         return 0, 0
     if whole.photo != size:

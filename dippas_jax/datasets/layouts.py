@@ -21,8 +21,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from dippas_jax import datasets
 from dippas_jax.types import InputError
+
+PHOTOS = ("photos", "natural", "crop512")
+"""Subfolders of a device in which photos are looked for, besides the device's own folder."""
+
+FLATS = "flat"
+"""Subfolder of a device that holds its flat-field photos."""
+
 
 PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 FINGERPRINT_STEMS = ("prnu", "fingerprint")
@@ -61,7 +67,7 @@ class Photo(NamedTuple):
     path: Path
 
 
-def photos(folder: Path, layout: str, subfolders: Sequence[str] = datasets.PHOTOS) -> list[Photo]:
+def photos(folder: Path, layout: str, subfolders: Sequence[str] = PHOTOS) -> list[Photo]:
     """All photos of a dataset, cameras in order of name.
 
     Args:
@@ -79,7 +85,7 @@ def photos(folder: Path, layout: str, subfolders: Sequence[str] = datasets.PHOTO
                 f"data.photos names {name!r}, which is not a subfolder of a device in {folder}; "
                 "give plain names"
             )
-    if tuple(subfolders) == datasets.PHOTOS:
+    if tuple(subfolders) == PHOTOS:
         subfolders = _NATURAL.get(layout, subfolders)
     found = LAYOUTS[layout](folder, subfolders, True)
     if found:
@@ -92,7 +98,7 @@ def photos(folder: Path, layout: str, subfolders: Sequence[str] = datasets.PHOTO
     )
 
 
-def flats(folder: Path, layout: str, device: str, subfolder: str = datasets.FLATS) -> list[Path]:
+def flats(folder: Path, layout: str, device: str, subfolder: str = FLATS) -> list[Path]:
     """A camera's flat-field photos, in order of name; an empty list if there are none."""
     found = LAYOUTS[layout](folder, (subfolder,), False)
     return sorted(

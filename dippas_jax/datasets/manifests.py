@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from dippas_jax import datasets
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, Record
 
 
 def manifest(
-    records: Sequence[datasets.Record], flats: Mapping[str, Sequence[Path]] | None = None
+    records: Sequence[Record], flats: Mapping[str, Sequence[Path]] | None = None
 ) -> dict[str, Any]:
     """What was used; every record is read once, for its window.
 
@@ -55,7 +54,7 @@ def manifest(
 
 
 def check(
-    records: Sequence[datasets.Record],
+    records: Sequence[Record],
     expected: Any,
     flats: Mapping[str, Sequence[Path]] | None = None,
 ) -> None:

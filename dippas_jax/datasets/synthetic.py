@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 import jax
 import numpy as np
 
-from dippas_jax import datasets, fingerprint
-from dippas_jax.types import InputError
+from dippas_jax.signal import fingerprint
+from dippas_jax.types import InputError, Record, Sample, Window
 
 SIZE = 128
 """Default side of a simulated photo, pixels."""
@@ -149,7 +149,7 @@ def records(
     seed: int = 0,
     cameras: int = 1,
     camera: Camera | None = None,
-) -> list[datasets.Record]:
+) -> list[Record]:
     """Photos of simulated cameras, camera by camera; all of them see the same scenes.
 
     Args:
@@ -168,7 +168,7 @@ def records(
         )
     every = [camera] if camera else [Camera(seed + i) for i in range(cameras)]
     return [
-        datasets.Record(
+        Record(
             f"{_PREFIX}{one.seed}_{SCENES[i % len(SCENES)]}_{i}",
             f"{_PREFIX}{one.seed}",
             functools.partial(_read, one, i, size),
@@ -195,7 +195,7 @@ def readers(
     return [functools.partial(flat, camera, *size, FLATS + i) for i in range(count)]
 
 
-def _read(camera: Camera, index: int, size: int) -> datasets.Sample:
+def _read(camera: Camera, index: int, size: int) -> Sample:
     pixels = expose(camera, scene(index, size), index)
-    window = datasets.Window((size, size), 0, 0, size, size)
-    return datasets.Sample(pixels, estimate(camera, size, size), window)
+    window = Window((size, size), 0, 0, size, size)
+    return Sample(pixels, estimate(camera, size, size), window)

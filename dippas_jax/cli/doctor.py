@@ -1,0 +1,116 @@
+"""`dippas doctor`: what this installation has, and whether it works."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from dippas_jax import config as configuration
+from dippas_jax.cli import lines
+from dippas_jax.datasets import synthetic
+from dippas_jax.io import files, weights
+from dippas_jax.sparse import anonymize as engine
+from dippas_jax.types import InputError
+
+_SIDE = 128
+_PACKAGES = ("dippas-jax", "jax", "jaxlib", "flax", "numpy", "pillow", "tifffile", "scikit-image")
+_EXTRAS = {"h5py": "h5", "pillow_heif": "heic"}
+
+
+def doctor(*, json: bool = False) -> int:
+    """Prints versions, devices, memory, cache and extras, and tries the engine.
+
+    Returns:
+      0, or 1 if something does not work; the lines say what.
+    """
+    facts = _facts()
+    checks = [
+        _checked("cache", _check_cache, "choose another folder with XDG_CACHE_HOME"),
+        _checked("engine", _check_engine, "install the package anew in a fresh environment"),
+    ]
+    if json:
+        lines.print_json({**facts, "checks": checks})
+    else:
+        for name, value in facts.items():
+            print(f"{name:<9} {', '.join(f'{key} {text}' for key, text in value.items())}")
+        for check in checks:
+            print(f"{check['name']:<9} {'ok' if check['ok'] else 'FAILED'}: {check['says']}")
+    return lines.DONE if all(check["ok"] for check in checks) else lines.FAILED
+
+
+def _facts() -> dict[str, dict[str, Any]]:
+    """By subject, what there is."""
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    devices = {str(one): one.device_kind for one in jax.devices()}
+    extras = {
+        name: "there" if importlib.util.find_spec(name) else f"missing (extra {extra})"
+        for name, extra in _EXTRAS.items()
+    }
+    learned = "there" if weights.load() is not None else "missing (dippas fetch learned)"
+    return {
+        "versions": {"python": platform.python_version(), **versions},
+        "system": {"on": platform.platform(terse=True), "cores": os.cpu_count()},
+        "devices": devices,
+        "memory": _memory(),
+        "extras": extras | {"learned weights": learned},
+    }
+
+
+def _memory() -> dict[str, str]:
+    """Of the machine, and of its first device where that has its own."""
+    found = {}
+    for label, name in (("in all", "SC_PHYS_PAGES"), ("free", "SC_AVPHYS_PAGES")):
+        if name in getattr(os, "sysconf_names", {}):
+            found[label] = _gib(os.sysconf(name) * os.sysconf("SC_PAGE_SIZE"))
+    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    return found | ({"device": _gib(limit)} if limit else {})
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB"
+
+
+def _checked(name: str, check: Callable[[], str], advice: str) -> dict[str, Any]:
+    """What a check says, or why it failed and what to do."""
+    try:
+        return {"name": name, "ok": True, "says": check()}
+    except Exception as error:  # whatever is broken is what a doctor is there to tell
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        return {"name": name, "ok": False, "says": f"{reason}; {advice}"}
+
+
+def _check_cache() -> str:
+    folder = files.prepare_workdir(files.cache_folder())
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return f"{folder}, {_gib(size)}"
+
+
+def _check_engine() -> str:
+    """A simulated photo, twice: the fingerprint has to go, and the bytes to be the same."""
+    started = time.monotonic()
+    camera = synthetic.Camera()
+    pixels = synthetic.expose(camera, synthetic.scene(0, _SIDE), 0)
+    fingerprint = np.float32(camera.fingerprint(_SIDE, _SIDE))
+    first, second = (
+        engine.anonymize(
+            jax.random.key(0),
+            pixels,
+            fingerprint,
+            target_psnr=configuration.STRENGTHS["strong"],
+            compensation=configuration.Config().compensation,
+        )
+        for _ in range(2)
+    )
+    worst = max(map(abs, first.left.values()))
+    if worst > 4:
+        raise InputError(f"the fingerprint of a simulated photo is left with a z of {worst:.1f}")
+    if first.pixels.tobytes() != second.pixels.tobytes():
+        raise InputError("the same photo and seed gave different bytes")
+    seconds = time.monotonic() - started
+    return f"simulated photo, PSNR {first.psnr:.1f} dB, largest |z| {worst:.1f}, {seconds:.0f} s"

@@ -1,0 +1,134 @@
+"""What `dippas anonymize` says of a photo afterwards: every attacker's figure, and the page."""
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dippas_jax.cli import identify, lines, pace, report_html
+from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.forensics import attackers, dncnn, scores, verification
+from dippas_jax.io import exif, photo_writer, weights
+from dippas_jax.io import files as store
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import placement, tiles
+from dippas_jax.types import Fingerprint, InputError
+
+LEARNED_SIDE = 1024
+"""Most pixels a side of the centre that the learned extractor looks at; the others look at all."""
+
+
+def examined(
+    before: np.ndarray, after: np.ndarray, cameras: dict[str, Fingerprint]
+) -> dict[str, Any]:
+    """What every attacker finds with every fingerprint at hand."""
+    before, after = map(photo_file.eight_bits, (before, after))
+    size = before.shape[0], before.shape[1]
+    data = weights.load()
+    learned = None if data is None else dncnn.parse(data)
+    findings, rows = [], []
+    started = time.monotonic()
+    single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
+    with pace.compiling() as pieces:
+        for names, side, parameters in (
+            ([name for name in single if name != "learned"], None, None),
+            (["learned"], LEARNED_SIDE, learned),
+        ):
+            quiet = side is not None
+            for window, files, planes in identify.groups(size, cameras, side, quiet=quiet):
+                pair = [placement.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
+                found = verification.verify(*pair, planes, learned=parameters, names=names)
+                findings += found
+                rows += [
+                    {
+                        **one._asdict(),
+                        "fingerprint": files[one.fingerprint],
+                        "pixels": lines.size_text(planes.shape[1:]),
+                    }
+                    for one in found
+                ]
+    if findings:
+        spent = time.monotonic() - started - sum(pieces)
+        pace.remember("report", spent, size[0] * size[1] / tiles.SIDE**2)
+    return {
+        "ssim": scores.ssim(before, after),
+        "attacks": rows,
+        "untested": verification.untested(findings),
+        "verdict": verification.verdict(findings) if findings else "",
+    }
+
+
+def page_files(options: Options) -> tuple[Path, Path] | None:
+    """The page, and its JSON beside it."""
+    if not options.report:
+        return None
+    path = Path(options.report)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--report {path} is no .html file; give it that extension")
+    store.prepare_workdir(path.parent)
+    return path, path.with_suffix(".json")
+
+
+def _settings(options: Options) -> dict[str, Any]:
+    skipped = ("overwrite", "report")
+    values = {k: v for k, v in options._asdict().items() if k not in skipped}
+    return values | {"check": list(options.check)}
+
+
+def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[dict[str, Any]]:
+    """Of photos that an earlier start of the same command has done."""
+    if paths is None or not paths[1].exists() or options.overwrite:
+        return []
+    earlier = store.read_json(paths[1])
+    if not isinstance(earlier, dict) or earlier.get("settings") != _settings(options):
+        raise InputError(
+            f"report {paths[1]} was made with other settings; choose another --report, or give "
+            "--overwrite"
+        )
+    return earlier["photos"]
+
+
+def write(
+    paths: tuple[Path, Path],
+    records: dict[str, dict[str, Any]],
+    jobs: Sequence[Job],
+    failed: lines.Failures,
+    options: Options,
+) -> None:
+    """The page and its JSON; of photos that are done, in the order of the command."""
+    order = [str(job.target) for job in jobs]
+    ours = sorted(
+        records.values(), key=lambda r: order.index(r["output"]) if r["output"] in order else -1
+    )
+    content = {
+        "program": f"dippas_jax {importlib.metadata.version('dippas-jax')}",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")},
+        },
+        "device": jax.default_backend(),
+        "settings": _settings(options),
+        "photos": ours,
+        "failed": [str(path) for path in failed.paths],
+    }
+    pictures = [_pictures(record, options) for record in ours]
+    questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
+    store.write_json(paths[1], content)
+    store.write_bytes(paths[0], report_html.html(content, pictures, questions).encode())
+
+
+def _pictures(record: dict[str, Any], options: Options) -> list[report_html.Panel]:
+    """Parts of the original and of what was written, from their files."""
+    try:
+        photo = photo_file.read(record["photo"], srgb=options.icc == "srgb")
+        data = store.read_bytes(record["output"], "photo")
+        after = photo_writer.decode(data, photo, upright=options.orientation == "upright")
+    except InputError:
+        return []  # moved since
+    pair = [photo_file.eight_bits(pixels) for pixels in (photo.pixels, after)]
+    return report_html.panels(*(exif.turned(x, photo.orientation) for x in pair))

@@ -1,0 +1,217 @@
+"""`dippas fingerprint build`, `show` and `convert`."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dippas_jax.cli import lines
+from dippas_jax.io import files, fingerprint_file
+from dippas_jax.signal import flat_field, placement
+from dippas_jax.types import Fingerprint, InputError
+
+UNEVEN = 0.3
+"""Flatness above which photos do not look flat."""
+
+CLIPPED = 0.1
+"""Share of saturated pixels above which flats are called overexposed."""
+
+FEW = 10
+"""Flats below which a fingerprint is called weak."""
+
+
+def build(
+    photos: Sequence[str],
+    output: str,
+    *,
+    crop: int = 0,
+    sigma: float = 3.0,
+    any_orientation: bool = False,
+    overwrite: bool = False,
+    json: bool = False,
+) -> int:
+    """Estimates a fingerprint from flat-field photos, one photo at a time, and writes it."""
+    lines.require_new(output, overwrite)
+    fingerprint_file.require_writable(output)
+    paths = lines.expand(photos)
+    failed = lines.Failures()
+    sizes = {path: size for path in paths if (size := failed.catch(files.photo_size, path))}
+    if not sizes:
+        return lines.UNUSABLE
+    first, (height, width) = next(iter(sizes.items()))
+    _require_one_size(sizes)
+    if not any_orientation:
+        _require_one_orientation(list(sizes))
+    if crop > min(height, width):
+        raise InputError(
+            f"--crop {crop} is more than photo {first} of {height}x{width} pixels has; give less"
+        )
+    window = lines.centre((height, width), crop or None)
+    update = jax.jit(flat_field.update, donate_argnums=0)
+    flats = flat_field.init(window.height, window.width)
+    used = 0
+    for path in lines.bar(sizes, "photo"):
+        pixels = failed.catch(files.read_photo, path)
+        if pixels is not None:
+            flats = update(flats, placement.cut(pixels, window, offset=(0, 0)), sigma=sigma)
+            used += 1
+    if not used:
+        return lines.UNUSABLE
+    result = jax.jit(flat_field.finish)(flats)
+    plane = np.asarray(result.plane)
+    if not plane.std() > 0:
+        raise InputError(
+            f"the {used} photos, {first} and others, have no noise at all; give photos as the "
+            "camera wrote them"
+        )
+    fingerprint = fingerprint_file.new(
+        plane,
+        unit=flat_field.UNIT,
+        photo=(height, width),
+        offset=(window.top, window.left),
+        orientation="sensor",
+        photos=used,
+        extractor=flat_field.EXTRACTOR,
+        sigma=sigma,
+        reliability=float(result.reliability),
+    )
+    files.write_fingerprint_file(output, fingerprint)
+    flatness, saturation = float(result.flatness), float(result.saturation)
+    _warn_of_flats(used, flatness, saturation)
+    _warn_of_bare_plane(output, fingerprint)
+    if json:
+        lines.print_json(
+            {
+                **_metadata(output, fingerprint),
+                "flatness": flatness,
+                "saturation": saturation,
+                "failed": [str(path) for path in failed.paths],
+            }
+        )
+    else:
+        print(_described(output, fingerprint))
+        print(f"  flatness     {flatness:.3f} (0 is an even wall)")
+        print(f"  saturation   {100 * saturation:.2f} % of the pixels")
+    return lines.FAILED if failed.paths else lines.DONE
+
+
+def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:
+    if used < FEW:
+        photos = "photo" if used == 1 else "photos"
+        lines.note(
+            f"only {used} {photos}: the fingerprint is weak; take 20 or more of an even wall"
+        )
+    if flatness > UNEVEN:
+        lines.note(
+            f"the photos do not look flat (flatness {flatness:.2f}): their scene gets into the "
+            "fingerprint; take photos of an even wall or sky, out of focus"
+        )
+    if saturation > CLIPPED:
+        lines.note(
+            f"{100 * saturation:.0f} % of the pixels are saturated and say nothing; expose less"
+        )
+
+
+def show(
+    path: str, *, picture: str | None = None, overwrite: bool = False, json: bool = False
+) -> int:
+    """Prints what a fingerprint file says, and draws it."""
+    if picture is not None:
+        if Path(picture).suffix.lower() != ".png":
+            raise InputError(f"picture {picture} would be a PNG; give it a name that ends in .png")
+        lines.require_new(picture, overwrite)
+    fingerprint = files.read_fingerprint_file(path)
+    if json:
+        lines.print_json(_metadata(path, fingerprint))
+    else:
+        print(_described(path, fingerprint))
+    if picture is not None:
+        from dippas_jax.cli import fingerprint_plot
+
+        files.write_bytes(
+            picture, fingerprint_plot.fingerprint_picture(fingerprint, Path(path).name)
+        )
+    return lines.DONE
+
+
+def convert(source: str, target: str, *, overwrite: bool = False, json: bool = False) -> int:
+    """Writes a fingerprint in another format and prints its unit."""
+    lines.require_new(target, overwrite)
+    fingerprint = files.read_fingerprint_file(source)
+    files.write_fingerprint_file(target, fingerprint)
+    _warn_of_bare_plane(target, fingerprint)
+    if json:
+        lines.print_json({"fingerprint": target, "unit": fingerprint.unit})
+    else:
+        print(f"{target}  unit: {lines.or_unknown(fingerprint.unit)}")
+    return lines.DONE
+
+
+def _warn_of_bare_plane(path: str, fingerprint: Fingerprint) -> None:
+    if Path(path).suffix.lower() == ".npy" and fingerprint.unit:
+        lines.note(f"{path} holds the plane alone; a .npy file has no place for unit and origin")
+
+
+def _metadata(path: str, fingerprint: Fingerprint) -> dict[str, Any]:
+    height, width = fingerprint.plane.shape
+    rest = fingerprint._asdict()
+    del rest["plane"]
+    std = _std(fingerprint)
+    return {"fingerprint": path, "height": height, "width": width, "std": std, **rest}
+
+
+def _std(fingerprint: Fingerprint) -> float:
+    return float(fingerprint.plane.std(dtype=np.float64))  # a foreign unit may be tiny
+
+
+def _described(path: str, fingerprint: Fingerprint) -> str:
+    top, left = fingerprint.offset
+    rho = fingerprint.reliability
+    halves = "unknown"
+    if not math.isnan(rho):
+        halves = (
+            f"{rho:.3f} between halves of the photos ({flat_field.of_all(rho):.3f} for all of "
+            "them, Spearman-Brown)"
+        )
+    rows = {
+        "size": f"{lines.size_text(fingerprint.plane.shape)} pixels, at row {top}, column {left} "
+        f"of photos of {lines.size_text(fingerprint.photo)}",
+        "unit": lines.or_unknown(fingerprint.unit),
+        "std": f"{_std(fingerprint):.4g} (standard deviation, in that unit)",
+        "orientation": lines.or_unknown(fingerprint.orientation),
+        "photos": str(fingerprint.photos or "unknown"),
+        "extractor": lines.or_unknown(fingerprint.extractor)
+        + ("" if math.isnan(fingerprint.sigma) else f", σ {fingerprint.sigma:g}"),
+        "sha256": fingerprint.sha256,
+        "reliability": halves,
+    }
+    return "\n".join([path, *(f"  {key:<12} {value}" for key, value in rows.items())])
+
+
+def _require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
+    first, size = next(iter(sizes.items()))
+    for path, other in sizes.items():
+        if other == size:
+            continue
+        came = f"photos {first} of {lines.size_text(size)} and {path} of {lines.size_text(other)}"
+        if other == size[::-1]:
+            raise InputError(
+                f"{came} lie across each other, and a fingerprint belongs to the sensor; turn one "
+                "back or leave it out"
+            )
+        raise InputError(f"{came} differ in size; give photos of one size")
+
+
+def _require_one_orientation(paths: Sequence[Path]) -> None:
+    first, *rest = paths
+    ours = files.photo_orientation(first)
+    for path in rest:
+        if (other := files.photo_orientation(path)) != ours:
+            raise InputError(
+                f"photos {first} and {path} have the EXIF orientations {ours} and {other}, so the "
+                "pixels of one may have been turned; give photos of one orientation, or "
+                "--any-orientation if all are as the camera wrote them"
+            )

@@ -1,0 +1,157 @@
+"""What the verbs of the command `dippas` do: files in, lines out; `cli` reads the command line.
+
+Each verb is one function and returns the exit code. Data go to stdout, as text or with `json` as
+one JSON object a line; everything else goes to stderr. A file that cannot be used does not stop the
+others. `types.InputError` leaves a verb when there is nothing to go on with. Sizes are HxW.
+
+Here is what the verbs share.
+"""
+
+import glob
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from dippas_jax.datasets import layouts
+from dippas_jax.forensics import identification
+from dippas_jax.io import files as store
+from dippas_jax.signal import placement
+from dippas_jax.types import Fingerprint, InputError, Window
+
+DONE, FAILED, UNUSABLE, FOUND = 0, 1, 2, 3
+"""Exit codes: done; a file failed and the others are done; nothing usable; a match was found."""
+
+
+def expand(arguments: Sequence[str]) -> list[Path]:
+    """The photos that files, folders and patterns name, each once."""
+    paths: list[Path] = []
+    for argument in arguments:
+        path = Path(argument)
+        if os.path.isdir(path):
+            inside = layouts.photos_in(path)
+            if not inside:
+                raise InputError(
+                    f"folder {path} holds no photos ({', '.join(layouts.PHOTO_EXTENSIONS)}); give "
+                    "one that does"
+                )
+            paths += inside
+        elif glob.has_magic(argument) and not os.path.exists(path):
+            matches = [Path(name) for name in sorted(glob.glob(argument))]
+            if not any(match.is_file() for match in matches):
+                raise InputError(f"no file matches {argument}; check the pattern")
+            paths += [match for match in matches if match.is_file()]
+        else:
+            paths.append(path)
+    return list({path.absolute(): path for path in paths}.values())
+
+
+def centre(
+    size: tuple[int, int], side: int | None, within: tuple[int, int, int, int] | None = None
+) -> Window:
+    """The centre of a photo of that size, at most `side` pixels high and wide.
+
+    Args:
+      size: Of the whole photo.
+      side: None for as much as there is.
+      within: Top, left, height and width of the part to take the centre of; None for all.
+    """
+    top, left, *shape = within or (0, 0, *size)
+    height, width = (min(n, side) if side else n for n in shape)
+    below, right = placement.centre(shape, (height, width))
+    return Window(size, top + below, left + right, height, width)
+
+
+def require_new(path: str, overwrite: bool) -> None:
+    """What can be known before the work: whether a result may be written there."""
+    if os.path.exists(path) and not overwrite:
+        raise InputError(f"{path} exists; choose another name, or give --overwrite")
+    folder = Path(path).absolute().parent
+    if not os.path.isdir(folder):
+        raise InputError(f"{path} lies in a folder that does not exist; create the folder first")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path} lies in a folder that you may not write to; choose another one")
+
+
+def cameras(files: Sequence[str]) -> dict[str, Fingerprint]:
+    """The fingerprints to look for, by the names of their files."""
+    found = {name: store.read_fingerprint_file(name) for name in files}
+    for name, camera in found.items():
+        mean, std = (f(camera.plane, dtype=np.float64) for f in (np.mean, np.std))
+        if abs(mean) > std / 10:
+            note(
+                f"fingerprint {name} has a mean of {mean:.3g} and a standard deviation of "
+                f"{std:.3g}, where the mean is to be zero, so all scores come out too low; "
+                "subtract the mean"
+            )
+    return found
+
+
+class Failures:
+    """Files that could not be used, each named on stderr when it is met."""
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+
+    def catch(self, read: Callable[..., Any], path: Path, *rest: Any) -> Any:
+        """`read(path, *rest)`, or None after the failure was told."""
+        try:
+            return read(path, *rest)
+        except InputError as error:
+            self.paths.append(path)
+            note(str(error))
+            return None
+
+
+# ------------------------------------------------------------------------------------------- lines
+
+SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"
+
+
+def scores(match: identification.Match) -> dict[str, Any]:
+    """One comparison as plain numbers, under the names of the JSON."""
+    return {k: float(getattr(match, k)) for k in ("ncc", "z", "spread", "pce", "p_value")}
+
+
+def scores_text(result: dict[str, Any]) -> str:
+    """Scores as columns below `SCORES_HEADER`."""
+    p = result["p_value"]
+    probability = "<1e-300" if p < 1e-300 else f"{p:.1e}" if p < 1e-3 else f"{p:.4f}"
+    return f"{result['ncc']:8.4f} {result['z']:9.1f} {result['pce']:11.1f} {probability:>9}"
+
+
+def bar(items: Any, unit: str, *, quiet: bool = False) -> Iterator[Any]:
+    """Progress on a terminal; `quiet` where the lines on stdout are progress enough to see."""
+    off = not sys.stderr.isatty() or (quiet and sys.stdout.isatty())
+    return iter(tqdm.tqdm(items, unit=unit, disable=off, dynamic_ncols=True, leave=False))
+
+
+def exit_code(done: int, failed: Failures, found: bool) -> int:
+    """Of a verb that did so many files and found a match or not."""
+    if not done:
+        return UNUSABLE
+    return FAILED if failed.paths else FOUND if found else DONE
+
+
+def print_json(value: Any) -> None:
+    """One object, one line, at once."""
+    print(store.json_text(value), flush=True)
+
+
+def note(text: str) -> None:
+    """A line on stderr, above the progress bar."""
+    tqdm.tqdm.write(f"dippas: {text}", file=sys.stderr)
+
+
+def or_unknown(text: str) -> str:
+    """What a file says, or that it does not."""
+    return text or "unknown (the file does not say)"
+
+
+def size_text(size: Sequence[int]) -> str:
+    """HxW."""
+    return "x".join(map(str, size))

@@ -1,0 +1,180 @@
+"""What `dippas anonymize` reads, where it writes, and what it never does: touch an original."""
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dippas_jax.cli import lines
+from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
+from dippas_jax.types import InputError
+
+
+class Options(NamedTuple):
+    """What the command line says, as it stands in the report.
+
+    Attributes:
+      output: File or folder; None for beside the original.
+      recursive: Folders with all that lies in them.
+      fingerprint: File of the camera's fingerprint; None for blind.
+      check: Files of fingerprints that are only looked for afterwards.
+      strength: One of `configuration.STRENGTHS`.
+      target_psnr: dB; None for the strength's.
+      max_minutes: A photo; 0 for as long as it takes.
+      kind: Format to write, "same" or one of `photo_file.FORMATS`.
+      jpeg_quality: None for the original's tables.
+      metadata: One of `metadata.KEPT`.
+      icc: "keep", "srgb" or "drop".
+      orientation: "upright" or "tag".
+      suffix: Of the output's name.
+      random_name: In place of the original's name.
+      overwrite: Outputs that exist are replaced.
+      report: HTML file to write.
+      seed: Decides what chance gives.
+      device: "auto", "cpu" or "gpu".
+    """
+
+    output: str | None = None
+    recursive: bool = False
+    fingerprint: str | None = None
+    check: Sequence[str] = ()
+    strength: str = "balanced"
+    target_psnr: float | None = None
+    max_minutes: float = 0.0
+    kind: str = "same"
+    jpeg_quality: int | None = None
+    metadata: str = "strip"
+    icc: str = "keep"
+    orientation: str = "upright"
+    suffix: str = ".anon"
+    random_name: bool = False
+    overwrite: bool = False
+    report: str | None = None
+    seed: int = 0
+    device: str = "auto"
+
+
+class Job(NamedTuple):
+    """A photo, and the file and format of its anonymised version."""
+
+    source: Path
+    target: Path
+    kind: str
+
+
+def jobs(photos: Sequence[str], options: Options) -> list[Job]:
+    """Every photo and where it goes."""
+    found = [
+        (path, path.parent if root is None else root)
+        for argument in photos
+        for path, root in _expanded(argument, options)
+    ]
+    sources = list({path.absolute(): (path, root) for path, root in found}.values())
+    into = _output_folder(photos, sources, options)
+    made = []
+    for path, root in sources:
+        if options.output and not into:
+            made.append(_single(path, Path(options.output), options.kind))
+            continue
+        folder = into / path.parent.relative_to(root) if into else path.parent
+        stem = _random_name(path) if options.random_name else path.stem + options.suffix
+        extension = _extension(path, options.kind)
+        made.append(Job(path, folder / (stem + extension), options.kind))
+    _require_apart(made)
+    for folder in {job.target.parent for job in made}:
+        if into:
+            files.prepare_workdir(folder)
+        elif not os.access(folder, os.W_OK):
+            raise InputError(f"folder {folder} cannot be written to; choose another with -o")
+    return made
+
+
+def _single(path: Path, target: Path, kind: str) -> Job:
+    """A photo and its one output, whose extension says the format."""
+    found = photo_file.kind_of(path) if kind == "same" else kind
+    if photo_file.suits(target.suffix, found):
+        return Job(path, target, kind)
+    named = [one for one in photo_file.FORMATS if photo_file.suits(target.suffix, one)]
+    if not named or kind != "same":
+        known = " ".join(photo_file.FORMATS.values())
+        raise InputError(
+            f"output {target} has not the extension of its format, {found}; give one of {known}"
+        )
+    return Job(path, target, named[0])
+
+
+def _expanded(argument: str, options: Options) -> list[tuple[Path, Path | None]]:
+    """The photos that an argument names, and the folder given, for those that lie in one."""
+    folder = Path(argument)
+    if not folder.is_dir():
+        return [(path, None) for path in lines.expand([argument])]
+    entries = sorted(folder.rglob("*") if options.recursive else folder.glob("*"))
+    found: list[tuple[Path, Path | None]] = [
+        (path, folder)
+        for path in entries
+        if path.suffix.lower() in photo_file.EXTENSIONS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not (options.suffix and path.stem.endswith(options.suffix))  # made by this command
+    ]
+    if not found:
+        deeper = "" if options.recursive else ", or -r for those in folders below"
+        raise InputError(f"folder {folder} holds no photos; give one that does{deeper}")
+    return found
+
+
+def _output_folder(photos: Sequence[str], sources: Sequence[Any], options: Options) -> Path | None:
+    """The folder to write to, if the output is one."""
+    if not options.output:
+        return None
+    path = Path(options.output)
+    several = len(sources) > 1 or len(photos) > 1 or Path(photos[0]).is_dir()
+    if path.is_dir() or options.output.endswith(("/", os.sep)) or several:
+        return path
+    if not path.parent.is_dir():
+        raise InputError(f"{path} lies in a folder that does not exist; create the folder first")
+    return None
+
+
+def _require_apart(jobs: Sequence[Job]) -> None:
+    """No output in the place of an original, nor of another output."""
+    originals = {os.path.realpath(job.source): job.source for job in jobs}
+    seen: dict[str, Path] = {}
+    for job in jobs:
+        place = os.path.realpath(job.target)
+        if place in originals:
+            raise InputError(
+                f"output {job.target} would replace the original {originals[place]}, which is "
+                "never done; choose another -o or --suffix"
+            )
+        if place in seen:
+            raise InputError(
+                f"{seen[place]} and {job.source} would both be written to {job.target}; give them "
+                "apart, or --random-name"
+            )
+        seen[place] = job.source
+
+
+def _extension(path: Path, kind: str) -> str:
+    found = photo_file.kind_of(path)
+    if kind != "same":
+        return photo_file.FORMATS[kind]
+    return path.suffix if photo_file.suits(path.suffix, found) else photo_file.FORMATS[found]
+
+
+def _random_name(path: Path) -> str:
+    """A name that says nothing, and is the same when the command is given again.
+
+    It is a hash of the photo's path with a secret of this user, so nobody else can try names.
+    """
+    file = files.cache_folder() / "names.key"
+    if not file.exists():
+        files.prepare_workdir(file.parent)
+        files.write_bytes(file, secrets.token_bytes(32))
+        file.chmod(0o600)
+    key = files.read_bytes(file, "secret")
+    return hmac.new(key, os.fsencode(path.absolute()), hashlib.sha256).hexdigest()[:20]

@@ -1,0 +1,122 @@
+"""`dippas verify`: an original and its anonymised versions, before every attacker at hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dippas_jax.cli import identify
+from dippas_jax.cli import lines as verbs
+from dippas_jax.forensics import attackers, dncnn, scores, verification
+from dippas_jax.io import exif, weights
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import image, placement
+from dippas_jax.types import InputError
+
+
+def verify(
+    original: str,
+    anonymised: Sequence[str],
+    fingerprints: Sequence[str],
+    *,
+    side: int | None,
+    json: bool = False,
+) -> int:
+    """Runs every attacker that one photo and these fingerprints allow, before and after.
+
+    Args:
+      original: The photo as it came.
+      anonymised: Versions of it: files, folders and patterns.
+      fingerprints: Files of its camera's fingerprint; a second one, from other photos, makes the
+        stronger attacker.
+      side: Most pixels a side that are compared, of the centre; None for all.
+      json: JSON in place of tables.
+    """
+    came = photo_file.read(original)
+    before = photo_file.eight_bits(came.pixels)
+    size = before.shape[0], before.shape[1]
+    cameras = verbs.cameras(fingerprints)
+    groups = identify.groups(size, cameras, side)
+    compared = [name for _, names, _ in groups for name in names]
+    if missing := [name for name in cameras if name not in compared]:
+        otherwise = "give the whole photo, or a fingerprint of these very pixels"
+        identify.say_not_compared(original, size, missing, cameras, otherwise, fatal=not compared)
+    data = weights.load()
+    learned = None if data is None else dncnn.parse(data)
+    if learned is None:
+        verbs.note("the learned extractor is left out; `dippas fetch learned` gets it")
+    failed, done, found = verbs.Failures(), 0, False
+    for path in verbs.bar(verbs.expand(anonymised), "photo", quiet=True):
+        after = failed.catch(_read, path, original, came)
+        if after is None:
+            continue
+        done += 1
+        record = _record(before, after, groups, learned)
+        record = {"original": str(original), "anonymised": str(path), **record}
+        found |= any(one["found"] for one in record["attacks"])
+        if json:
+            verbs.print_json(record)
+        else:
+            print(_table(record), flush=True)
+    in_part = any(window[-2:] != cameras[name].plane.shape for window, (name, *_), _ in groups)
+    if done and not found and in_part:
+        verbs.note("the photos were compared in part; --full tells more, and may find the camera")
+    return verbs.exit_code(done, failed, found)
+
+
+def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
+    """The version's pixels as the sensor has them, if it is one of the original."""
+    photo = photo_file.read(path)
+    after, shape = photo_file.eight_bits(photo.pixels), came.pixels.shape
+    if photo.orientation != came.orientation:  # it was turned upright when it was written
+        back = exif.turned_back(after, came.orientation)
+        before = photo_file.eight_bits(came.pixels)
+        if back.shape == shape and (
+            after.shape != shape or image.psnr(back, before) > image.psnr(after, before)
+        ):
+            after = np.ascontiguousarray(back)
+    if after.shape != shape:
+        raise InputError(
+            f"photo {path} of {verbs.size_text(after.shape[:2])} pixels is no version of "
+            f"{original} of {verbs.size_text(shape[:2])}; give photos of the same size and "
+            "orientation"
+        )
+    return after
+
+
+def _record(
+    before: np.ndarray, after: np.ndarray, groups: Sequence[identify.Group], learned: Any
+) -> dict[str, Any]:
+    """What the attackers found, as it stands in the JSON."""
+    findings, rows = [], []
+    for window, names, planes in groups:
+        pair = [placement.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
+        for one in verification.verify(*pair, planes, learned=learned):
+            findings.append(one)
+            rows.append({**one._asdict(), "fingerprint": names[one.fingerprint]})
+    return {
+        "psnr": float(image.psnr(after, before)),
+        "ssim": scores.ssim(before, after),
+        "attacks": rows,
+        "untested": verification.untested(findings),
+        "verdict": verification.verdict(findings),
+    }
+
+
+def _table(record: dict[str, Any]) -> str:
+    """One anonymised version's scores, an attacker a line."""
+    rows = record["attacks"]
+    wide = max(11, *(len(row["fingerprint"]) for row in rows))
+    lines = [
+        f"{record['anonymised']}  PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}",
+        f"  {'attacker':<10} {'fingerprint':<{wide}} {'before':>8} {'after':>8}"
+        "         what it looks at",
+    ]
+    for row in rows:
+        question = attackers.ATTACKERS[row["attacker"]].question
+        lines.append(
+            f"  {row['attacker']:<10} {row['fingerprint']:<{wide}} {row['before']:8.1f} "
+            f"{row['after']:8.1f}  {'found' if row['found'] else '     '}  {question}"
+        )
+    return "\n".join([*lines, record["verdict"]])

@@ -1,0 +1,205 @@
+"""The methods of a study, by name.
+
+    original                               the photos as they are
+    a name of baselines.METHODS
+    published:NAME                         photos from DEVICE/published/NAME
+    dippas-aware, dippas-blind             this package's inversion
+    engine-aware, engine-blind             its engine
+
+A colon and settings of the run make a variant of the last four:
+engine-aware:compensation=0,target_psnr=44. What follows an @ compresses again what the method made:
+engine-blind@jpeg-75.
+"""
+
+import ast
+import dataclasses
+import glob
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dippas_jax import baselines
+from dippas_jax import config as configuration
+from dippas_jax.experiments import overrides, places, report, runs
+from dippas_jax.forensics import attackers, tables
+from dippas_jax.io import files
+from dippas_jax.signal import placement
+from dippas_jax.types import InputError, Record
+
+PUBLISHED = "published:"
+PRIOR = {"dippas-aware": "aware", "dippas-blind": "blind"}
+OURS = PRIOR | {"engine-aware": "aware", "engine-blind": "blind"}
+
+
+def named(config: configuration.Study) -> list[str]:
+    """All names, the original photos first, checked."""
+    known = [*baselines.METHODS, *OURS, f"{PUBLISHED}NAME"]
+    for name in map(once, config.methods):
+        if base(name) in OURS:
+            variant(name, config)
+        elif name not in known and not name.startswith(PUBLISHED) and name != tables.ORIGINAL:
+            raise InputError(f'there is no method "{name}"; known are {", ".join(known)}')
+    for name in config.attackers:
+        if name not in attackers.ATTACKERS:
+            known = list(attackers.ATTACKERS)
+            raise InputError(f'there is no attacker "{name}"; known are {", ".join(known)}')
+    for name in config.methods:
+        _quality(name)
+    untreated = [tables.untreated(name) for name in config.methods]
+    return list(dict.fromkeys((tables.ORIGINAL, *untreated, *config.methods)))
+
+
+# Index of a photo -> pixels, seconds; None if the method could not make it.
+Make = Callable[[int], tuple[np.ndarray, float] | None]
+
+
+def maker(name: str, group: places.Group, config: configuration.Study, folder: Path) -> Make:
+    """What gives a group's photos, treated by the method of that name."""
+    if quality := _quality(name):
+        first = maker(once(name), group, config, folder)
+
+        def compressed(index: int) -> tuple[np.ndarray, float] | None:
+            made = first(index)
+            return made and (attackers.jpeg(made[0], quality), made[1])
+
+        return compressed
+
+    def read(path: Path) -> np.ndarray:
+        """The group's part of a file that shows it, or the whole photo."""
+        pixels, window = files.read_photo(path), group.samples[0].window
+        size = pixels.shape[0], pixels.shape[1]
+        if size == window.photo:
+            return placement.cut(pixels, window, offset=(0, 0))
+        if size != (window.height, window.width):
+            raise InputError(
+                f"{path} is of {size[0]}x{size[1]} pixels, neither those of the whole photo "
+                f"({window.photo[0]}x{window.photo[1]}) nor of the crop "
+                f"({window.height}x{window.width}); choose the data.crop that was published"
+            )
+        return pixels
+
+    if name == tables.ORIGINAL:
+        return lambda index: (group.samples[index].pixels, 0.0)
+    if base(name) in OURS:
+        made = folder / folder_name(name) / "photos"
+
+        def inverted(index: int) -> tuple[np.ndarray, float] | None:
+            if not (made / f"{group.records[index].id}.json").exists():
+                return None
+            record = files.read_json(made / f"{group.records[index].id}.json")
+            return read(made / f"{record['id']}.png"), record["seconds"]
+
+        return inverted
+    if name.startswith(PUBLISHED):
+        subfolder = name.removeprefix(PUBLISHED)
+        return lambda index: (
+            read(published(group.records[index], subfolder)),
+            float("nan"),
+        )
+    method = baselines.METHODS[name]
+
+    def anonymized(index: int) -> tuple[np.ndarray, float]:
+        record, sample = group.records[index], group.samples[index]
+        key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(record.id.encode()))
+        known = sample.fingerprint if method.aware else None
+        started = time.monotonic()
+        pixels = np.asarray(method.anonymize(key, sample.pixels, known))  # type: ignore[arg-type]
+        return pixels, time.monotonic() - started
+
+    return anonymized
+
+
+def base(name: str) -> str:
+    """Without settings and compression."""
+    return once(name).partition(":")[0]
+
+
+def once(name: str) -> str:
+    """The method before what it made is compressed again."""
+    return name.partition(tables.AGAIN)[0]
+
+
+def _quality(name: str) -> int | None:
+    """Of the compression behind a method, if there is one."""
+    _, again, quality = name.partition(tables.AGAIN)
+    if not again:
+        return None
+    if not quality.isdecimal() or not 1 <= int(quality) <= 100:
+        raise InputError(
+            f'method "{name}" ends in no JPEG quality from 1 to 100; write {tables.AGAIN}90, say'
+        )
+    return int(quality)
+
+
+def variant(name: str, config: configuration.Study) -> configuration.Config:
+    """The settings of one of this package's methods, those behind the colon included."""
+    base, _, changes = name.partition(":")
+    values = overrides.to_config_dict(
+        dataclasses.replace(
+            config.run,
+            mode=OURS[base],
+            method="prior" if base in PRIOR else "sparse",
+            seed=config.seed,
+            data=config.data,
+        )
+    )
+    for change in filter(None, changes.split(",")):
+        key, _, value = change.partition("=")
+        overrides.check_name(key)
+        try:
+            parsed = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            parsed = value
+        with values.ignore_type():
+            values.update_from_flattened_dict({key: parsed})
+    return overrides.from_config_dict(values)
+
+
+def published(record: Record, name: str) -> Path:
+    """The file DEVICE/published/NAME/PHOTO.* that belongs to DEVICE/SUBFOLDER/PHOTO.*."""
+    if record.path is None:
+        raise InputError(
+            f"photo {record.id} is simulated and has no published version; leave out "
+            f"{PUBLISHED}{name}"
+        )
+    folder = record.path.parent.parent / "published" / name
+    found = sorted(folder.glob(f"{glob.escape(record.path.stem)}.*"))
+    if len(found) != 1:
+        raise InputError(
+            f"photo {record.id} has {len(found)} published versions {folder}/{record.path.stem}.*; "
+            "put one there, or choose other photos"
+        )
+    return found[0]
+
+
+def invert(
+    name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
+) -> list[dict[str, Any]]:
+    """This package's own results for all photos; the records, in the form of summary.json."""
+    chosen = variant(name, config)
+    pairs = [pair for g in groups for pair in zip(g.records, g.samples, strict=True)]
+    records = [
+        record._replace(read=lambda sample=sample: sample)  # K as the study has it
+        for record, sample in pairs
+    ]
+    files.prepare_workdir(folder / folder_name(name))
+    found = []
+    try:
+        for record in runs.photos(records, chosen, folder / folder_name(name)):
+            runs.say(report.lines(record))
+            found.append(record)
+    except runs.FailedError as error:
+        runs.say(f"{name}: left out of the tables are {error}")
+    if not found:
+        raise InputError(f"{name} could do none of the photos; choose other ones")
+    return found
+
+
+def folder_name(name: str) -> str:
+    """Of what a method made."""
+    return name.replace(":", "-").replace("@", "-").replace("=", "-").replace(",", "-")

@@ -1,0 +1,313 @@
+"""Photos of any kind, read so that they can be written again as they came, but for their pixels.
+
+`store.read_photo` gives pixels alone, for experiments; here a photo keeps what it needs to stay the
+same file: kind, depth, transparency, orientation, colour profile and JPEG tables. `photo_encoder`
+writes it.
+
+Pixels are in sensor orientation, as stored: a fingerprint belongs to the sensor. What a user can
+cause raises `types.InputError`.
+"""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt, UInt8
+from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+
+from dippas_jax.io import color_profiles, files, tiff16
+from dippas_jax.io import exif as metadata
+from dippas_jax.types import InputError
+
+FORMATS = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "heic": ".heic"}
+"""What can be written, and its usual extension."""
+
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp",
+    ".heic", ".heif", ".hif",
+)  # fmt: skip
+"""What a folder is searched for, any case."""
+
+_RAW = (
+    ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".dng", ".raf", ".orf", ".rw2",
+    ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".kdc", ".dcr", ".mrw", ".erf", ".rwl", ".gpr",
+)  # fmt: skip
+_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
+_PILLOW = {
+    "JPEG": "jpeg",
+    "MPO": "jpeg",
+    "PNG": "png",
+    "BMP": "png",
+    "TIFF": "tiff",
+    "WEBP": "webp",
+}
+_SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+Pixels = UInt[np.ndarray, "h w 3"]
+
+_QUALITY_75 = 1860  # sum of the luma table that libjpeg makes of quality 75
+
+
+class Jpeg(NamedTuple):
+    """How a JPEG was compressed.
+
+    Attributes:
+      tables: Quantisation tables of 64 numbers, row by row.
+      sampling: Of the colours: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0.
+      progressive: Whether it appears in several scans.
+    """
+
+    tables: tuple[tuple[int, ...], ...]
+    sampling: int
+    progressive: bool
+
+
+class PhotoFile(NamedTuple):
+    """A photo, and what is needed to write it again.
+
+    Attributes:
+      pixels: uint8 or uint16, sensor orientation; a grey photo has three equal channels.
+      alpha: Opacity [h w] of the same type; None where all is opaque.
+      grey: Written as one channel.
+      format: Of the file, one of `FORMATS`.
+      orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
+      icc: The colour profile of the pixels.
+      exif: All EXIF there was.
+      xmp: Likewise.
+      jpeg: Of a JPEG.
+      lossless: Of a WebP.
+      words: Clauses that say what had to be converted.
+    """
+
+    pixels: Pixels
+    alpha: np.ndarray | None
+    grey: bool
+    format: str
+    orientation: int
+    icc: bytes | None
+    exif: Image.Exif
+    xmp: bytes | None
+    jpeg: Jpeg | None
+    lossless: bool
+    words: tuple[str, ...]
+
+
+def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
+    """Read a photo: JPEG, PNG, TIFF (8 and 16 bits), WebP, BMP, and HEIC with the extra `heic`.
+
+    Args:
+      path: The file; its content decides the format, but for a RAW file's name.
+      srgb: Convert the colours to sRGB by the photo's profile, if it has one.
+
+    Raises:
+      InputError: Missing, unreadable, truncated, not a photo, RAW, several frames, fewer than 64
+        pixels a side, or pixels that are neither grey nor colours of 8 or 16 bits.
+    """
+    data = files.read_bytes(path, "photo")
+    _require_developed(path, data)
+    try:
+        with files.strict_pillow():
+            return decoded(path, data, srgb=srgb)
+    except InputError:
+        raise
+    except UnidentifiedImageError:
+        if data.startswith(b"\xff\xd8\xff"):
+            raise InputError(
+                f"photo {path} is damaged at its start, or a JPEG of a rare kind (12 bits, "
+                "lossless); save it as a usual JPEG or TIFF"
+            ) from None
+        raise InputError(
+            f"{path} is not a photo that can be read; give a JPEG, PNG, TIFF, WebP or HEIC"
+        ) from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
+        ) from None
+    except Exception:  # decoders meet damage with OSError, SyntaxError, struct.error and others
+        raise InputError(
+            f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
+        ) from None
+
+
+def _require_developed(path: Path | str, data: bytes) -> None:
+    raw = Path(path).suffix.lower() in _RAW or data.startswith(_RAW_STARTS)
+    if raw or data[8:10] == b"CR" or data[4:12] == b"ftypcrx ":
+        raise _raw(path)
+
+
+def _raw(path: Path | str) -> InputError:
+    return InputError(
+        f"photo {path} is a RAW file, whose pixels are not a picture yet; develop it to a TIFF or "
+        "JPEG and give that"
+    )
+
+
+def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
+    """The photo in the bytes of a file; what a decoder raises of damage is not caught here."""
+    words: list[str] = []
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        image, kind = _heic(path, data), "heic"
+    else:
+        image = Image.open(io.BytesIO(data))
+        if image.format not in _PILLOW:
+            raise InputError(
+                f"photo {path} is a {image.format} file; give a JPEG, PNG, TIFF, WebP or HEIC"
+            )
+        kind = _PILLOW[image.format]
+    bits = _require_one_photo(path, image, data)
+    exif = image.getexif()
+    orientation = image.info.get("original_orientation") or exif.get(274, 1)  # the first of a HEIC
+    orientation = orientation if orientation in range(1, 9) else 1
+    icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
+    if kind == "tiff" and bits == 16:
+        pixels, alpha, grey = tiff16.read(path, data)
+        if srgb and icc:
+            words.append("colours of 16 bits cannot be converted to sRGB; the profile is kept")
+    else:
+        jpeg = _jpeg(image, words)
+        image.load()
+        if bits == 16 and image.mode in ("RGB", "RGBA"):
+            words.append("16 bits reduced to 8")
+        image = color_profiles.without_palette(image, words)
+        if image.mode == "CMYK":
+            image, icc = color_profiles.from_cmyk(image, icc, words), None
+        elif srgb and icc and image.mode in ("RGB", "RGBA"):
+            image, icc = color_profiles.to_srgb(path, image, icc), None
+            words.append("colours converted to sRGB")
+        pixels, alpha, grey = color_profiles.channels(path, image)
+        if kind in ("tiff", "heic"):  # their decoders turn them upright
+            pixels = metadata.turned_back(pixels, orientation)
+            alpha = alpha if alpha is None else metadata.turned_back(alpha, orientation)
+    if (
+        icc
+        and (name := color_profiles.profile_name(icc)).lower() not in color_profiles.COMMON_PROFILES
+    ):
+        words.append(f"the colour profile {name!r} is not a common one and may name a device")
+    return PhotoFile(
+        np.ascontiguousarray(pixels),
+        None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha,
+        grey,
+        kind,
+        orientation,
+        icc,
+        exif,
+        xmp,
+        jpeg if kind == "jpeg" else None,
+        kind == "webp" and _is_lossless(data),
+        tuple(words),
+    )
+
+
+def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int:
+    """Bits a channel; refuses what is no single photo of at least 64x64, from the header alone."""
+    frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
+    if min(image.size) < files.SMALLEST:
+        size = f"{image.height}x{image.width}"
+        raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
+    if image.format == "PNG":
+        return max(data[24], 8)
+    if image.format != "TIFF":
+        return 8
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
+        raise _raw(path)  # whatever its name is: sensor data, or a thumbnail before them
+    bits = max(tags.get(258, (1,)))
+    if bits not in (1, 8, 16) or max(tags.get(339, (1,))) > 1:
+        raise InputError(
+            f"photo {path} has {bits} bits a channel or other numbers than levels; convert it to 8 "
+            "or 16 bits first"
+        )
+    return max(bits, 8)
+
+
+def _heic(path: Path | str, data: bytes) -> Image.Image:
+    try:
+        import pillow_heif
+    except ImportError:
+        raise InputError(
+            f"photo {path} is a HEIC file, which needs pip install 'dippas-jax[heic]'; or export "
+            "it as a JPEG"
+        ) from None
+    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
+
+
+def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.layers not in (1, 3):
+        return None
+    tables = [tuple(image.quantization[layer[3]]) for layer in image.layer]
+    while len(tables) > 1 and tables[-1] == tables[-2]:  # the last one serves all that follow
+        tables.pop()
+    progressive = bool(image.info.get("progressive"))
+    if image.layers == 1:
+        return Jpeg(tuple(tables), 0, progressive)
+    sampling = JpegImagePlugin.get_sampling(image)
+    if sampling < 0:  # the nearest that loses nothing
+        across, down = (image.layer[0][i] // image.layer[1][i] for i in (1, 2))
+        sampling = (2 if down >= 2 else 1) if across >= 2 else 0
+        if image.layer[1][1:3] != image.layer[2][1:3]:
+            sampling = 0
+        words.append(f"its sampling of colours is written as {_SAMPLINGS[sampling]}")
+    return Jpeg(tuple(tables), sampling, progressive)
+
+
+def _is_lossless(data: bytes) -> bool:
+    """Whether the picture's chunk of a WebP, which others may precede, is the lossless one."""
+    at = 12
+    while at + 8 <= len(data):
+        if data[at : at + 4] in (b"VP8L", b"VP8 "):
+            return data[at : at + 4] == b"VP8L"
+        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1) // 2 * 2
+    return False
+
+
+def size(path: Path | str) -> tuple[int, int]:
+    """Height and width in sensor orientation, from the header; `InputError` if it cannot be told.
+
+    Whether the rest can be used is seen when it is read.
+    """
+    data = files.read_bytes(path, "photo")
+    _require_developed(path, data)
+    if kind_of(path) == "heic":
+        height, width, _ = read(path).pixels.shape
+        return height, width
+    return files.photo_size(path)
+
+
+def coarse(path: Path | str) -> bool:
+    """Whether a photo is a JPEG of less than about quality 75, by the sum of its first table."""
+    try:
+        with Image.open(path) as image:
+            tables = getattr(image, "quantization", None) or {}
+    except OSError:
+        return False
+    return sum(tables.get(0, ())) > _QUALITY_75
+
+
+def kind_of(path: Path | str) -> str:
+    """The format in which a photo is written as "same", by its first bytes; "jpeg" in doubt."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(16)
+    except OSError:
+        start = b""
+    if start[4:8] == b"ftyp":
+        return "heic"
+    if start[:4] in (b"II*\0", b"MM\0*"):
+        return "tiff"
+    if start[:4] == b"RIFF":
+        return "webp"
+    return "png" if start[:4] == b"\x89PNG" or start[:2] == b"BM" else "jpeg"
+
+
+def suits(extension: str, kind: str) -> bool:
+    """Whether a file of that format may have the extension."""
+    others = {"jpeg": (".jpeg", ".jpe", ".jfif"), "tiff": (".tiff",), "heic": (".heif", ".hif")}
+    return extension.lower() in (FORMATS[kind], *others.get(kind, ()))
+
+
+def eight_bits(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:
+    """The same pixels with 8 bits a channel, which is what attackers look at."""
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels / 257).astype(np.uint8)

@@ -1,0 +1,129 @@
+"""Photos written as they came, but for their pixels; `photo_file` reads them.
+
+A file is made from pixels. Of the original's other content only what was asked for goes along.
+"""
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dippas_jax.io import exif as metadata
+from dippas_jax.io import files, tiff16
+from dippas_jax.io import photo as photo_file
+from dippas_jax.types import InputError
+
+_LONGEST = 65533 - 29  # of a JPEG's segment, less the name of XMP
+_XMP_ORIENTATION = rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]"
+_WEBP_QUALITY, _HEIC_QUALITY = 95, 90
+
+
+def encode(
+    photo: photo_file.PhotoFile,
+    pixels: photo_file.Pixels,
+    *,
+    kind: str = "same",
+    quality: int | None = None,
+    kept: str = "strip",
+    icc: bool = True,
+    upright: bool = True,
+) -> bytes:
+    """The bytes of a file with these pixels in place of the photo's.
+
+    Args:
+      photo: As it was read.
+      pixels: Of the same size and type, sensor orientation.
+      kind: One of `photo_file.FORMATS`, or "same".
+      quality: Of a JPEG, 1 to 100; None for the tables that the photo came with, or 95 and full
+        sampling where it was no JPEG.
+      kept: Of metadata, see `metadata.exif`.
+      icc: Whether the colour profile goes along.
+      upright: Turned as a viewer would, without a tag; otherwise in sensor orientation, with it.
+
+    Raises:
+      InputError: The format cannot hold the photo's transparency or its metadata.
+    """
+    kind = photo.format if kind == "same" else kind
+    if kind == "jpeg" and photo.alpha is not None:
+        raise InputError(
+            "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
+        )
+    array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
+    if photo.alpha is not None:
+        array = np.concatenate([array, photo.alpha[..., None]], axis=2)
+    if upright:
+        array = metadata.turned(array, photo.orientation)
+    tag = 1 if upright else photo.orientation
+    exif = metadata.exif(photo.exif, kept, orientation=tag, size=(array.shape[0], array.shape[1]))
+    profile = photo.icc if icc else None
+    if kind == "tiff" and array.dtype == np.uint16:
+        return tiff16.tiff(array, profile, tag)
+    if array.dtype == np.uint16 and not (kind == "png" and array.shape[2] == 1):
+        array = np.rint(array / 257).astype(np.uint8)
+    image = Image.fromarray(
+        np.ascontiguousarray(array.squeeze(2) if array.shape[2] == 1 else array)
+    )
+    image.info.clear()
+    options: dict[str, Any] = {"icc_profile": profile} if profile else {}
+    if exif:
+        options["exif"] = exif
+    thumbnail = photo.xmp is not None and b"xmpGImg" in photo.xmp
+    if kept == "keep" and photo.xmp and kind in ("jpeg", "webp") and not thumbnail:
+        options["xmp"] = re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % tag, photo.xmp)
+    if kind == "jpeg" and max(len(options.get(key, b"")) for key in ("exif", "xmp")) > _LONGEST:
+        raise InputError(
+            "a photo with this much metadata cannot be written as a JPEG; choose "
+            "--metadata safe or --format png"
+        )
+    if kind == "jpeg":
+        options |= _jpeg_options(photo, quality, upright)
+    elif kind == "tiff" and not exif:  # libtiff, which compresses, cannot write it
+        options["compression"] = "tiff_deflate"
+    elif kind == "webp":
+        lossless = photo.lossless or photo.format != "webp"
+        options |= {
+            "lossless": lossless,
+            "quality": 100 if lossless else _WEBP_QUALITY,
+            "exact": True,
+        }
+    buffer = io.BytesIO()
+    if kind == "heic":
+        _save_heic(image, buffer, options | {"quality": _HEIC_QUALITY})
+    else:
+        image.save(buffer, kind.upper(), **options)
+    return buffer.getvalue()
+
+
+def decode(data: bytes, photo: photo_file.PhotoFile, *, upright: bool = True) -> photo_file.Pixels:
+    """The pixels that `encode` wrote, in sensor orientation and of the photo's type."""
+    with files.strict_pillow():
+        found = photo_file.decoded("result", data)
+    pixels = found.pixels
+    if found.pixels.dtype != photo.pixels.dtype:
+        wide = photo.pixels.dtype == np.uint16
+        pixels = (pixels.astype(np.uint16) * 257 if wide else np.rint(pixels / 257)).astype(
+            photo.pixels.dtype
+        )
+    return metadata.turned_back(pixels, photo.orientation) if upright else pixels
+
+
+def _jpeg_options(
+    photo: photo_file.PhotoFile, quality: int | None, upright: bool
+) -> dict[str, Any]:
+    if photo.jpeg is None:
+        return {"quality": quality or 95, "subsampling": 0 if quality is None else 2}
+    tables, sampling = photo.jpeg.tables, photo.jpeg.sampling
+    if upright and photo.orientation >= 5:  # rows become columns, in the tables as well
+        tables = tuple(tuple(np.reshape(table, (8, 8)).T.ravel().tolist()) for table in tables)
+        sampling = 0 if sampling == 1 else sampling  # the other 4:2:2 cannot be written
+    options: dict[str, Any] = {"progressive": photo.jpeg.progressive}
+    options |= {"quality": quality} if quality else {"qtables": [list(table) for table in tables]}
+    return options if photo.grey else options | {"subsampling": sampling}
+
+
+def _save_heic(image: Image.Image, buffer: io.BytesIO, options: dict[str, Any]) -> None:
+    import pillow_heif
+
+    pillow_heif.from_pillow(image).save(buffer, **options)

@@ -1,0 +1,166 @@
+"""The generator f_φ: a multi-resolution U-Net (section 3.4 and figure 5 of the paper).
+
+Images are float32, in (0, 1) if the output is the paper's sigmoid, channels last, one photo at a
+time; `jax.vmap` makes batches. The network has parameters and no state: its normalisation always
+uses the statistics of the one photo, which is what batch normalisation in training mode does with a
+batch of one.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from dippas_jax import config as configuration
+from dippas_jax.prior import convolution
+from dippas_jax.types import Params
+
+EPSILON = 1e-5  # of the normalisation, PyTorch's default
+SLOPE = 0.2  # of the LeakyReLU, section 3.4
+
+
+def inner_widths(width: int, alpha: float) -> tuple[int, int, int]:
+    """Channels of the three chained convolutions of a multi-resolution block of size `width`."""
+    scaled = alpha * width
+    return int(scaled * 0.167), int(scaled * 0.333), int(scaled * 0.5)
+
+
+def padded(size: int, config: configuration.Generator) -> int:
+    """The smallest size of at least `size` that every down-sampling divides."""
+    unit = 2 ** (len(config.widths) - 1)
+    return -(-size // unit) * unit
+
+
+class Convolution(nn.Module):
+    """A convolution with bias and zero padding."""
+
+    features: int
+    side: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        zeros, inputs = nn.initializers.zeros, x.shape[-1]  # `init` draws the values
+        kernel = self.param("kernel", zeros, (self.side, self.side, inputs, self.features))
+        bias = self.param("bias", zeros, (self.features,))
+        return convolution.convolve(x, kernel, self.stride) + bias
+
+
+class Normalization(nn.Module):
+    """Per channel: zero mean and unit variance over the pixels, then a learned scale and offset."""
+
+    @nn.compact
+    def __call__(self, x):
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        offset = self.param("offset", nn.initializers.zeros, (x.shape[-1],))
+        mean = x.mean((0, 1))
+        variance = jnp.square(x - mean).mean((0, 1))
+        return (x - mean) * (jax.lax.rsqrt(variance + EPSILON) * scale) + offset
+
+
+class Layer(nn.Module):
+    """Convolution, normalisation, activation."""
+
+    features: int
+    side: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        x = Convolution(self.features, self.side, self.stride)(x)
+        return nn.leaky_relu(Normalization()(x), SLOPE)
+
+
+class MultiResolution(nn.Module):
+    """Three chained 3×3 layers, stacked, plus a 1×1 shortcut (bottom right of figure 5)."""
+
+    width: int
+    alpha: float
+
+    @nn.compact
+    def __call__(self, x):
+        a, b, c = inner_widths(self.width, self.alpha)
+        first = Layer(a, 3)(x)
+        second = Layer(b, 3)(first)
+        third = Layer(c, 3)(second)
+        stack = Normalization()(jnp.concatenate([first, second, third], -1))
+        return Normalization()(nn.leaky_relu(Layer(a + b + c, 1)(x) + stack, SLOPE))
+
+
+class ResidualPath(nn.Module):
+    """What replaces a skip connection (bottom left of figure 5)."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        return Normalization()(
+            nn.leaky_relu(Layer(self.features, 3)(x) + Layer(self.features, 1)(x), SLOPE)
+        )
+
+
+class Generator(nn.Module):
+    """The whole network; `config.widths` from the finest scale to the coarsest."""
+
+    config: configuration.Generator
+
+    @nn.compact
+    def __call__(self, z):
+        widths, skips, alpha = self.config.widths, self.config.skips, self.config.alpha
+        x = MultiResolution(widths[0], alpha)(z)
+        paths = []
+        for width, skip in zip(widths[1:], skips, strict=True):
+            paths.append(ResidualPath(skip)(x))
+            x = Layer(x.shape[-1], 3, 2)(x)
+            x = MultiResolution(width, alpha)(x)
+        for width, path in zip(widths[-2::-1], paths[::-1], strict=True):
+            x = jnp.concatenate([path, x.repeat(2, 0).repeat(2, 1)], -1)
+            x = MultiResolution(width, alpha)(x)
+        x = Convolution(3, 1)(x)
+        return nn.sigmoid(x) if self.config.output == "sigmoid" else 0.5 + x / 4
+
+
+def init(key: Key[Array, ""], config: configuration.Generator) -> Params:
+    """Fresh parameters φ, of shapes that do not depend on the photo's size.
+
+    As PyTorch does by default: convolutions uniform within 1/√fan_in, weights and biases;
+    normalisations with scale 1 and offset 0. All are cut from one draw: one draw a layer takes half
+    a minute to compile.
+    """
+    side = 2 ** (len(config.widths) - 1)
+    z = jnp.zeros((side, side, config.depth))
+    shapes = jax.eval_shape(Generator(config).init, key, z)["params"]
+    draws = jax.random.uniform(key, (count(shapes),), minval=-1.0, maxval=1.0)
+    used = 0
+
+    def fill(tree):
+        nonlocal used
+        if "scale" in tree:
+            return {
+                "scale": jnp.ones(tree["scale"].shape),
+                "offset": jnp.zeros(tree["offset"].shape),
+            }
+        if "kernel" not in tree:
+            return {name: fill(tree[name]) for name in tree}
+        filled, bound = {}, math.prod(tree["kernel"].shape[:-1]) ** -0.5
+        for name, leaf in tree.items():
+            filled[name] = bound * draws[used : used + leaf.size].reshape(leaf.shape)
+            used += leaf.size
+        return filled
+
+    return fill(shapes)
+
+
+def apply(
+    params: Params, z: Float[Array, "h w d"], config: configuration.Generator
+) -> Float[Array, "h w 3"]:
+    """I_φ = f_φ(z). Height and width of `z` must be multiples of 2^(scales − 1): see `padded`."""
+    image = Generator(config).apply({"params": params}, z)
+    return jnp.asarray(image)
+
+
+def count(params: Params) -> int:
+    """Number of trainable scalars in `params`."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
