@@ -21,7 +21,6 @@ import numpy as np
 
 from dippas_jax.prior import pool
 from dippas_jax.signal import blocks, residual
-from dippas_jax.types import Best
 
 CHUNK = 25  # snapshots at a time, as in a run
 CAPACITY = 100  # the largest L of the paper
@@ -59,7 +58,7 @@ def main() -> None:
             return kept
 
         rows.append(("NCC and order", f"B {side}", *scaled(merge)))
-        best = Best(snapshots[0], jnp.zeros(()))
+        best = pool.Best(snapshots[0], jnp.zeros(()))
         for length in LENGTHS:
             assemble = functools.partial(pool.assemble, kept, best, length)
             jax.block_until_ready(assemble())

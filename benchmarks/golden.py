@@ -9,7 +9,6 @@ implementation gives; the exit status is 1 if an NCC is off by more than 2e-4 or
 """
 
 import argparse
-import functools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from PIL import Image
 
-from dippas_jax.signal import correlation, fingerprint, image, residual
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import correlation, flat_field, image, residual
 
 SIDE = 512
 NCC_TOLERANCE = 2e-4
@@ -45,9 +44,6 @@ GOLDEN = {
     "Nikon_D70s_0_21782": Golden(0.04977, 0.02288, 35.459, 0.00066, 38.262, 0.00031),
     "Nikon_D70s_0_21784": Golden(0.05349, 0.02477, 39.852, 0.00072, 42.133, -0.00337),
 }
-
-_update = jax.jit(fingerprint.update)
-_estimate = jax.jit(fingerprint.estimate)
 
 
 @jax.jit
@@ -78,23 +74,18 @@ def _measure(folder: Path) -> Iterator[tuple[str, Golden]]:
     for device in sorted({name.rpartition("_")[0] for name in GOLDEN}):
         k = np.load(folder / device / "prnu.npy")
         flats = sorted((folder / device / "flat").glob("*.JPG"))
-        crops = (image.center_crop(_read(path), SIDE, SIDE) for path in flats)
-        other = _estimate(functools.reduce(_update, crops, fingerprint.init(SIDE, SIDE)))
+        crops = (image.center_crop(photo_file.read_pixels(path), SIDE, SIDE) for path in flats)
+        other = flat_field.estimate(crops).plane
         for name in (name for name in GOLDEN if name.rpartition("_")[0] == device):
-            photo = _read(folder / device / "crop512" / f"{name}.png")
+            photo = photo_file.read_pixels(folder / device / "crop512" / f"{name}.png")
             published = [
-                _read(folder / device / "published" / method / f"{name}.png")
+                photo_file.read_pixels(folder / device / "published" / method / f"{name}.png")
                 for method in ("patchmatch", "inpainting")
             ]
             values = [_ncc(photo, k), _ncc(photo, other)]
             for version in published:
                 values += [image.psnr(version, photo), _ncc(version, k)]
             yield name, Golden(*map(float, values))
-
-
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as file:
-        return np.asarray(file.convert("RGB"))
 
 
 if __name__ == "__main__":

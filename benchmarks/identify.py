@@ -3,17 +3,16 @@
     python -m benchmarks.identify --folder=/path/to/dresden
     python -m benchmarks.identify --folder=/path/to/dresden --search=512
 
-The folder holds one subfolder a device with `flat/*.JPG` and `natural/*.JPG`, whole photos of one
-size. Each camera's fingerprint is estimated from its flat photos. Prints the scores of all pairs
-and the seconds a photo takes against all cameras, decoded and compiled before; `--search` adds the
-middle square of that side of each photo, whose position on its own sensor has to be found. Then
-what foreign cameras give: z over its spread should have a root mean square of 1. The exit
-status is 1 if a photo is not attributed to its own camera, or one has a p-value below 1e-6 for
-another. Takes about a minute for three cameras of ten flat photos.
+The folder holds one subfolder a device with `flat/*.JPG` and `natural/*.JPG`, whole photos. Each
+camera's fingerprint is estimated from its flat photos, and looked for in the photos of its size.
+Prints the scores of all pairs and the seconds a photo takes against all these cameras, decoded and
+compiled before; `--search` adds the middle square of that side of each photo, whose position on its
+own sensor has to be found. Then what foreign cameras give: z over its spread should have a root
+mean square of 1. The exit status is 1 if a photo is not attributed to its own camera, or one has a
+p-value below 1e-6 for another. Takes about a minute for three cameras of ten flat photos.
 """
 
 import argparse
-import functools
 import json
 import os
 import resource
@@ -24,12 +23,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from PIL import Image
 
 from dippas_jax.forensics import identification
-from dippas_jax.signal import fingerprint
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import flat_field
 
 LARGEST_P = 1e-6  # below it a camera counts as found; by chance that is one pair in a million
 
@@ -45,7 +43,7 @@ class Row(NamedTuple):
     pce: float
     p_value: float
     spread: float
-    seconds: float  # of the photo against all cameras
+    seconds: float  # of the photo against all cameras of its size
     search: identification.Match | None  # of its middle
     where: tuple[int, int]  # the middle's corner
 
@@ -57,16 +55,16 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="a line of JSON a pair, one at the end")
     arguments = parser.parse_args()
     folder = arguments.folder
-    cameras = sorted(path.name for path in folder.iterdir() if any((path / "flat").glob("*.JPG")))
+    cameras = sorted(path.name for path in folder.iterdir() if _photos(path / "flat"))
     if len(cameras) < 2:
         raise SystemExit(f"fewer than two devices with flat/*.JPG in {folder}; choose another")
-    planes = np.stack([_fingerprint(sorted((folder / c / "flat").glob("*.JPG"))) for c in cameras])
+    planes = {camera: _fingerprint(folder / camera / "flat") for camera in cameras}
     rows = []
     if not arguments.json:
         print(
             f"{'photo':20}{'camera':15}{'NCC':>10}{'z':>8}{'PCE':>10}{'p-value':>10}{'spread':>8}"
         )
-    for row in _measure(folder, cameras, planes, arguments.search):
+    for row in _measure(folder, planes, arguments.search):
         rows.append(row)
         print(json.dumps(_plain(row)) if arguments.json else _line(row), flush=True)
     result = summary(rows)
@@ -108,19 +106,22 @@ def summary(rows: list[Row]) -> dict:
     return result
 
 
-def _measure(folder: Path, cameras: list[str], planes: np.ndarray, side: int) -> Iterator[Row]:
-    paths = [(c, path) for c in cameras for path in sorted((folder / c / "natural").glob("*.JPG"))]
-    compiled = False
+def _measure(folder: Path, planes: dict[str, np.ndarray], side: int) -> Iterator[Row]:
+    paths = [(camera, path) for camera in planes for path in _photos(folder / camera / "natural")]
+    compiled = set()
     for device, path in paths:
-        pixels = _read(path)
-        if not compiled:
-            identification.compare(pixels, planes)
-            compiled = True
+        pixels = photo_file.read_pixels(path)
+        size = pixels.shape[:2]
+        cameras = [camera for camera, plane in planes.items() if plane.shape == size]
+        stack = np.stack([planes[camera] for camera in cameras])
+        if size not in compiled:
+            identification.compare(pixels, stack)
+            compiled.add(size)
         start = time.perf_counter()
-        match = identification.compare(pixels, planes)
+        match = identification.compare(pixels, stack)
         seconds = time.perf_counter() - start
         # Even, as the corner of a crop has to be for the Bayer phases of photo and sensor to agree.
-        top, left = ((length - side) // 4 * 2 for length in pixels.shape[:2])
+        top, left = ((length - side) // 4 * 2 for length in size)
         middle = pixels[top : top + side, left : left + side]
         for i, camera in enumerate(cameras):
             yield Row(
@@ -129,7 +130,7 @@ def _measure(folder: Path, cameras: list[str], planes: np.ndarray, side: int) ->
                 camera == device,
                 *(float(x[i]) for x in (*match[:4], match.spread)),
                 seconds,
-                identification.search(middle, planes[i]) if side else None,
+                identification.search(middle, planes[camera]) if side else None,
                 (top, left),
             )
 
@@ -161,19 +162,12 @@ def _plain(row: Row) -> dict:
     return plain
 
 
-_update = jax.jit(fingerprint.update, donate_argnums=0)
-_estimate = jax.jit(fingerprint.estimate)
+def _fingerprint(flats: Path) -> np.ndarray:
+    return np.asarray(flat_field.estimate(map(photo_file.read_pixels, _photos(flats))).plane)
 
 
-def _fingerprint(paths: list[Path]) -> np.ndarray:
-    height, width, _ = _read(paths[0]).shape
-    flats = (_read(path) for path in paths)
-    return np.asarray(_estimate(functools.reduce(_update, flats, fingerprint.init(height, width))))
-
-
-def _read(path: Path) -> np.ndarray:
-    with Image.open(path) as file:  # as stored: the tag of orientation says nothing of the sensor
-        return np.asarray(file.convert("RGB"))
+def _photos(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.JPG"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 Each side runs in a process of its own, so that its peak memory is its own; the two take turns, and
 the ratio is the median over turns of PyTorch's time over ours: above 1, ours is faster. Needs the
-extra `bench`.
+extra `torch`.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def _work(options: argparse.Namespace) -> None:
         print(json.dumps({"seconds": seconds, "peak_mib": peak / 1024}), flush=True)
 
 
-class _Side:
+class Side:
     """One side's process."""
 
     def __init__(self, worker: str, size: int, depth: int, options: argparse.Namespace):
@@ -137,7 +137,7 @@ class _Side:
 def inversion_step(size: int, depth: int, options: argparse.Namespace) -> dict:
     """One step of the paper's inversion: forward, backward, optimiser, fresh noise, snapshot."""
     theirs = "torch-compiled" if options.torch_compile else "torch"
-    ours, other = (_Side(worker, size, depth, options) for worker in ("jax", theirs))
+    ours, other = (Side(worker, size, depth, options) for worker in ("jax", theirs))
     for _ in range(options.turns):
         ours.times.append(ours.turn())
         other.times.append(other.turn())

@@ -1,6 +1,6 @@
 """The same network, loss and optimiser in idiomatic PyTorch, to compare against.
 
-Only the benchmarks and their test import this module; PyTorch is in the extra `bench`. Layout is
+Only the benchmarks and their test import this module; PyTorch is in the extra `torch`. Layout is
 (1, c, h, w) in channels-last memory format, which is PyTorch's fastest for convolutions on a CPU.
 """
 

@@ -64,14 +64,14 @@ def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
     (record,) = json.loads((workdir / f"{stem}.json").read_text())["photos"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}, "
+        f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['examined']['ssim']:.4f}, "
         f"{record['seconds']:.0f} s ({elapsed:.0f} s with the attackers), "
         f"peak of the process {peak:.0f} MiB"
     )
-    for row in record["attacks"]:
+    for row in record["examined"]["attacks"]:
         kind = "K'" if row["fingerprint"] == names[1] else "K"
         print(f"  {row['attacker']:<10} {kind:<3} {row['before']:8.2f} {row['after']:8.2f}")
-    before, after = (photo_file.read(path).pixels for path in (photo, record["output"]))
+    before, after = (photo_file.read_pixels(path) for path in (photo, record["output"]))
     planes = np.stack([files.read_fingerprint(name) for name in names])
     for pixels, when in ((before, "before"), (after, "after")):
         pce = identification.compare(pixels, planes).pce

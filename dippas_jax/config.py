@@ -191,20 +191,41 @@ class Assembly:
 
 
 @dataclasses.dataclass(frozen=True)
+class Sparse:
+    """The sparse method (docs/sparse.md).
+
+    Attributes:
+      strength: "fast" (41 dB), "balanced" (the same, and the trade-off between PSNR and what is
+        left of the fingerprint is measured) or "strong" (39 dB, likewise); less where the photo's
+        noise is too strong for that, more where there is little.
+      compensation: How much of what is kept of a fingerprint is taken back: 0 nothing, 1 all, if
+        attackers weighed all frequencies alike.
+    """
+
+    strength: str = "balanced"
+    compensation: float = 0.5
+
+    def __post_init__(self):
+        _check(
+            self.strength in STRENGTHS,
+            f'sparse.strength is "{self.strength}"; choose "fast", "balanced" or "strong"',
+        )
+        _check(
+            0 <= self.compensation <= 1,
+            f"sparse.compensation is {self.compensation}; choose 0 to 1",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """One run of `dippas_jax.main`.
 
     Attributes:
       mode: "aware" knows the camera's fingerprint (equation 10), "blind" does not (equation 11).
-      method: "prior" fits the paper's network to the photo, with P injected; "sparse" rebuilds the
-        photo from few coefficients, in seconds (docs/engine.md).
-      strength: Of "sparse": "fast" (41 dB), "balanced" (the same, and the photo's trade-off between
-        PSNR and what is left of the fingerprint is measured) or "strong" (39 dB, likewise); less
-        where the photo's noise is too strong for that, more where there is little.
+      method: "prior" fits the paper's network to the photo, with P injected; "sparse" keeps the few
+        coefficients that stand out, in seconds (docs/sparse.md).
       target_psnr: In dB, exactly this in place of what the strength or inversion.stop_psnr say; 0
         to leave it to them.
-      compensation: Of "sparse": how much of what the coefficients keep of a fingerprint is taken
-        back, 0 to 1.
       max_minutes: For a photo, after which the best result so far is taken; 0 for no limit. Which
         one that is depends on the machine's speed.
       seed: Of all randomness.
@@ -215,9 +236,7 @@ class Config:
 
     mode: str = "aware"
     method: str = "prior"
-    strength: str = "balanced"
     target_psnr: float = 0.0
-    compensation: float = 0.5
     max_minutes: float = 0.0
     seed: int = 0
     sigma: float = 3.0
@@ -226,6 +245,7 @@ class Config:
     generator: Generator = Generator()
     inversion: Inversion = Inversion()
     assembly: Assembly = Assembly()
+    sparse: Sparse = Sparse()
 
     def __post_init__(self):
         _check(
@@ -237,14 +257,9 @@ class Config:
             f'method is "{self.method}"; choose "prior" or "sparse"',
         )
         _check(
-            self.strength in STRENGTHS,
-            f'strength is "{self.strength}"; choose "fast", "balanced" or "strong"',
-        )
-        _check(
             self.target_psnr == 0 or 20 <= self.target_psnr <= 60,
             f"target_psnr is {self.target_psnr} dB; choose 20 to 60, or 0 for the strength's",
         )
-        _check(0 <= self.compensation <= 1, f"compensation is {self.compensation}; choose 0 to 1")
         _check(
             0 <= self.max_minutes < math.inf,
             f"max_minutes is {self.max_minutes}; choose 0 for no limit, or more",
@@ -262,10 +277,10 @@ class Study:
     """Methods against attackers on one set of photos.
 
     Attributes:
-      methods: Names in `baselines.METHODS`, "dippas-aware" and "dippas-blind" (this package's
-        inversion), "engine-aware" and "engine-blind" (its sparse method), "published:NAME" (photos
-        from DEVICE/published/NAME); the original photos are always among the rows.
-      attackers: Names in `evaluation.attackers.ATTACKERS`; empty for all that can be run. The
+      methods: Names in `baselines.METHODS`, "prior-aware" and "prior-blind" (the paper's method),
+        "sparse-aware" and "sparse-blind", "published:NAME" (photos from DEVICE/published/NAME); the
+        original photos are always among the rows.
+      attackers: Names in `forensics.attackers.ATTACKERS`; empty for all that can be run. The
         paper's, "wavelet", always is.
       fingerprints: Where K and K' come from: "file": K is the device's file, K' estimated from its
         flat-field photos; "halves": K from every second flat-field photo, K' from the others.

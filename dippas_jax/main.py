@@ -1,17 +1,20 @@
 """Anonymise photos as the paper describes it, or study how well methods hide a camera.
 
     python -m dippas_jax.main --config=configs/aware.py --workdir=runs/aware
-    python -m dippas_jax.main --config=configs/blind.py --workdir=runs/mine --strength=strong \\
-        --config.data.folder=FOLDER
-    python -m dippas_jax.main --config=configs/study_panel.py --workdir=runs/panel
+    python -m dippas_jax.main --config=blind --workdir=runs/mine --config.data.folder=FOLDER
+    python -m dippas_jax.main --config=sparse --workdir=runs/sparse --strength=strong
+    python -m dippas_jax.main --config=studies/panel --workdir=runs/panel
 
-A finished photo is never done again and an interrupted one goes on from its last checkpoint: the
-same command, as often as needed. --strength=fast|balanced|strong, --target-psnr=42 and
---max-minutes=5 are short for the settings of these names. Exit codes: 0 done, 1 a photo's run
+--config takes a file, or the name of one that comes with the package; what follows a colon is one
+of the file's settings (aware:paper). A finished photo is never done again and an interrupted one
+goes on from its last checkpoint: the same command, as often as needed. --target-psnr=42 and
+--max-minutes=5 are short for the settings of these names, --strength=fast|balanced|strong for
+sparse.strength. Exit codes: 0 done, 1 a photo's run
 failed, 2 something that was given cannot be used.
 """
 
 import dataclasses
+import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +38,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for results and checkpoints.")
 
 
-def run(config: configuration.Config, workdir: str | Path) -> list[dict[str, Any]]:
+def run(config: configuration.Config, workdir: str | Path) -> list[report.PhotoRecord]:
     """All photos of `config`, results into `workdir`.
 
     Returns:
@@ -84,32 +87,56 @@ def _short(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     return rest, found
 
 
+def _located(arguments: Sequence[str]) -> tuple[list[str], str]:
+    """The arguments with the path of the file of settings in place of its name, and its setting."""
+    rest = list(arguments)
+    for index, argument in enumerate(rest):
+        flag, equals, value = argument.partition("=")
+        if flag not in ("--config", "-config"):
+            continue
+        if not equals and index + 1 < len(rest):
+            value = rest.pop(index + 1)
+        name, colon, setting = value.partition(":")
+        rest[index] = f"--config={overrides.locate(name)}{colon}{setting}"
+        return rest, rest[index].partition("=")[2]
+    raise InputError("give both --config=configs/aware.py and --workdir=DIR")
+
+
+def _kind(config: str) -> type[configuration.Config | configuration.Study]:
+    """Whether a file of settings is one of a run or of a study: a study has methods."""
+    path, colon, setting = config.partition(":")
+    values = runpy.run_path(path)["get_config"](*[setting] * bool(colon))
+    return configuration.Study if "methods" in values else configuration.Config
+
+
 def _settings(
     arguments: Sequence[str],
 ) -> tuple[configuration.Config | configuration.Study, str]:
     """Reads the command line; a file of settings is a program and may raise anything."""
     arguments, short = _short(arguments)
-    # Whether a file holds a study is known once it is read; until then its name has to tell.
-    study_file = any("study" in Path(argument).name for argument in arguments[1:])
-    kind = configuration.Study if study_file else configuration.Config
-    for argument in arguments[1:]:
-        name = argument.lstrip("-").partition("=")[0]
-        if name.startswith("config."):
-            overrides.check_name(name.removeprefix("config."), kind)
+    arguments, config = _located(arguments)
     try:
+        kind = _kind(config)
+        for argument in arguments[1:]:
+            name = argument.lstrip("-").partition("=")[0]
+            if name.startswith("config."):
+                overrides.check_name(name.removeprefix("config."), kind)
         rest = flags.FLAGS(list(arguments))[1:]
-        values = _CONFIG.value.to_dict() if _CONFIG.value is not None else None
+        values = _CONFIG.value.to_dict()
+    except InputError:
+        raise
     except Exception as error:
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         reason = " ".join(str(reason).split()) or type(error).__name__
         raise InputError(f"the command line cannot be used: {reason}") from error
     if rest:
         raise InputError(f'"{rest[0]}" is no option; give --config=FILE and --workdir=DIR')
-    if values is None or _WORKDIR.value is None:
+    if _WORKDIR.value is None:
         raise InputError("give both --config=configs/aware.py and --workdir=DIR")
-    # A study is told by its methods, which a single run does not have.
-    kind = configuration.Study if "methods" in values else configuration.Config
-    (values["run"] if kind is configuration.Study else values).update(short)
+    run = values["run"] if kind is configuration.Study else values
+    if "strength" in short:
+        run["sparse"]["strength"] = short.pop("strength")
+    run.update(short)
     return overrides.from_config_dict(values, kind), _WORKDIR.value
 
 

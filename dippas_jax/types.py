@@ -6,14 +6,12 @@ averaged. "pixels" are uint8 in [0, 255]; an "image" is float32 in [0, 1]; resid
 grey levels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Float, Int, Key, UInt8
-
-Params = Any  # a Flax parameter tree: nested dicts of float32 arrays
+from jaxtyping import Float, UInt
 
 
 class InputError(ValueError):
@@ -24,92 +22,8 @@ class InputError(ValueError):
     """
 
 
-class Problem(NamedTuple):
-    """One photo to invert.
-
-    Attributes:
-      pixels: The photo, sRGB as stored.
-      fingerprint: P of equation 9, in any unit; `inversion.problem` brings it to a standard scale.
-      key: The randomness of this photo; every draw is addressed from it by purpose and step.
-    """
-
-    pixels: UInt8[Array, "*n h w 3"]
-    fingerprint: Float[Array, "*n h w"]
-    key: Key[Array, "*n"]
-
-
-class Fallback(NamedTuple):
-    """The step of highest PSNR so far, to which a run goes back when its PSNR collapses.
-
-    Attributes:
-      psnr: Of that step's snapshot against the photo, dB; -inf before the first step.
-      params: φ that made the snapshot.
-      gamma: γ of that step.
-      optimizer: The moments before that step's update.
-      rate: What is left of the learning rate, as a factor: 1, halved by every return.
-    """
-
-    psnr: Float[Array, "*n"]
-    params: Params
-    gamma: Float[Array, "*n"]
-    optimizer: Any
-    rate: Float[Array, "*n"]
-
-
-class State(NamedTuple):
-    """What the optimisation carries from step to step.
-
-    Attributes:
-      step: Number of steps done so far.
-      params: The generator's weights, φ.
-      gamma: Weight of the injected fingerprint, γ ≥ 0.
-      optimizer: The moments of Adam or AMSGrad over (params, gamma).
-      fallback: Where to go back to; None unless `rollback` is asked for.
-    """
-
-    step: Int[Array, "*n"]
-    params: Params
-    gamma: Float[Array, "*n"]
-    optimizer: Any
-    fallback: Fallback | None = None
-
-
-class Trace(NamedTuple):
-    """What the steps of a chunk produced, in order.
-
-    Attributes:
-      pixels: Snapshots I_φ, the generator's output without the injected fingerprint.
-      psnr: PSNR of the snapshot against the photo, dB.
-      loss: Equation 9 as the mean over pixels and channels, image scale [0, 1]; with
-        `decorrelation`, plus that weight times `inversion.correlation_penalty`.
-      gamma: γ with which the step's loss was computed.
-    """
-
-    pixels: UInt8[Array, "*n t h w 3"]
-    psnr: Float[Array, "*n t"]
-    loss: Float[Array, "*n t"]
-    gamma: Float[Array, "*n t"]
-
-
-class Pool(NamedTuple):
-    """The best blocks seen so far, per block position, for one block side and one PSNR threshold.
-
-    Attributes:
-      blocks: The `l` best blocks of every position, best first; edge blocks are zero-padded to full
-        size.
-      rank: Their ranking keys (`blocks.rank_key`), ascending; infinite where nothing has been kept
-        yet.
-    """
-
-    blocks: UInt8[Array, "l r k b b 3"]
-    rank: Float[Array, "l r k"]
-
-
-class Best(NamedTuple):
-    """The snapshot of highest PSNR so far, used when none passes the threshold."""
-
-    pixels: UInt8[Array, "h w 3"]
-    psnr: Float[Array, ""]
+class FlatPhotoError(InputError):
+    """A photo without noise, which has nothing that could be removed."""
 
 
 class Fingerprint(NamedTuple):
@@ -139,6 +53,47 @@ class Fingerprint(NamedTuple):
     sigma: float
     reliability: float
     sha256: str
+
+
+class History(NamedTuple):
+    """One number a step of an inversion, float32, as far as the run has come; zeros beyond.
+
+    Attributes:
+      psnr: Of the snapshot against the photo, dB.
+      ncc: Of the snapshot with the reference fingerprint, whole photo.
+      loss: What was minimised: equation 9, mean over pixels and channels, and the penalty if any.
+      gamma: γ for a fingerprint of standard deviation `prior.inversion.FINGERPRINT_STD`.
+    """
+
+    psnr: np.ndarray
+    ncc: np.ndarray
+    loss: np.ndarray
+    gamma: np.ndarray
+
+
+class Result(NamedTuple):
+    """One anonymised version of a photo, by either method.
+
+    Attributes:
+      pixels: The photo, of the type and shape in which it came.
+      psnr: Against the photo as it came, dB; infinite where nothing changed. Where the result goes
+        through an output codec, behind it.
+      z: By extractor (`signal.extractors.NAMES`), the z-score of K in `pixels`; empty where K is
+        not known.
+      leakage: By extractor, the share of a planted fingerprint that goes through the method: 1 is
+        all, 0 nothing, below 0 too much was taken out. Empty where it was not measured.
+      settings: What the method settled on. "prior": side, average, threshold (B in pixels, L, τ in
+        dB), snapshots (how many passed τ), steps, gamma. "sparse": threshold (grey levels),
+        compensation, alpha.
+      history: Of the steps, where there were any.
+    """
+
+    pixels: UInt[np.ndarray, "h w 3"]
+    psnr: float
+    z: Mapping[str, float]
+    leakage: Mapping[str, float]
+    settings: Mapping[str, float]
+    history: History | None = None
 
 
 class Window(NamedTuple):

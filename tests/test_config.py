@@ -1,21 +1,46 @@
 """Settings: there and back, and what is said of those that cannot be used."""
 
 import dataclasses
-import importlib.util
+import runpy
 from pathlib import Path
 
 import pytest
 
 from dippas_jax import config
-from dippas_jax.experiments import overrides, presets
+from dippas_jax.datasets import presets
+from dippas_jax.experiments import methods, overrides
 from dippas_jax.types import InputError
 
-EVERY = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
-FILES = [path for path in EVERY if not path.stem.startswith("study")]
-STUDIES = [path for path in EVERY if path not in FILES]
+CONFIGS = Path(__file__).parents[1] / "configs"
+RUNS = {
+    "aware": ["default", "paper", "quick"],
+    "blind": ["default", "paper", "quick"],
+    "sparse": ["aware", "blind"],
+}
+STUDIES = {
+    "aware": ["default", "dresden", "vision"],
+    "blind": ["default", "dresden", "vision"],
+    "panel": ["default", "crops", "dresden", "vision"],
+    "sparse": ["default", "crops", "dresden", "vision"],
+}
+"""The files of settings, and what each offers behind the colon."""
+
+
+def chosen(name, *setting, kind=config.Config):
+    """What --config=NAME:SETTING gives, checked."""
+    get_config = runpy.run_path(str(overrides.locate(name)))["get_config"]
+    return overrides.from_config_dict(get_config(*setting), kind)
+
+
+def every(files):
+    return [(name, setting) for name, settings in files.items() for setting in settings]
+
 
 ODD = config.Config(
     mode="blind",
+    method="sparse",
+    target_psnr=41.5,
+    max_minutes=0.5,
     seed=7,
     sigma=2.5,
     data=config.Data(
@@ -39,6 +64,7 @@ ODD = config.Config(
         rollback=6.0,
     ),
     assembly=config.Assembly(sides=(8, 9), averages=(1, 2), thresholds=(30.0,), write_all=True),
+    sparse=config.Sparse(strength="strong", compensation=0.25),
 )
 
 OUT_OF_RANGE = [
@@ -78,12 +104,26 @@ OUT_OF_RANGE = [
     ("Assembly", "averages", (0,), "assembly.averages"),
     ("Assembly", "thresholds", (), "assembly.thresholds"),
     ("Assembly", "thresholds", (float("nan"),), "assembly.thresholds"),
+    ("Sparse", "strength", "huge", "sparse.strength"),
+    ("Sparse", "compensation", -0.1, "sparse.compensation"),
+    ("Sparse", "compensation", 1.1, "sparse.compensation"),
+    ("Sparse", "compensation", float("nan"), "sparse.compensation"),
     ("Config", "mode", "aweer", "mode"),
+    ("Config", "method", "engine", "method"),
+    ("Config", "target_psnr", 7.0, "target_psnr"),
+    ("Config", "target_psnr", 61.0, "target_psnr"),
+    ("Config", "target_psnr", float("nan"), "target_psnr"),
+    ("Config", "max_minutes", -1.0, "max_minutes"),
+    ("Config", "max_minutes", float("inf"), "max_minutes"),
+    ("Config", "max_minutes", float("nan"), "max_minutes"),
     ("Config", "seed", -1, "seed"),
     ("Config", "seed", 2**32, "seed"),
     ("Config", "sigma", 0.0, "sigma"),
     ("Config", "checkpoint_seconds", -1.0, "checkpoint_seconds"),
     ("Config", "checkpoint_seconds", float("nan"), "checkpoint_seconds"),
+    ("Study", "fingerprints", "thirds", "fingerprints"),
+    ("Study", "group", 1, "group"),
+    ("Study", "seed", -1, "seed"),
 ]
 
 
@@ -201,21 +241,50 @@ def test_the_help_names_every_setting_with_its_default_and_says_what_it_is():
         assert f"{last}: " in text, f"{name} is not described"
 
 
-@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
-def test_every_file_of_settings_can_be_used(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = overrides.from_config_dict(module.get_config())
-    assert found.mode in ("aware", "blind")
+# ---------------------------------------------------------------------------- the files of settings
+
+
+def test_every_file_of_settings_is_tested_here():
+    here = {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*.py")}
+    assert here == {f"{name}.py" for name in RUNS} | {f"studies/{name}.py" for name in STUDIES}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.py")), ids=lambda path: path.stem)
+def test_a_file_offers_the_settings_that_it_says_it_does(path):
+    listed = (STUDIES if path.parent != CONFIGS else RUNS)[path.stem]
+    module = runpy.run_path(str(path))
+    assert list(module["SETTINGS"]) == listed
+    for name in listed:
+        assert f'"{name}"' in module["get_config"].__doc__
+    kind = config.Config if path.parent == CONFIGS else config.Study
+    assert overrides.from_config_dict(module["get_config"](), kind) == module["SETTINGS"][listed[0]]
+
+
+@pytest.mark.parametrize(("name", "setting"), every(RUNS))
+def test_every_setting_of_a_run_can_be_used(name, setting):
+    found = chosen(name, setting)
+    assert found.mode == (setting if name == "sparse" else name)
+    assert found.method == ("sparse" if name == "sparse" else "prior")
+
+
+@pytest.mark.parametrize("setting", RUNS["blind"])
+def test_blind_has_the_values_of_aware_but_for_the_mode(setting):
+    aware, blind = chosen("aware", setting), chosen("blind", setting)
+    assert (aware.mode, blind.mode) == ("aware", "blind")
+    assert dataclasses.replace(blind, mode="aware") == aware
 
 
 @pytest.mark.parametrize("mode", ["aware", "blind"])
 def test_the_paper_setting_has_the_values_of_the_paper(mode):
-    paper = presets.run(mode, "paper")
+    paper = chosen(mode, "paper")
     assert paper.mode == mode
+    assert paper.method == "prior"
     assert paper.generator == config.Generator(
-        depth=512, widths=(16, 32, 64, 128, 256), skips=(16, 32, 64, 128), alpha=1.67
+        depth=512,
+        widths=(16, 32, 64, 128, 256),
+        skips=(16, 32, 64, 128),
+        alpha=1.67,
+        output="sigmoid",
     )
     run = paper.inversion
     assert (run.optimizer, run.learning_rate, run.input_std, run.noise_std) == (
@@ -230,27 +299,59 @@ def test_the_paper_setting_has_the_values_of_the_paper(mode):
     assert set(paper.assembly.averages) == {1, 5, 10, 25, 50, 75, 100}
     assert set(paper.assembly.thresholds) == {35.0, 36.0, 37.0, 38.0}
     assert paper.sigma == 3.0
+    assert paper.target_psnr == 0, "the end is stop_psnr's"
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("setting", ["default", "prior", "paper", "quick"])
-def test_every_settings_file_gives_the_preset_it_names(path, setting):
-    spec = importlib.util.spec_from_file_location("settings", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert overrides.from_config_dict(module.get_config(setting)) == presets.run(path.stem, setting)
+@pytest.mark.parametrize(("name", "setting"), every(STUDIES))
+def test_every_setting_of_a_study_can_be_used(name, setting):
+    found = chosen(f"studies/{name}", setting, kind=config.Study)
+    own = [method for method in found.methods if methods.base(method) in methods.OURS]
+    expected = {"aware": "prior-aware", "blind": "prior-blind"}
+    if name in expected:
+        assert own == [expected[name]]
+    assert bool(own) == (name != "panel")
+    assert methods.named(found) == ["original", *found.methods], "all of them are known"
+    size = {"dresden": presets.DRESDEN, "vision": presets.VISION}
+    if setting in size:
+        assert found.data == size[setting]
+    assert found.fingerprints == ("file" if setting == "default" else "halves")
 
 
-@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
-@pytest.mark.parametrize("setting", ["default", "dresden", "vision"])
-def test_every_study_gives_the_preset_it_names(path, setting):
-    spec = importlib.util.spec_from_file_location("settings", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    expected = presets.study(path.stem.removeprefix("study_"), setting)
-    assert overrides.from_config_dict(module.get_config(setting), config.Study) == expected
+@pytest.mark.parametrize("mode", ["aware", "blind"])
+@pytest.mark.parametrize("setting", ["dresden", "vision"])
+def test_studies_of_the_papers_size_use_the_papers_settings(mode, setting):
+    study = chosen(f"studies/{mode}", setting, kind=config.Study)
+    (name,) = (name for name in study.methods if name in methods.PRIOR)
+    run = methods.variant(name, study)
+    assert dataclasses.replace(run, data=config.Data()) == chosen(mode, "paper")
 
 
-def test_an_unknown_setting_is_refused():
-    with pytest.raises(InputError, match=r'"fast".*"prior", "paper", "quick"'):
-        presets.run("aware", "fast")
+def test_an_unknown_setting_is_refused_with_the_nearest_or_all():
+    with pytest.raises(InputError, match=r'^there is no setting "papr"; did you mean "paper"$'):
+        chosen("aware", "papr")
+    with pytest.raises(InputError, match=r'"xyz"; choose one of default, paper, quick$'):
+        chosen("aware", "xyz")
+
+
+def test_a_file_of_settings_is_found_by_its_name_and_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("aware", "aware.py", str(CONFIGS / "aware.py")):
+        assert overrides.locate(name) == CONFIGS / "aware.py"
+    assert overrides.locate("studies/panel") == CONFIGS / "studies" / "panel.py"
+    (tmp_path / "aware").write_text("mine")
+    assert overrides.locate("aware") == Path("aware"), "one's own file comes first"
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [
+        ("configs/awre.py", 'did you mean "aware"'),
+        ("studies/pannel", 'did you mean "studies/panel"'),
+        ("zzz", "give a path, or one of aware, blind, sparse, studies/aware"),
+    ],
+)
+def test_a_file_of_settings_that_is_not_there_is_refused_with_the_nearest(name, guess):
+    with pytest.raises(InputError) as caught:
+        overrides.locate(name)
+    assert str(caught.value).startswith(f"there is no file of settings {name}; {guess}")
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 
 from dippas_jax.signal import correlation
+from dippas_jax.types import InputError
 from tests import oracles
 
 
@@ -101,39 +102,52 @@ def test_cross_correlation_is_that_of_the_oracle(size):
 def test_cross_correlation_with_a_constant_is_undefined():
     surface = correlation.circular_cross_correlation(planes(18, 12, 16), np.full((12, 16), 0.1))
     assert bool(jnp.isnan(surface).all())
-    assert bool(jnp.isnan(correlation.pce(surface)))
+    assert bool(jnp.isnan(correlation.pce_at_zero(surface)))
 
 
 @pytest.mark.parametrize("size", [(32, 48), (33, 47), (7, 40)])
 def test_pce_is_that_of_the_oracle(size):
     surfaces = planes(19, 2, *size) / 10
     expected = [oracles.pce(surface) for surface in surfaces]
-    np.testing.assert_allclose(correlation.pce(surfaces), expected, rtol=1e-4)
+    np.testing.assert_allclose(correlation.pce_at_zero(surfaces), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47)])
+def test_pce_of_planes_is_that_of_the_oracles_surface(size):
+    b = planes(35, *size) - 0.5
+    a = np.stack([planes(36, *size) + strength * b for strength in (0.5, -0.5)]) + 2
+    ours = correlation.pce(a, b)
+    assert ours.shape == (2,)
+    expected = [oracles.pce(oracles.circular_cross_correlation(plane, b)) for plane in a]
+    assert expected[0] > 50
+    assert expected[1] < -50
+    np.testing.assert_allclose(ours, expected, rtol=1e-3)
+    np.testing.assert_allclose(correlation.pce(a[0], np.stack([b, -b])), [ours[0], -ours[0]])
 
 
 def test_pce_of_a_delta_on_an_even_floor():
     surface = np.full((32, 32), 0.01, np.float32)
     surface[0, 0] = -0.5
-    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-4)
+    assert float(correlation.pce_at_zero(surface)) == pytest.approx(-2500, rel=1e-4)
     surface[5, 27] = 0.9  # in the corner of the neighbourhood, round two borders
-    assert float(correlation.pce(surface)) == pytest.approx(-2500, rel=1e-4)
+    assert float(correlation.pce_at_zero(surface)) == pytest.approx(-2500, rel=1e-4)
     surface[6, 0] = 0.9  # outside
-    assert float(correlation.pce(surface)) > -300
+    assert float(correlation.pce_at_zero(surface)) > -300
 
 
 def test_pce_over_zeros_is_infinite_and_without_an_outside_undefined():
     delta = np.zeros((16, 16), np.float32)
     delta[0, 0] = 1
-    assert correlation.pce(delta) == jnp.inf
-    assert bool(jnp.isnan(correlation.pce(np.zeros((16, 16), np.float32))))
-    assert bool(jnp.isnan(correlation.pce(np.ones((11, 11), np.float32))))
+    assert correlation.pce_at_zero(delta) == jnp.inf
+    assert bool(jnp.isnan(correlation.pce_at_zero(np.zeros((16, 16), np.float32))))
+    assert bool(jnp.isnan(correlation.pce_at_zero(np.ones((11, 11), np.float32))))
 
 
 def test_gradient_of_pce_is_finite():
     b = jnp.asarray(planes(20, 16, 16))
 
     def strength(a):
-        return correlation.pce(correlation.circular_cross_correlation(a, b))
+        return correlation.pce_at_zero(correlation.circular_cross_correlation(a, b))
 
     for a in (planes(21, 16, 16), np.zeros((16, 16), np.float32)):
         assert bool(jnp.isfinite(jax.grad(strength)(jnp.asarray(a))).all())
@@ -166,13 +180,13 @@ def test_pce_at_shift_zero_is_about_the_square_of_the_z_score():
     a = b + 5 * planes(27, 128, 128)
     surface = correlation.circular_cross_correlation(a, b)
     z = float(correlation.z_score(correlation.ncc(a, b), 128, 128))
-    assert float(correlation.pce(surface)) == pytest.approx(z**2, rel=0.1)
+    assert float(correlation.pce_at_zero(surface)) == pytest.approx(z**2, rel=0.1)
 
 
 def test_pure_noise_has_no_peak_worth_the_name():
     surfaces = correlation.circular_cross_correlation(planes(28, 20, 64, 64), planes(29, 64, 64))
     assert float(correlation.pce_over_shifts(surfaces).pce.max()) < 40
-    assert float(jnp.abs(correlation.pce(surfaces)).max()) < 15
+    assert float(jnp.abs(correlation.pce_at_zero(surfaces)).max()) < 15
 
 
 def test_p_value_is_the_normal_tail_to_its_last_representable_end():
@@ -210,3 +224,22 @@ def test_spread_does_not_see_the_peak_itself():
     assert float(alone) < 1.3
     assert bool(jnp.isnan(correlation.spread(np.full((16, 16), np.nan, np.float32))))
     assert float(correlation.spread(np.zeros((8, 8), np.float32))) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda k: k[:-1], r"is \[15, 24\] and the photo has 16x24 pixels"),
+        (lambda k: k[..., None], r"is \[16, 24, 1\] and the photo has 16x24 pixels"),
+        (lambda k: np.where(k == k.max(), np.nan, k), "holds values that are no numbers"),
+        (lambda k: np.where(k == k.max(), np.inf, k), "holds values that are no numbers"),
+        (lambda k: 0 * k + 2.5, r"is constant \(every value is 2.5\)"),
+        (lambda k: 0 * k, r"is constant \(every value is 0\)"),
+    ],
+)
+def test_a_plane_that_is_no_fingerprint_of_the_photo_is_refused_in_one_sentence(change, words):
+    plane = np.abs(planes(37, 16, 24))
+    correlation.require_fingerprint(plane, (16, 24))
+    with pytest.raises(InputError, match=f"^camera x {words}.*; (give|estimate) ") as caught:
+        correlation.require_fingerprint(change(plane), (16, 24), "camera x")
+    assert "\n" not in str(caught.value)

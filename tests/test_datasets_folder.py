@@ -11,6 +11,7 @@ from PIL import Image
 from dippas_jax.datasets import folder, reader
 from dippas_jax.io import files as store
 from dippas_jax.io import fingerprint_file
+from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError, Window
 
 
@@ -206,8 +207,8 @@ def test_a_fingerprint_that_says_where_it_lies_is_taken_from_there(tmp_path):
 
 def test_the_crops_of_a_photo_decode_it_once(dataset, monkeypatch):
     decoded = []
-    read = store.read_photo
-    monkeypatch.setattr(store, "read_photo", lambda path: decoded.append(path) or read(path))
+    read = photo_file.read_pixels
+    monkeypatch.setattr(photo_file, "read_pixels", lambda path: decoded.append(path) or read(path))
     add(dataset / "Z" / "wide.png", pixels(70, 200))
     records = folder.records(dataset, crop=64, crops=0, need_fingerprint=False)
     assert len(records) == 7

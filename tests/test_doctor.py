@@ -7,7 +7,7 @@ import pytest
 
 from dippas_jax.cli import main as cli
 from dippas_jax.io import files
-from dippas_jax.sparse import anonymize as engine
+from dippas_jax.sparse import anonymize as sparse
 
 
 @pytest.fixture
@@ -31,25 +31,25 @@ def test_all_is_well(dippas):
     assert [check["ok"] for check in found["checks"]] == [True, True]
     code, out, err = dippas("doctor")
     assert (code, err) == (0, "")
-    assert "engine    ok: simulated photo, PSNR 39" in out
+    assert "sparse    ok: simulated photo, PSNR 39" in out
 
 
 @pytest.mark.parametrize("wrong", ["does nothing", "differs each time", "breaks"])
-def test_an_engine_that_does_not_work_is_told(dippas, monkeypatch, wrong):
-    honest, draws = engine.anonymize, np.random.default_rng(0)
+def test_a_method_that_does_not_work_is_told(dippas, monkeypatch, wrong):
+    honest, draws = sparse.anonymize, np.random.default_rng(0)
 
     def broken(key, pixels, fingerprint, **options):
         version = honest(key, pixels, fingerprint, **options)
         if wrong == "does nothing":
-            return version._replace(pixels=pixels, left={"sigma-3": 17.0})
+            return version._replace(pixels=pixels, z={"sigma-3": 17.0})
         if wrong == "differs each time":
             return version._replace(pixels=version.pixels ^ draws.integers(2, dtype=np.uint8))
         raise RuntimeError("no kernel\nand a long trace")
 
-    monkeypatch.setattr(engine, "anonymize", broken)
+    monkeypatch.setattr(sparse, "anonymize", broken)
     code, out, _ = dippas("doctor")
     assert code == 1
-    line = next(line for line in out.splitlines() if line.startswith("engine"))
+    line = next(line for line in out.splitlines() if line.startswith("sparse"))
     assert "FAILED" in line
     assert "; install" in line
 

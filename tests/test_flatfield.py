@@ -6,21 +6,15 @@ import pytest
 
 from dippas_jax.datasets import synthetic
 from dippas_jax.signal import fingerprint, flat_field
+from dippas_jax.types import InputError
 from tests import oracles
 
 SIZE = 128
-update, finish = jax.jit(flat_field.update), jax.jit(flat_field.finish)
+result = flat_field.estimate
 
 
 def flats(count, seed=0, strength=0.02):
     return list(synthetic.flats(synthetic.Camera(seed, strength=strength), SIZE, SIZE, count))
-
-
-def result(photos):
-    sums = flat_field.init(SIZE, SIZE)
-    for pixels in photos:
-        sums = update(sums, pixels)
-    return finish(sums)
 
 
 def test_two_halves_together_are_the_estimate_from_all_photos():
@@ -84,3 +78,37 @@ def test_saturation_is_the_share_of_pixels_with_a_saturated_channel():
     share = np.mean((oracles.usable(clipped) == 0).any(-1)) / 2
     assert share > 0.12
     assert float(result([clipped, rest]).saturation) == pytest.approx(share, rel=1e-4)
+
+
+def test_each_photo_is_taken_when_its_turn_comes(monkeypatch):
+    """So the memory is that of one photo, whatever their number."""
+    update, added = flat_field._update, []
+
+    def counted(*given, **options):
+        added.append(1)
+        return update(*given, **options)
+
+    def one_by_one():
+        for number, pixels in enumerate(flats(3)):
+            assert len(added) == number
+            yield pixels
+
+    monkeypatch.setattr(flat_field, "_update", counted)
+    assert np.isfinite(result(one_by_one()).plane).all()
+    assert len(added) == 3
+
+
+def test_the_residual_looks_for_the_noise_it_is_told_of():
+    photos = flats(2)
+    found = np.asarray(result(photos, sigma=6.0).plane)
+    expected = oracles.fingerprint(photos, sigma=6.0)
+    np.testing.assert_allclose(found, expected, atol=1e-2 * found.std())
+    assert np.abs(found - np.asarray(result(photos).plane)).max() > 0.1 * found.std()
+
+
+def test_no_photo_and_photos_of_two_sizes_are_refused_in_one_sentence():
+    with pytest.raises(InputError, match=r"^there is no flat-field photo; give 20 or more"):
+        result([])
+    photos = [*flats(2), flats(1)[0][:, :-1]]
+    with pytest.raises(InputError, match="^flat-field photo 3 is of 128x127.*first of 128x128; "):
+        result(photos)

@@ -7,6 +7,7 @@ import pytest
 import scipy.ndimage
 
 from dippas_jax.signal import image
+from dippas_jax.types import InputError
 from tests import oracles
 
 
@@ -96,3 +97,40 @@ def test_the_busier_half_is_where_the_blurred_photo_changes_most():
     assert ours.dtype == bool
     assert (ours != (size > np.median(size))).sum() <= 2
     assert abs(ours.mean() - 0.5) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("photo", "words"),
+    [
+        (np.zeros((64, 64, 3), np.float32), r"the photo is float32 \[64, 64, 3\]"),
+        (np.zeros((64, 64, 3), np.uint16), r"the photo is uint16 \[64, 64, 3\]"),
+        (np.zeros((64, 64), np.uint8), r"the photo is uint8 \[64, 64\]"),
+        (np.zeros((64, 64, 4), np.uint8), r"the photo is uint8 \[64, 64, 4\]"),
+        (np.zeros((1, 64, 64, 3), np.uint8), r"the photo is uint8 \[1, 64, 64, 3\]"),
+        (np.zeros((63, 64, 3), np.uint8), "photo of 63x64 pixels is too small"),
+        (np.zeros((64, 63, 3), np.uint8), "photo of 64x63 pixels is too small"),
+    ],
+)
+def test_what_is_no_photo_is_refused_in_one_sentence(photo, words):
+    image.require_photo(np.zeros((64, 65, 3), np.uint8))
+    with pytest.raises(InputError, match=f"^{words}.*; give ") as caught:
+        image.require_photo(photo)
+    assert "\n" not in str(caught.value)
+
+
+def test_decibels_of_parts_that_add_up_are_the_psnr_of_the_whole():
+    rng = np.random.default_rng(4)
+    a, b = rng.integers(0, 256, (2, 33, 21, 3)).astype(np.uint8)
+    squares = [np.sum((a[part].astype(float) - b[part]) ** 2) for part in np.s_[:10, 10:]]
+    assert image.decibels(sum(squares), a.size) == pytest.approx(oracles.psnr(a, b), abs=1e-9)
+    assert image.decibels(0.0, a.size) == np.inf
+
+
+def test_a_photos_randomness_is_of_the_seed_and_of_the_name():
+    def draw(*given):
+        return jax.random.bits(image.photo_key(*given)).item()
+
+    drawn = [draw(*given) for given in ((0, "a"), (0, "b"), (1, "a"), (1, "b"))]
+    assert len(set(drawn)) == 4
+    assert draw(0, b"a") == drawn[0], "the bytes of a name are the name"
+    assert draw(2**32 - 1, "ü") == draw(2**32 - 1, "ü".encode())

@@ -3,9 +3,12 @@
 import ast
 import functools
 import graphlib
+import importlib
 from pathlib import Path
 
 import pytest
+
+import dippas_jax
 
 PACKAGE = Path(__file__).parents[1] / "dippas_jax"
 
@@ -23,9 +26,10 @@ MAY = {
     "baselines": BASE | {"signal"},
     "io": BASE,
     "datasets": BASE | {"signal", "io"},
-    "": LIBRARY,
+    "api": LIBRARY,
+    "": LIBRARY | {"api"},
     "experiments": LIBRARY,
-    "cli": LIBRARY,
+    "cli": LIBRARY | {""},
     "main": LIBRARY | {"experiments"},
 }
 """Of a new room this asks one thing: where in the house it stands."""
@@ -48,7 +52,7 @@ ONLY_IN = {
 
 ONLY_IN_ROOMS = {
     "PIL": {"io", "forensics", "cli"},
-    "tqdm": {"experiments", "cli"},
+    "tqdm": {"experiments", "cli", "prior"},
     "argparse": {"cli"},
 }
 
@@ -94,7 +98,8 @@ def room(module):
 
 def test_the_source_is_read():
     ours, others = imports()["prior.inversion"]
-    assert {"prior.generator", "signal.image", "prior.optimizer", "types", "config"} <= ours
+    assert {"prior.generator", "signal.image", "prior.optimizer", "prior.state", "config"} <= ours
+    assert imports()["prior.state"][0] == set()
     assert {"jax", "optax"} <= others
 
 
@@ -134,3 +139,14 @@ def test_a_library_is_known_only_to_its_rooms(library):
 
 def test_the_benchmarks_and_tests_are_not_imported():
     assert not any(others & {"benchmarks", "tests"} for _, others in imports().values())
+
+
+def test_the_public_names_are_those_of_modules_that_the_package_may_import():
+    for module, names in dippas_jax._HOMES.items():
+        assert room(module) in MAY[""]
+        home = importlib.import_module(f"dippas_jax.{module}")
+        for name in names:
+            assert getattr(dippas_jax, name) is getattr(home, name)
+    for name in dippas_jax._ROOMS:
+        assert name in MAY[""]
+        assert getattr(dippas_jax, name).__name__ == f"dippas_jax.{name}"

@@ -395,6 +395,58 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
 
+def lossless_jpeg():
+    """What few decoders know, though its header can be read."""
+    return saved(pixels(), "JPEG").replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc3\x00\x11\x08")
+
+
+TOLD_BY_THE_START = {
+    "bomb.png": "has more than 178956970 pixels",
+    "cut.png": "is truncated",
+    "twelve.jpg": "is a JPEG of 12 bits a channel",
+    "text.jpg": "is not a photo",
+    "gif.gif": "is a GIF file",
+    "photo.NEF": "is a RAW file",
+    "empty.jpg": "is empty",
+    "folder.jpg": "cannot be read",
+    "missing.jpg": "cannot be read",
+}
+
+
+@pytest.mark.parametrize(
+    "read", [photo_file.read, photo_file.read_pixels, photo_file.size, photo_file.orientation]
+)
+@pytest.mark.parametrize("name", TOLD_BY_THE_START)
+def test_the_true_reason_is_told_whatever_was_asked(tmp_path, name, read):
+    data, _ = bad_files().get(name, (None, ""))
+    path = tmp_path / name
+    if data is not None:
+        path.write_bytes(data)
+    elif name == "folder.jpg":
+        path.mkdir()
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert_one_sentence(str(error.value), path, TOLD_BY_THE_START[name])
+
+
+def test_a_lossless_jpeg_is_named_as_such(tmp_path):
+    path = put(tmp_path, lossless_jpeg())
+    with pytest.raises(InputError) as error:
+        photo_file.read(path)
+    assert_one_sentence(str(error.value), path, "is a lossless JPEG")
+
+
+def test_a_system_that_cannot_read_a_file_is_named_and_not_the_photo(tmp_path, monkeypatch):
+    def broken(_):
+        raise OSError(5, "Input/output error")
+
+    path = put(tmp_path, saved(pixels(), "JPEG"))
+    monkeypatch.setattr(Image, "open", broken)
+    with pytest.raises(InputError) as error:
+        photo_file.size(path)
+    assert_one_sentence(str(error.value), path, "cannot be read (Input/output error)")
+
+
 @pytest.mark.parametrize("name", [*bad_files(), "missing.jpg"])
 def test_what_cannot_be_used_is_refused_in_a_sentence(tmp_path, name):
     data, said = bad_files().get(name, (None, "cannot be read"))
@@ -568,6 +620,73 @@ def test_a_heic_comes_in_sensor_orientation(tmp_path, orientation, upright):
     assert np.abs(back.astype(int) - photo.pixels).mean() < 5
     shown = np.asarray(pillow_heif.open_heif(io.BytesIO(written)).to_pillow()).astype(int)
     assert np.abs(shown - metadata.turned(photo.pixels, orientation)).mean() < 5
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_header_of_a_heic_tells_the_sensors_size_and_nothing_is_decoded(
+    tmp_path, orientation, monkeypatch
+):
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    buffer, tag = io.BytesIO(), Image.Exif()
+    tag[274] = orientation
+    pillow_heif.encode(
+        "RGB", (WIDTH, HEIGHT), pixels().tobytes(), buffer, quality=95, exif=tag.tobytes()
+    )
+    path = put(tmp_path, buffer.getvalue(), "photo.heic")
+    assert photo_file.read_pixels(path).shape == (HEIGHT, WIDTH, 3)
+
+    def decoded(_):
+        pytest.fail("the header says enough")
+
+    monkeypatch.setattr(pillow_heif.HeifImageFile, "load", decoded)
+    assert photo_file.size(path) == (HEIGHT, WIDTH)
+    assert photo_file.orientation(path) == orientation
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_header_of_a_tiff_of_sixteen_bits_tells_the_sensors_size(tmp_path, orientation):
+    deep = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, 3), np.uint16)
+    buffer = io.BytesIO()
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(buffer, deep, photometric="rgb", extratags=tags)
+    path = put(tmp_path, buffer.getvalue(), "photo.tif")
+    assert photo_file.size(path) == (HEIGHT, WIDTH)
+    assert photo_file.orientation(path) == orientation
+    np.testing.assert_array_equal(photo_file.read_pixels(path), np.rint(deep / 257))
+
+
+def test_of_a_jpeg_the_header_alone_is_read(tmp_path):
+    data = saved(pixels(), "JPEG", exif=exif(6))
+    path = put(tmp_path, data[:-500])
+    assert photo_file.size(path) == (HEIGHT, WIDTH)
+    assert photo_file.orientation(path) == 6
+    with pytest.raises(InputError, match="truncated"):
+        photo_file.read(path)
+
+
+@pytest.mark.parametrize(("bits", "clear"), [(1, 0), (1, 1), (2, 1), (4, 5), (8, 5)])
+def test_the_clear_level_of_a_grey_png_of_any_depth_is_transparent(tmp_path, bits, clear):
+    levels = np.random.default_rng(0).integers(0, 2**bits, (64, 64), np.uint8)
+    photo = photo_file.read(put(tmp_path, grey_png(levels, bits, clear)))
+    np.testing.assert_array_equal(photo.alpha, np.where(levels == clear, 0, 255))
+    np.testing.assert_array_equal(photo.pixels[..., 0], levels * (255 // (2**bits - 1)))
+    assert photo.grey
+    assert photo.words == (("black and white converted to grey",) if bits == 1 else ())
+
+
+def grey_png(levels, bits, clear):
+    """A grey PNG of few bits, in which a level is clear, by hand."""
+    planes = np.unpackbits(levels[..., None], axis=2)[..., -bits:]
+    rows = np.packbits(planes.reshape(len(levels), -1), axis=1)
+    header = struct.pack(">IIBBBBB", levels.shape[1], levels.shape[0], bits, 0, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    parts = (
+        (b"IHDR", header),
+        (b"tRNS", struct.pack(">H", clear)),
+        (b"IDAT", data),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
 @pytest.mark.parametrize(("kind", "options", "coarse"), [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dippas_jax.prior import pool
-from dippas_jax.types import Best
+from dippas_jax.prior.pool import Best
 from tests import oracles
 
 HEIGHT, WIDTH, STEPS = 20, 27, 12

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
 
@@ -104,24 +105,8 @@ BAD_PHOTOS = {
     "webp cut in half": (lambda: half(rgb("WEBP")), "truncated"),
     "tiff cut in half": (lambda: half(rgb("TIFF")), "truncated"),
     "bmp cut in half": (lambda: half(rgb("BMP")), "truncated"),
-    "grey": (lambda: in_mode("L"), "grey"),
-    "grey with alpha": (lambda: in_mode("LA"), "grey"),
-    "black and white": (lambda: in_mode("1"), "1-bit"),
-    "palette": (lambda: in_mode("P"), "palette"),
-    "cmyk jpeg": (lambda: in_mode("CMYK", "JPEG"), "CMYK"),
-    "cmyk tiff": (lambda: in_mode("CMYK", "TIFF"), "CMYK"),
     "lab tiff": (lambda: in_mode("LAB", "TIFF"), "LAB"),
     "float tiff": (lambda: in_mode("F", "TIFF"), "32 bits"),
-    "16-bit grey png": (
-        lambda: encoded(Image.fromarray(np.full((H, W), 999, np.uint16)), "PNG"),
-        "16 bits",
-    ),
-    "16-bit grey tiff": (
-        lambda: encoded(Image.fromarray(np.full((H, W), 999, np.uint16)), "TIFF"),
-        "16 bits",
-    ),
-    "16-bit rgb png": (lambda: png(16, 2, [bytes(6 * W)] * H), "16 bits"),
-    "16-bit rgb tiff": (tiff16, "16 bits"),
     "transparent": (lambda: encoded(with_alpha(254), "PNG"), "transparent"),
     "transparent webp": (lambda: encoded(with_alpha(9), "WEBP", lossless=True), "transparent"),
     "transparent by colour": (
@@ -131,8 +116,17 @@ BAD_PHOTOS = {
     "animated png": (lambda: animation("PNG"), "frames"),
     "animated webp": (lambda: animation("WEBP"), "frames"),
     "tiff of three pages": (lambda: animation("TIFF"), "frames"),
+    "tiff cut in its header": (lambda: rgb("TIFF")[:10], "truncated"),
+    "png cut in its header": (lambda: rgb("PNG")[:40], "truncated"),
+    "jpeg cut in its header": (lambda: rgb("JPEG")[:30], "truncated"),
+    "grey with one clear level": (lambda: in_mode("L", transparency=photo_level()), "transparent"),
     "small": (lambda: encoded(Image.fromarray(photo(63, 90)), "PNG"), "63x90"),
 }
+
+
+def photo_level():
+    """A grey level that some pixels of the photo have."""
+    return int(np.asarray(Image.fromarray(photo()).convert("L"))[5, 5])
 
 
 def tail(data, name=b"tRNS"):
@@ -140,12 +134,12 @@ def tail(data, name=b"tRNS"):
 
 
 @pytest.mark.parametrize("name", BAD_PHOTOS)
-def test_what_is_not_a_true_colour_photo_is_refused_in_one_sentence(tmp_path, name):
+def test_what_is_not_a_photo_of_opaque_pixels_is_refused_in_one_sentence(tmp_path, name):
     content, word = BAD_PHOTOS[name]
     path = tmp_path / "bad.png"
     path.write_bytes(content())
     with pytest.raises(InputError) as caught:
-        files.read_photo(path)
+        photo_file.read_pixels(path)
     assert_one_sentence(str(caught.value), path, word)
 
 
@@ -164,10 +158,43 @@ def test_what_is_not_a_true_colour_photo_is_refused_in_one_sentence(tmp_path, na
 def test_lossless_photos_arrive_as_they_were_stored(tmp_path, content):
     path = tmp_path / "photo.any"  # the content decides, not the name
     path.write_bytes(content())
-    pixels = files.read_photo(path)
+    pixels = photo_file.read_pixels(path)
     assert pixels.dtype == np.uint8
     assert pixels.flags.writeable
     np.testing.assert_array_equal(pixels, photo())
+
+
+KINDS = {
+    "grey": lambda: in_mode("L"),
+    "grey with alpha": lambda: in_mode("LA"),
+    "black and white": lambda: in_mode("1"),
+    "palette": lambda: in_mode("P"),
+    "cmyk": lambda: in_mode("CMYK", "TIFF"),
+    "16-bit grey png": lambda: encoded(Image.fromarray(deep(photo()[..., 0])), "PNG"),
+    "16-bit grey tiff": lambda: encoded(Image.fromarray(deep(photo()[..., 0])), "TIFF"),
+    "16-bit rgb png": lambda: png(16, 2, [deep(row).astype(">u2").tobytes() for row in photo()]),
+    "16-bit rgb tiff": tiff16,
+}
+
+
+def deep(array):
+    """8 bits as 16."""
+    return array.astype(np.uint16) * 257
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_photos_of_every_kind_arrive_in_colours_of_8_bits(tmp_path, name):
+    path = tmp_path / "photo"
+    path.write_bytes(KINDS[name]())
+    pixels = photo_file.read_pixels(path)
+    assert (pixels.dtype, pixels.shape) == (np.uint8, (H, W, 3))
+    assert pixels.flags.writeable
+    if name.startswith("16-bit"):
+        expected = photo()[..., :1] if "grey" in name else photo()
+    else:
+        expected = np.asarray(Image.open(path).convert("RGB"))
+    np.testing.assert_array_equal(pixels, np.broadcast_to(expected, pixels.shape))
+    assert photo_file.size(path) == (H, W)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -178,7 +205,7 @@ def test_an_exif_orientation_is_not_applied(tmp_path, kind, orientation):
     options = {"lossless": True} if kind == "WEBP" else {}
     path = tmp_path / "photo"
     path.write_bytes(rgb(kind, exif=exif, **options))
-    pixels = files.read_photo(path)
+    pixels = photo_file.read_pixels(path)
     assert pixels.shape == (H, W, 3)
     assert np.abs(pixels.astype(float) - photo()).mean() < 12  # JPEG changes a little
 
@@ -186,7 +213,7 @@ def test_an_exif_orientation_is_not_applied(tmp_path, kind, orientation):
 def test_a_jpeg_with_a_preview_behind_it_is_one_photo(tmp_path):
     path = tmp_path / "phone.jpg"
     path.write_bytes(animation("MPO"))
-    assert files.read_photo(path).shape == (H, W, 3)
+    assert photo_file.read_pixels(path).shape == (H, W, 3)
 
 
 def test_truncated_photos_are_refused_whatever_another_library_chose(tmp_path, monkeypatch):
@@ -194,7 +221,7 @@ def test_truncated_photos_are_refused_whatever_another_library_chose(tmp_path, m
     path = tmp_path / "cut.jpg"
     path.write_bytes(half(rgb("JPEG")))
     with pytest.raises(InputError, match="truncated"):
-        files.read_photo(path)
+        photo_file.read_pixels(path)
     assert ImageFile.LOAD_TRUNCATED_IMAGES is True
 
 
@@ -203,7 +230,7 @@ def test_a_decompression_bomb_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "bomb.png"
     path.write_bytes(rgb("PNG"))
     with pytest.raises(InputError, match="pixels; crop it"):
-        files.read_photo(path)
+        photo_file.read_pixels(path)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -213,22 +240,22 @@ def test_a_header_tells_the_size_as_read_and_the_orientation(tmp_path, kind, ori
     exif[274] = orientation
     path = tmp_path / "photo"
     path.write_bytes(rgb(kind, exif=exif))
-    assert files.photo_size(path) == files.read_photo(path).shape[:2] == (H, W)
-    assert files.photo_orientation(path) == orientation
+    assert photo_file.size(path) == photo_file.read_pixels(path).shape[:2] == (H, W)
+    assert photo_file.orientation(path) == orientation
 
 
 def test_a_header_without_an_orientation_is_upright_and_none_at_all_is_refused(tmp_path):
     path = tmp_path / "photo"
     path.write_bytes(rgb("PNG"))
-    assert files.photo_orientation(path) == 1
+    assert photo_file.orientation(path) == 1
     path.write_bytes(b"no photo")
-    for read in (files.photo_size, files.photo_orientation):
+    for read in (photo_file.size, photo_file.orientation):
         with pytest.raises(InputError) as caught:
             read(path)
         assert_one_sentence(str(caught.value), path, "not a photo")
 
 
-@pytest.mark.parametrize("read", [files.photo_size, files.photo_orientation])
+@pytest.mark.parametrize("read", [photo_file.size, photo_file.orientation])
 def test_a_header_that_is_not_there_is_not_called_a_damaged_one(tmp_path, read):
     for path in (tmp_path / "absent", tmp_path):
         with pytest.raises(InputError) as caught:
@@ -236,7 +263,7 @@ def test_a_header_that_is_not_there_is_not_called_a_damaged_one(tmp_path, read):
         assert_one_sentence(str(caught.value), path, "cannot be read")
 
 
-@pytest.mark.parametrize("read", [files.read_photo, files.read_fingerprint, files.read_json])
+@pytest.mark.parametrize("read", [photo_file.read_pixels, files.read_fingerprint, files.read_json])
 def test_missing_files_and_folders_are_refused(tmp_path, read):
     for path in (tmp_path / "absent", tmp_path, "nul\0byte"):
         with pytest.raises(InputError) as caught:
@@ -385,7 +412,7 @@ def test_a_fingerprint_written_is_read_again(tmp_path):
 def test_a_png_written_is_lossless_and_always_the_same_bytes(tmp_path):
     files.write_png(tmp_path / "a.png", photo())
     files.write_png(tmp_path / "b.png", np.asfortranarray(photo()))
-    np.testing.assert_array_equal(files.read_photo(tmp_path / "a.png"), photo())
+    np.testing.assert_array_equal(photo_file.read_pixels(tmp_path / "a.png"), photo())
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert not image.info

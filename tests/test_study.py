@@ -11,6 +11,7 @@ from dippas_jax.datasets import reader, synthetic
 from dippas_jax.experiments import places, presets, runs, study
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import anonymize
 from dippas_jax.signal import correlation, fingerprint
 from dippas_jax.types import InputError
@@ -85,8 +86,8 @@ def test_a_row_holds_what_the_attackers_found_in_the_written_photos(finished, fo
     assert (row["device"], row["cameras"]) == ("cam1", ["cam0", "cam1"])
     assert row["photos"] == ["cam1_0", "cam1_1", "cam1_2"]
     for index, name in enumerate(row["photos"]):
-        written = files.read_photo(workdir / "photos" / "published-soft" / f"{name}.png")
-        original = files.read_photo(folder / "cam1" / "photos" / f"{index}.png")
+        written = photo_file.read_pixels(workdir / "photos" / "published-soft" / f"{name}.png")
+        original = photo_file.read_pixels(folder / "cam1" / "photos" / f"{index}.png")
         error = np.mean((written.astype(float) - original) ** 2)
         assert row["psnr"][index] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-3)
     assert np.shape(row["scores"]["wavelet"]["K"]) == (3, 2)
@@ -128,7 +129,7 @@ def test_halves_are_two_fingerprints_of_one_camera(folder, tmp_path):
         tmp_path,
     )
     planes = [files.read_fingerprint(p) for p in sorted((tmp_path / "fingerprints").glob("cam0_*"))]
-    flats = [files.read_photo(folder / "cam0" / "flat" / f"{i}.png") for i in range(6)]
+    flats = [photo_file.read_pixels(folder / "cam0" / "flat" / f"{i}.png") for i in range(6)]
     for plane, start in zip(planes, (0, 1), strict=True):
         sums = fingerprint.init(SIZE, SIZE)
         for flat in flats[start::2]:
@@ -193,7 +194,7 @@ def test_cameras_of_different_sizes_rule_each_other_out_at_the_centre(tmp_path):
     assert summary["attacks"]["same-K"]["n"] == summary["attacks"]["same-K"]["negatives"] == 4
     row = files.read_json(tmp_path / "out/rows/original/a_r3c8_70x80.json")
     plane = files.read_fingerprint(tmp_path / "out/fingerprints/b_64x90_0_2.npy")[:, 13:77]
-    photo = files.read_photo(tmp_path / "data/a/photos/1.png")[3:67, 8:72]
+    photo = photo_file.read_pixels(tmp_path / "data/a/photos/1.png")[3:67, 8:72]
     found = attackers.wavelet(photo[None], attackers.Evidence(plane[None]))
     np.testing.assert_allclose(row["scores"]["wavelet"]["K"][1][1], found[0, 0], atol=1e-3)
 
@@ -216,7 +217,7 @@ def test_flat_fields_of_another_orientation_are_not_used(tmp_path):
     again = tmp_path / "again"
     study.run(chosen, again)
     sums = fingerprint.init(70, 80)
-    sums = fingerprint.update(sums, files.read_photo(tmp_path / "data/a/flat/upright0.png"))
+    sums = fingerprint.update(sums, photo_file.read_pixels(tmp_path / "data/a/flat/upright0.png"))
     plane = files.read_fingerprint(again / "fingerprints" / "a_70x80_0_2.npy")
     np.testing.assert_allclose(plane, fingerprint.estimate(sums), atol=2e-4)
 
@@ -226,7 +227,7 @@ def test_links_leave_the_photo_itself_out(tmp_path):
     study.run(chosen, tmp_path / "out")
     row = files.read_json(next((tmp_path / "out/rows/original").glob("a_*.json")))
     noise = [
-        [places._extract(files.read_photo(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
+        [places._extract(photo_file.read_pixels(tmp_path / f"data/{c}/photos/{i}.png")) for i in (0, 1)]
         for c in "ab"
     ]
     every = [*noise[0], *noise[1]]
@@ -355,8 +356,8 @@ def test_what_a_method_made_is_compressed_again_and_compared_with_untreated_phot
     assert "c_worst" in again
     assert "c_worst" not in untreated
     for path in sorted((tmp_path / "photos" / method).glob("*.png")):
-        twice = files.read_photo(tmp_path / "photos" / f"{method}-jpeg-60" / path.name)
-        np.testing.assert_array_equal(twice, attackers.jpeg(files.read_photo(path), 60))
+        twice = photo_file.read_pixels(tmp_path / "photos" / f"{method}-jpeg-60" / path.name)
+        np.testing.assert_array_equal(twice, attackers.jpeg(photo_file.read_pixels(path), 60))
     rows = [files.read_json(path) for path in sorted((tmp_path / "rows").rglob("*.json"))]
     negatives = tables.collect(rows, "original@jpeg-60", "wavelet", "K", own=False)
     positives = tables.collect(rows, f"{method}@jpeg-60", "wavelet", "K", own=True)

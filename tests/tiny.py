@@ -6,7 +6,7 @@ import numpy as np
 
 from dippas_jax import config
 from dippas_jax.prior import generator, inversion
-from dippas_jax.types import Problem, Trace
+from dippas_jax.prior.state import Problem, Trace
 from tests import oracles
 
 ONE_SCALE = config.Generator(depth=3, widths=(8,), skips=())

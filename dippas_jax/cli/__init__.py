@@ -1,0 +1,1 @@
+"""The command `dippas`: one module a verb."""

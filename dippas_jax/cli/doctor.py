@@ -12,10 +12,10 @@ import jax
 import numpy as np
 
 from dippas_jax import config as configuration
-from dippas_jax.cli import lines
+from dippas_jax.cli import console
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import files, weights
-from dippas_jax.sparse import anonymize as engine
+from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
 
 _SIDE = 128
@@ -24,7 +24,7 @@ _EXTRAS = {"h5py": "h5", "pillow_heif": "heic"}
 
 
 def doctor(*, json: bool = False) -> int:
-    """Prints versions, devices, memory, cache and extras, and tries the engine.
+    """Prints versions, devices, memory, cache and extras, and tries the sparse method.
 
     Returns:
       0, or 1 if something does not work; the lines say what.
@@ -32,16 +32,16 @@ def doctor(*, json: bool = False) -> int:
     facts = _facts()
     checks = [
         _checked("cache", _check_cache, "choose another folder with XDG_CACHE_HOME"),
-        _checked("engine", _check_engine, "install the package anew in a fresh environment"),
+        _checked("sparse", _check_sparse, "install the package again in a fresh environment"),
     ]
     if json:
-        lines.print_json({**facts, "checks": checks})
+        console.print_json({**facts, "checks": checks})
     else:
         for name, value in facts.items():
             print(f"{name:<9} {', '.join(f'{key} {text}' for key, text in value.items())}")
         for check in checks:
             print(f"{check['name']:<9} {'ok' if check['ok'] else 'FAILED'}: {check['says']}")
-    return lines.DONE if all(check["ok"] for check in checks) else lines.FAILED
+    return console.DONE if all(check["ok"] for check in checks) else console.FAILED
 
 
 def _facts() -> dict[str, dict[str, Any]]:
@@ -49,10 +49,10 @@ def _facts() -> dict[str, dict[str, Any]]:
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     devices = {str(one): one.device_kind for one in jax.devices()}
     extras = {
-        name: "there" if importlib.util.find_spec(name) else f"missing (extra {extra})"
+        name: "installed" if importlib.util.find_spec(name) else f"missing (extra {extra})"
         for name, extra in _EXTRAS.items()
     }
-    learned = "there" if weights.load() is not None else "missing (dippas fetch learned)"
+    learned = "installed" if weights.load() is not None else "missing (dippas fetch learned)"
     return {
         "versions": {"python": platform.python_version(), **versions},
         "system": {"on": platform.platform(terse=True), "cores": os.cpu_count()},
@@ -80,7 +80,7 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> dict[str, Any]
     """What a check says, or why it failed and what to do."""
     try:
         return {"name": name, "ok": True, "says": check()}
-    except Exception as error:  # whatever is broken is what a doctor is there to tell
+    except Exception as error:  # noqa: BLE001  whatever is broken, a doctor tells it
         reason = str(error).partition("\n")[0] or type(error).__name__
         return {"name": name, "ok": False, "says": f"{reason}; {advice}"}
 
@@ -91,25 +91,17 @@ def _check_cache() -> str:
     return f"{folder}, {_gib(size)}"
 
 
-def _check_engine() -> str:
+def _check_sparse() -> str:
     """A simulated photo, twice: the fingerprint has to go, and the bytes to be the same."""
     started = time.monotonic()
     camera = synthetic.Camera()
     pixels = synthetic.expose(camera, synthetic.scene(0, _SIDE), 0)
     fingerprint = np.float32(camera.fingerprint(_SIDE, _SIDE))
-    first, second = (
-        engine.anonymize(
-            jax.random.key(0),
-            pixels,
-            fingerprint,
-            target_psnr=configuration.STRENGTHS["strong"],
-            compensation=configuration.Config().compensation,
-        )
-        for _ in range(2)
-    )
-    worst = max(map(abs, first.left.values()))
+    key, goal = jax.random.key(0), configuration.STRENGTHS["strong"]
+    first, second = (sparse.anonymize(key, pixels, fingerprint, target_psnr=goal) for _ in range(2))
+    worst = max(map(abs, first.z.values()))
     if worst > 4:
-        raise InputError(f"the fingerprint of a simulated photo is left with a z of {worst:.1f}")
+        raise InputError(f"a simulated photo keeps its fingerprint with a z of {worst:.1f}")
     if first.pixels.tobytes() != second.pixels.tobytes():
         raise InputError("the same photo and seed gave different bytes")
     seconds = time.monotonic() - started

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import platform
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from dippas_jax.cli import identify, lines, pace, report_html
+from dippas_jax.cli import console, identify, photo_record, report_html
 from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import attackers, dncnn, scores, verification
 from dippas_jax.io import exif, photo_writer, weights
 from dippas_jax.io import files as store
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import placement, tiles
+from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError
 
 LEARNED_SIDE = 1024
@@ -32,29 +32,24 @@ def examined(
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
     findings, rows = [], []
-    started = time.monotonic()
     single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
-    with pace.compiling() as pieces:
-        for names, side, parameters in (
-            ([name for name in single if name != "learned"], None, None),
-            (["learned"], LEARNED_SIDE, learned),
-        ):
-            quiet = side is not None
-            for window, files, planes in identify.groups(size, cameras, side, quiet=quiet):
-                pair = [placement.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
-                found = verification.verify(*pair, planes, learned=parameters, names=names)
-                findings += found
-                rows += [
-                    {
-                        **one._asdict(),
-                        "fingerprint": files[one.fingerprint],
-                        "pixels": lines.size_text(planes.shape[1:]),
-                    }
-                    for one in found
-                ]
-    if findings:
-        spent = time.monotonic() - started - sum(pieces)
-        pace.remember("report", spent, size[0] * size[1] / tiles.SIDE**2)
+    for names, side, parameters in (
+        ([name for name in single if name != "learned"], None, None),
+        (["learned"], LEARNED_SIDE, learned),
+    ):
+        quiet = side is not None
+        for window, files, planes in identify.groups(size, cameras, side, quiet=quiet):
+            old, new = (placement.cut(pixels, window, offset=(0, 0)) for pixels in (before, after))
+            found = verification.verify(old, new, planes, learned=parameters, names=names)
+            findings += found
+            rows += [
+                {
+                    **one._asdict(),
+                    "fingerprint": files[one.fingerprint],
+                    "pixels": console.size_text(planes.shape[1:]),
+                }
+                for one in found
+            ]
     return {
         "ssim": scores.ssim(before, after),
         "attacks": rows,
@@ -80,7 +75,7 @@ def _settings(options: Options) -> dict[str, Any]:
     return values | {"check": list(options.check)}
 
 
-def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[dict[str, Any]]:
+def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[PhotoRecord]:
     """Of photos that an earlier start of the same command has done."""
     if paths is None or not paths[1].exists() or options.overwrite:
         return []
@@ -90,21 +85,19 @@ def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[dic
             f"report {paths[1]} was made with other settings; choose another --report, or give "
             "--overwrite"
         )
-    return earlier["photos"]
+    return [photo_record.from_json(values) for values in earlier["photos"]]
 
 
 def write(
     paths: tuple[Path, Path],
-    records: dict[str, dict[str, Any]],
+    records: Sequence[PhotoRecord],
     jobs: Sequence[Job],
-    failed: lines.Failures,
+    failed: console.Failures,
     options: Options,
 ) -> None:
     """The page and its JSON; of photos that are done, in the order of the command."""
     order = [str(job.target) for job in jobs]
-    ours = sorted(
-        records.values(), key=lambda r: order.index(r["output"]) if r["output"] in order else -1
-    )
+    ours = sorted(records, key=lambda r: order.index(r.output) if r.output in order else -1)
     content = {
         "program": f"dippas_jax {importlib.metadata.version('dippas-jax')}",
         "versions": {
@@ -122,11 +115,11 @@ def write(
     store.write_bytes(paths[0], report_html.html(content, pictures, questions).encode())
 
 
-def _pictures(record: dict[str, Any], options: Options) -> list[report_html.Panel]:
+def _pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:
     """Parts of the original and of what was written, from their files."""
     try:
-        photo = photo_file.read(record["photo"], srgb=options.icc == "srgb")
-        data = store.read_bytes(record["output"], "photo")
+        photo = photo_file.read(record.photo, srgb=options.icc == "srgb")
+        data = store.read_bytes(record.output, "photo")
         after = photo_writer.decode(data, photo, upright=options.orientation == "upright")
     except InputError:
         return []  # moved since

@@ -8,10 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from dippas_jax.cli import lines
+from dippas_jax.cli import console
 from dippas_jax.io import files, fingerprint_file
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import flat_field, placement
-from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.types import Fingerprint, InputError, Window
 
 UNEVEN = 0.3
 """Flatness above which photos do not look flat."""
@@ -34,43 +35,31 @@ def build(
     json: bool = False,
 ) -> int:
     """Estimates a fingerprint from flat-field photos, one photo at a time, and writes it."""
-    lines.require_new(output, overwrite)
+    console.require_new(output, overwrite)
     fingerprint_file.require_writable(output)
-    paths = lines.expand(photos)
-    failed = lines.Failures()
-    sizes = {path: size for path in paths if (size := failed.catch(files.photo_size, path))}
+    failed = console.Failures()
+    sizes = {
+        path: size
+        for path in console.expand(photos)
+        if (size := failed.catch(photo_file.size, path))
+    }
     if not sizes:
-        return lines.UNUSABLE
-    first, (height, width) = next(iter(sizes.items()))
-    _require_one_size(sizes)
-    if not any_orientation:
-        _require_one_orientation(list(sizes))
-    if crop > min(height, width):
-        raise InputError(
-            f"--crop {crop} is more than photo {first} of {height}x{width} pixels has; give less"
-        )
-    window = lines.centre((height, width), crop or None)
-    update = jax.jit(flat_field.update, donate_argnums=0)
-    flats = flat_field.init(window.height, window.width)
-    used = 0
-    for path in lines.bar(sizes, "photo"):
-        pixels = failed.catch(files.read_photo, path)
-        if pixels is not None:
-            flats = update(flats, placement.cut(pixels, window, offset=(0, 0)), sigma=sigma)
-            used += 1
+        return console.UNUSABLE
+    window = _window(sizes, crop, any_orientation=any_orientation)
+    flats, used = _add_up(list(sizes), window, sigma, failed)
     if not used:
-        return lines.UNUSABLE
+        return console.UNUSABLE
     result = jax.jit(flat_field.finish)(flats)
     plane = np.asarray(result.plane)
     if not plane.std() > 0:
         raise InputError(
-            f"the {used} photos, {first} and others, have no noise at all; give photos as the "
-            "camera wrote them"
+            f"the {used} photos, {next(iter(sizes))} and others, have no noise at all; give photos "
+            "as the camera wrote them"
         )
     fingerprint = fingerprint_file.new(
         plane,
         unit=flat_field.UNIT,
-        photo=(height, width),
+        photo=window.photo,
         offset=(window.top, window.left),
         orientation="sensor",
         photos=used,
@@ -83,7 +72,7 @@ def build(
     _warn_of_flats(used, flatness, saturation)
     _warn_of_bare_plane(output, fingerprint)
     if json:
-        lines.print_json(
+        console.print_json(
             {
                 **_metadata(output, fingerprint),
                 "flatness": flatness,
@@ -95,22 +84,50 @@ def build(
         print(_described(output, fingerprint))
         print(f"  flatness     {flatness:.3f} (0 is an even wall)")
         print(f"  saturation   {100 * saturation:.2f} % of the pixels")
-    return lines.FAILED if failed.paths else lines.DONE
+    return console.FAILED if failed.paths else console.DONE
+
+
+def _window(sizes: dict[Path, tuple[int, int]], crop: int, *, any_orientation: bool) -> Window:
+    """The pixels that the fingerprint is to cover, of photos that must be of one kind."""
+    _require_one_size(sizes)
+    if not any_orientation:
+        _require_one_orientation(list(sizes))
+    first, size = next(iter(sizes.items()))
+    if crop > min(size):
+        raise InputError(
+            f"--crop {crop} is more than photo {first} of {console.size_text(size)} pixels has; "
+            "give less"
+        )
+    return console.centre(size, crop or None)
+
+
+def _add_up(
+    paths: Sequence[Path], window: Window, sigma: float, failed: console.Failures
+) -> tuple[flat_field.Flats, int]:
+    """The sums over all photos that can be read, and their number."""
+    update = jax.jit(flat_field.update, donate_argnums=0)
+    flats, used = flat_field.init(window.height, window.width), 0
+    for path in console.bar(paths, "photo"):
+        pixels = failed.catch(photo_file.read_pixels, path)
+        if pixels is not None:
+            flats = update(flats, placement.cut(pixels, window, offset=(0, 0)), sigma=sigma)
+            used += 1
+    return flats, used
 
 
 def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:
     if used < FEW:
         photos = "photo" if used == 1 else "photos"
-        lines.note(
+        console.note(
             f"only {used} {photos}: the fingerprint is weak; take 20 or more of an even wall"
         )
     if flatness > UNEVEN:
-        lines.note(
+        console.note(
             f"the photos do not look flat (flatness {flatness:.2f}): their scene gets into the "
             "fingerprint; take photos of an even wall or sky, out of focus"
         )
     if saturation > CLIPPED:
-        lines.note(
+        console.note(
             f"{100 * saturation:.0f} % of the pixels are saturated and say nothing; expose less"
         )
 
@@ -122,10 +139,10 @@ def show(
     if picture is not None:
         if Path(picture).suffix.lower() != ".png":
             raise InputError(f"picture {picture} would be a PNG; give it a name that ends in .png")
-        lines.require_new(picture, overwrite)
+        console.require_new(picture, overwrite)
     fingerprint = files.read_fingerprint_file(path)
     if json:
-        lines.print_json(_metadata(path, fingerprint))
+        console.print_json(_metadata(path, fingerprint))
     else:
         print(_described(path, fingerprint))
     if picture is not None:
@@ -134,25 +151,25 @@ def show(
         files.write_bytes(
             picture, fingerprint_plot.fingerprint_picture(fingerprint, Path(path).name)
         )
-    return lines.DONE
+    return console.DONE
 
 
 def convert(source: str, target: str, *, overwrite: bool = False, json: bool = False) -> int:
     """Writes a fingerprint in another format and prints its unit."""
-    lines.require_new(target, overwrite)
+    console.require_new(target, overwrite)
     fingerprint = files.read_fingerprint_file(source)
     files.write_fingerprint_file(target, fingerprint)
     _warn_of_bare_plane(target, fingerprint)
     if json:
-        lines.print_json({"fingerprint": target, "unit": fingerprint.unit})
+        console.print_json({"fingerprint": target, "unit": fingerprint.unit})
     else:
-        print(f"{target}  unit: {lines.or_unknown(fingerprint.unit)}")
-    return lines.DONE
+        print(f"{target}  unit: {console.or_unknown(fingerprint.unit)}")
+    return console.DONE
 
 
 def _warn_of_bare_plane(path: str, fingerprint: Fingerprint) -> None:
     if Path(path).suffix.lower() == ".npy" and fingerprint.unit:
-        lines.note(f"{path} holds the plane alone; a .npy file has no place for unit and origin")
+        console.note(f"{path} holds the plane alone; a .npy file has no place for unit and origin")
 
 
 def _metadata(path: str, fingerprint: Fingerprint) -> dict[str, Any]:
@@ -177,13 +194,13 @@ def _described(path: str, fingerprint: Fingerprint) -> str:
             "them, Spearman-Brown)"
         )
     rows = {
-        "size": f"{lines.size_text(fingerprint.plane.shape)} pixels, at row {top}, column {left} "
-        f"of photos of {lines.size_text(fingerprint.photo)}",
-        "unit": lines.or_unknown(fingerprint.unit),
+        "size": f"{console.size_text(fingerprint.plane.shape)} pixels, at row {top}, column {left} "
+        f"of photos of {console.size_text(fingerprint.photo)}",
+        "unit": console.or_unknown(fingerprint.unit),
         "std": f"{_std(fingerprint):.4g} (standard deviation, in that unit)",
-        "orientation": lines.or_unknown(fingerprint.orientation),
+        "orientation": console.or_unknown(fingerprint.orientation),
         "photos": str(fingerprint.photos or "unknown"),
-        "extractor": lines.or_unknown(fingerprint.extractor)
+        "extractor": console.or_unknown(fingerprint.extractor)
         + ("" if math.isnan(fingerprint.sigma) else f", σ {fingerprint.sigma:g}"),
         "sha256": fingerprint.sha256,
         "reliability": halves,
@@ -196,7 +213,9 @@ def _require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
     for path, other in sizes.items():
         if other == size:
             continue
-        came = f"photos {first} of {lines.size_text(size)} and {path} of {lines.size_text(other)}"
+        came = (
+            f"photos {first} of {console.size_text(size)} and {path} of {console.size_text(other)}"
+        )
         if other == size[::-1]:
             raise InputError(
                 f"{came} lie across each other, and a fingerprint belongs to the sensor; turn one "
@@ -207,9 +226,9 @@ def _require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
 
 def _require_one_orientation(paths: Sequence[Path]) -> None:
     first, *rest = paths
-    ours = files.photo_orientation(first)
+    ours = photo_file.orientation(first)
     for path in rest:
-        if (other := files.photo_orientation(path)) != ours:
+        if (other := photo_file.orientation(path)) != ours:
             raise InputError(
                 f"photos {first} and {path} have the EXIF orientations {ours} and {other}, so the "
                 "pixels of one may have been turned; give photos of one orientation, or "

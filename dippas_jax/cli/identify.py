@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dippas_jax.cli import lines as verbs
+from dippas_jax.cli import console
 from dippas_jax.forensics import identification
 from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
@@ -37,14 +38,14 @@ def identify(
       shifts: Whether the photos may be crops from anywhere, and all positions are tried.
       json: JSON in place of tables.
     """
-    cameras = verbs.cameras(fingerprints)
+    cameras = console.cameras(fingerprints)
 
     @functools.lru_cache(maxsize=1)  # photos of one size mostly come one after the other
     def covered(size: tuple[int, int]) -> list[Group]:
         return groups(size, cameras, side)
 
     def scored(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
-        pixels = files.read_photo(path)
+        pixels = photo_file.read_pixels(path)
         size = pixels.shape[0], pixels.shape[1]
         results = _searched(pixels, cameras, side) if shifts else _compared(pixels, covered(size))
         missing = [name for name in cameras if name not in {r["fingerprint"] for r in results}]
@@ -58,8 +59,8 @@ def identify(
             say_not_compared(path, size, missing, cameras, otherwise, fatal=not results)
         return size, sorted(results, key=_best_first)
 
-    failed, done, found, hint = verbs.Failures(), 0, False, False
-    for path in verbs.bar(verbs.expand(photos), "photo", quiet=True):
+    failed, done, found, hint = console.Failures(), 0, False, False
+    for path in console.bar(console.expand(photos), "photo", quiet=True):
         outcome = failed.catch(scored, path)
         if outcome is None:
             continue
@@ -71,12 +72,12 @@ def identify(
         hint |= in_part and not match and not shifts
         if json:
             rows = [{k: v for k, v in row.items() if k != "window"} for row in results]
-            verbs.print_json({"photo": str(path), "results": rows})
+            console.print_json({"photo": str(path), "results": rows})
         else:
             print(_table(path, size, results, threshold), flush=True)
     if hint:
-        verbs.note("photos without a match were compared in part; --full tells more")
-    return verbs.exit_code(done, failed, found)
+        console.note("photos without a match were compared in part; --full tells more")
+    return console.exit_code(done, failed, found)
 
 
 def _compared(pixels: np.ndarray, groups: Iterable[Group]) -> list[dict[str, Any]]:
@@ -86,7 +87,7 @@ def _compared(pixels: np.ndarray, groups: Iterable[Group]) -> list[dict[str, Any
         part = placement.cut(pixels, window, offset=(0, 0))
         match = identification.compare(part, planes)
         for name, *columns in zip(names, *match, strict=True):
-            scores = verbs.scores(identification.Match(*columns))
+            scores = console.scores(identification.Match(*columns))
             results.append({"fingerprint": name, **scores, "window": window})
     return results
 
@@ -101,30 +102,17 @@ def groups(
     """What to compare in photos of that size; fingerprints of the same pixels go together."""
     planes: dict[Window, dict[str, np.ndarray]] = {}
     for name, camera in cameras.items():
-        corner = _corner(size, camera, side)
+        corner = placement.corner(camera, size, side=side)
         if corner is not None:
             if size != camera.photo and size == camera.plane.shape and not quiet:
-                verbs.note(
+                console.note(
                     f"fingerprint {name} is {part_text(camera)}, and photos of that size are "
                     "taken for the same part; if they were cut elsewhere, they cannot match"
                 )
-            window = verbs.centre(size, side, (*corner, *camera.plane.shape))
+            window = console.centre(size, side, (*corner, *camera.plane.shape))
             plane = placement.cut(camera.plane, window, offset=corner)
             planes.setdefault(window, {})[name] = plane
     return [(w, list(named), np.stack(list(named.values()))) for w, named in planes.items()]
-
-
-def _corner(size: tuple[int, int], camera: Fingerprint, side: int | None) -> tuple[int, int] | None:
-    """Where the fingerprint's plane lies on photos of that size; None if they are not its own."""
-    if size == camera.photo:
-        return camera.offset
-    if size == camera.plane.shape:
-        return 0, 0  # the photo is a crop, and the fingerprint was built for such crops
-    # A file that says nothing of its place is taken for the centre, if no more is asked for.
-    silent = camera.orientation == "" and side is not None and side <= min(camera.plane.shape)
-    if silent and _fits(camera.plane.shape, size):
-        return placement.centre(size, camera.plane.shape)
-    return None
 
 
 def _fits(part: Sequence[int], whole: Sequence[int]) -> bool:
@@ -136,7 +124,7 @@ def _searched(
     pixels: np.ndarray, cameras: dict[str, Fingerprint], side: int | None
 ) -> list[dict[str, Any]]:
     """Scores of a photo at its best position on each camera's sensor."""
-    window = verbs.centre((pixels.shape[0], pixels.shape[1]), side)
+    window = console.centre((pixels.shape[0], pixels.shape[1]), side)
     part = placement.cut(pixels, window, offset=(0, 0))
     results = []
     for name, camera in cameras.items():
@@ -145,7 +133,7 @@ def _searched(
         match = identification.search(part, camera.plane)
         # From the part's place on the plane to the whole photo's on the sensor.
         place = match.shift + np.array(camera.offset) - np.array([window.top, window.left])
-        scores = verbs.scores(match)
+        scores = console.scores(match)
         results.append({"fingerprint": name, **scores, "shift": place.tolist(), "window": window})
     return results
 
@@ -170,10 +158,10 @@ def say_not_compared(
       fatal: Whether these are all.
     """
     named = ", ".join(f"{name} ({part_text(cameras[name])})" for name in missing)
-    came = f"photo {path} of {verbs.size_text(size)} pixels does not fit fingerprint {named}"
+    came = f"photo {path} of {console.size_text(size)} pixels does not fit fingerprint {named}"
     them = [cameras[name] for name in missing]
     across = [one for one in them if size == one.photo[::-1] != one.photo]
-    central = [one for one in them if not one.orientation and _fits(one.plane.shape, size)]
+    central = [one for one in them if placement.bare(one) and _fits(one.plane.shape, size)]
     if across:
         advice = "turn the photo back to the sensor's orientation"
         if not across[0].orientation:
@@ -185,12 +173,12 @@ def say_not_compared(
         advice = otherwise
     if fatal:
         raise InputError(f"{came}; {advice}")
-    verbs.note(f"{came} and was not compared with it; if it may be that camera's, {advice}")
+    console.note(f"{came} and was not compared with it; if it may be that camera's, {advice}")
 
 
 def part_text(camera: Fingerprint) -> str:
     """What a fingerprint covers, for messages."""
-    whole, part = (verbs.size_text(s) for s in (camera.photo, camera.plane.shape))
+    whole, part = (console.size_text(s) for s in (camera.photo, camera.plane.shape))
     return f"photos of {whole}" if part == whole else f"{part} of photos of {whole}"
 
 
@@ -207,14 +195,14 @@ def _table(
     wide = max(11, *(len(result["fingerprint"]) for result in results))
     moved = "shift" in results[0]
     lines = [
-        f"{path}  {verbs.size_text(size)}",
-        f"  {'fingerprint':<{wide}}  {verbs.SCORES_HEADER}  {'pixels':<11}"
+        f"{path}  {console.size_text(size)}",
+        f"  {'fingerprint':<{wide}}  {console.SCORES_HEADER}  {'pixels':<11}"
         + ("at row, column" if moved else ""),
     ]
     for result in results:
         lines.append(
-            f"  {result['fingerprint']:<{wide}}  {verbs.scores_text(result)}  "
-            f"{verbs.size_text(result['window'][-2:]):<11}"
+            f"  {result['fingerprint']:<{wide}}  {console.scores_text(result)}  "
+            f"{console.size_text(result['window'][-2:]):<11}"
             + (f"{result['shift'][0]}, {result['shift'][1]}".ljust(14) if moved else "")
             + ("  match" if result["p_value"] < threshold else "")
         )

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dippas_jax.cli import lines
+from dippas_jax.cli import console
 from dippas_jax.forensics import identification
-from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import InputError
 
@@ -34,42 +34,42 @@ def link(
       threshold: p-value below which two photos are called one camera's.
       json: JSON in place of a table.
     """
-    paths = lines.expand(photos)
+    paths = console.expand(photos)
     if len(paths) < 2:
         raise InputError(f"photo {paths[0]} alone cannot be linked; give two photos or more")
-    failed, done, found = lines.Failures(), 0, False
+    failed, done, found = console.Failures(), 0, False
     read = {path: crop for path in paths if (crop := failed.catch(_read, path, side))}
     wide = max(len(str(path)) for path in paths)
     pairs = list(itertools.combinations(read, 2))
     alike = [(a, b) for a, b in pairs if read[a].size == read[b].size]
     if len(alike) < len(pairs):
         _say_not_compared(read, fatal=not alike)
-    for a, b in lines.bar(alike, "pair", quiet=True):
-        scores = lines.scores(identification.link(read[a].pixels, read[b].pixels))
+    for a, b in console.bar(alike, "pair", quiet=True):
+        scores = console.scores(identification.link(read[a].pixels, read[b].pixels))
         match = scores["p_value"] < threshold
         found |= match
         if json:
-            lines.print_json({"photos": [str(a), str(b)], **scores})
+            console.print_json({"photos": [str(a), str(b)], **scores})
         else:
             if not done:
-                print(f"{'photo':<{wide}}  {'photo':<{wide}}  {lines.SCORES_HEADER}")
-            line = f"{a!s:<{wide}}  {b!s:<{wide}}  {lines.scores_text(scores)}"
+                print(f"{'photo':<{wide}}  {'photo':<{wide}}  {console.SCORES_HEADER}")
+            line = f"{a!s:<{wide}}  {b!s:<{wide}}  {console.scores_text(scores)}"
             print(line + "  match" * match, flush=True)
         done += 1
-    return lines.exit_code(done, failed, found)
+    return console.exit_code(done, failed, found)
 
 
 def _read(path: Path, side: int | None) -> _Centre:
-    pixels = files.read_photo(path)
+    pixels = photo_file.read_pixels(path)
     size = pixels.shape[0], pixels.shape[1]
-    return _Centre(size, placement.cut(pixels, lines.centre(size, side), offset=(0, 0)))
+    return _Centre(size, placement.cut(pixels, console.centre(size, side), offset=(0, 0)))
 
 
 def _say_not_compared(read: Mapping[Path, _Centre], *, fatal: bool) -> None:
     """Photos of different sizes are passed over; where none has another's size, all are."""
     sizes = {photo.size: path for path, photo in read.items()}
-    examples = ", ".join(f"{lines.size_text(size)} ({path})" for size, path in sizes.items())
+    examples = ", ".join(f"{console.size_text(size)} ({path})" for size, path in sizes.items())
     came = f"photos of different sizes cannot be linked, and there are {examples}"
     if fatal:
         raise InputError(f"{came}; give photos of one size and orientation")
-    lines.note(f"{came}; only those of one size were compared")
+    console.note(f"{came}; only those of one size were compared")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dippas_jax.cli import lines
+from dippas_jax.cli import console
 from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
@@ -22,19 +22,20 @@ class Options(NamedTuple):
       recursive: Folders with all that lies in them.
       fingerprint: File of the camera's fingerprint; None for blind.
       check: Files of fingerprints that are only looked for afterwards.
-      strength: One of `configuration.STRENGTHS`.
+      method: "sparse" or "prior".
+      strength: One of `config.STRENGTHS`.
       target_psnr: dB; None for the strength's.
       max_minutes: A photo; 0 for as long as it takes.
       kind: Format to write, "same" or one of `photo_file.FORMATS`.
       jpeg_quality: None for the original's tables.
-      metadata: One of `metadata.KEPT`.
+      metadata: One of `exif.KEPT`.
       icc: "keep", "srgb" or "drop".
       orientation: "upright" or "tag".
       suffix: Of the output's name.
       random_name: In place of the original's name.
       overwrite: Outputs that exist are replaced.
       report: HTML file to write.
-      seed: Decides what chance gives.
+      seed: Of all randomness.
       device: "auto", "cpu" or "gpu".
     """
 
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     recursive: bool = False
     fingerprint: str | None = None
     check: Sequence[str] = ()
+    method: str = "sparse"
     strength: str = "balanced"
     target_psnr: float | None = None
     max_minutes: float = 0.0
@@ -102,7 +104,8 @@ def _single(path: Path, target: Path, kind: str) -> Job:
     if not named or kind != "same":
         known = " ".join(photo_file.FORMATS.values())
         raise InputError(
-            f"output {target} has not the extension of its format, {found}; give one of {known}"
+            f"output {target} does not have an extension of its format, {found}; give it one of "
+            f"{known}"
         )
     return Job(path, target, named[0])
 
@@ -111,15 +114,11 @@ def _expanded(argument: str, options: Options) -> list[tuple[Path, Path | None]]
     """The photos that an argument names, and the folder given, for those that lie in one."""
     folder = Path(argument)
     if not folder.is_dir():
-        return [(path, None) for path in lines.expand([argument])]
-    entries = sorted(folder.rglob("*") if options.recursive else folder.glob("*"))
+        return [(path, None) for path in console.expand([argument])]
     found: list[tuple[Path, Path | None]] = [
         (path, folder)
-        for path in entries
-        if path.suffix.lower() in photo_file.EXTENSIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and not (options.suffix and path.stem.endswith(options.suffix))  # made by this command
+        for path in console.photos_in(folder, recursive=options.recursive)
+        if not (options.suffix and path.stem.endswith(options.suffix))  # made by this command
     ]
     if not found:
         deeper = "" if options.recursive else ", or -r for those in folders below"
@@ -136,7 +135,7 @@ def _output_folder(photos: Sequence[str], sources: Sequence[Any], options: Optio
     if path.is_dir() or options.output.endswith(("/", os.sep)) or several:
         return path
     if not path.parent.is_dir():
-        raise InputError(f"{path} lies in a folder that does not exist; create the folder first")
+        raise InputError(f"the folder of {path} does not exist; create it first")
     return None
 
 
@@ -153,8 +152,8 @@ def _require_apart(jobs: Sequence[Job]) -> None:
             )
         if place in seen:
             raise InputError(
-                f"{seen[place]} and {job.source} would both be written to {job.target}; give them "
-                "apart, or --random-name"
+                f"{seen[place]} and {job.source} would both be written to {job.target}; treat them "
+                "one by one, or give --random-name"
             )
         seen[place] = job.source
 

@@ -6,6 +6,7 @@ with a slider, pixel by pixel. Nothing here touches files.
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -121,7 +122,7 @@ def html(
     environment.filters |= {
         "number": _number,
         "data": _data,
-        "bar": lambda z: 0 if z is None else round(100 * min(abs(z), _BAR) / _BAR, 1),
+        "bar": lambda z: 0 if z is None or z != z else round(100 * min(abs(z), _BAR) / _BAR, 1),
         "change": change_in_words,
     }
     return environment.get_template("report.html").render(
@@ -147,7 +148,7 @@ def _number(value: Any, places: int = 1) -> str:
 
 def change_in_words(psnr: float | None) -> str:
     """What a PSNR of so many dB looks like, with care."""
-    if psnr is None:
+    if psnr is None or not math.isfinite(psnr):
         return "The pixels did not change."
     if psnr >= 42:
         return "The change is hard to see even at 1:1."

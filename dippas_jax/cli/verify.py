@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dippas_jax.cli import identify
-from dippas_jax.cli import lines as verbs
+from dippas_jax.cli import console, identify
 from dippas_jax.forensics import attackers, dncnn, scores, verification
 from dippas_jax.io import exif, weights
 from dippas_jax.io import photo as photo_file
@@ -36,7 +35,7 @@ def verify(
     came = photo_file.read(original)
     before = photo_file.eight_bits(came.pixels)
     size = before.shape[0], before.shape[1]
-    cameras = verbs.cameras(fingerprints)
+    cameras = console.cameras(fingerprints)
     groups = identify.groups(size, cameras, side)
     compared = [name for _, names, _ in groups for name in names]
     if missing := [name for name in cameras if name not in compared]:
@@ -45,9 +44,9 @@ def verify(
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
     if learned is None:
-        verbs.note("the learned extractor is left out; `dippas fetch learned` gets it")
-    failed, done, found = verbs.Failures(), 0, False
-    for path in verbs.bar(verbs.expand(anonymised), "photo", quiet=True):
+        console.note("the learned extractor is left out; `dippas fetch learned` gets it")
+    failed, done, found = console.Failures(), 0, False
+    for path in console.bar(console.expand(anonymised), "photo", quiet=True):
         after = failed.catch(_read, path, original, came)
         if after is None:
             continue
@@ -56,13 +55,13 @@ def verify(
         record = {"original": str(original), "anonymised": str(path), **record}
         found |= any(one["found"] for one in record["attacks"])
         if json:
-            verbs.print_json(record)
+            console.print_json(record)
         else:
             print(_table(record), flush=True)
     in_part = any(window[-2:] != cameras[name].plane.shape for window, (name, *_), _ in groups)
     if done and not found and in_part:
-        verbs.note("the photos were compared in part; --full tells more, and may find the camera")
-    return verbs.exit_code(done, failed, found)
+        console.note("the photos were compared in part; --full tells more, and may find the camera")
+    return console.exit_code(done, failed, found)
 
 
 def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
@@ -78,8 +77,8 @@ def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
             after = np.ascontiguousarray(back)
     if after.shape != shape:
         raise InputError(
-            f"photo {path} of {verbs.size_text(after.shape[:2])} pixels is no version of "
-            f"{original} of {verbs.size_text(shape[:2])}; give photos of the same size and "
+            f"photo {path} of {console.size_text(after.shape[:2])} pixels is no version of "
+            f"{original} of {console.size_text(shape[:2])}; give photos of the same size and "
             "orientation"
         )
     return after
@@ -91,8 +90,8 @@ def _record(
     """What the attackers found, as it stands in the JSON."""
     findings, rows = [], []
     for window, names, planes in groups:
-        pair = [placement.cut(pixels, window, offset=(0, 0)) for pixels in (before, after)]
-        for one in verification.verify(*pair, planes, learned=learned):
+        original, version = (placement.cut(x, window, offset=(0, 0)) for x in (before, after))
+        for one in verification.verify(original, version, planes, learned=learned):
             findings.append(one)
             rows.append({**one._asdict(), "fingerprint": names[one.fingerprint]})
     return {

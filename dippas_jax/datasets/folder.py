@@ -15,6 +15,7 @@ import numpy as np
 
 from dippas_jax.datasets import layouts
 from dippas_jax.io import files as store
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Record, Sample, Window
 
@@ -93,7 +94,7 @@ def flats(
 ) -> list[Callable[[], np.ndarray]]:
     """A camera's flat-field photos on call, as `datasets.flats` describes it."""
     files = flat_files(folder, device, layout=layout, subfolder=subfolder, size=size)
-    return [functools.partial(store.read_photo, path) for path in files]
+    return [functools.partial(photo_file.read_pixels, path) for path in files]
 
 
 def flat_files(
@@ -106,7 +107,7 @@ def flat_files(
 ) -> list[Path]:
     """The same as paths, in order of name; those of another size than `size` are left out."""
     found = layouts.flats(_absolute(folder), layout, device, subfolder)
-    return [path for path in found if size is None or store.photo_size(path) == size]
+    return [path for path in found if size is None or photo_file.size(path) == size]
 
 
 def passed_over(
@@ -167,7 +168,7 @@ def _sort_out(
 def _size(photo: Path) -> tuple[int, int] | None:
     """From the header; None for a photo that cannot be read, which `datasets.check` will name."""
     try:
-        return store.photo_size(photo)
+        return photo_file.size(photo)
     except InputError:
         return None
 
@@ -208,7 +209,7 @@ def _windows(
     """The crops of a photo; [None] for the centre crop, whose place follows from its size."""
     if crops == 1:
         return [None]
-    size = store.photo_size(photo)
+    size = photo_file.size(photo)
     _require_room(photo, size, crop)
     within = None
     if need and fingerprint is not None:
@@ -233,7 +234,7 @@ def _stamp(path: Path) -> tuple[Path, int, int]:
 
 @functools.lru_cache(maxsize=1)
 def _pixels(path: Path, _changed: int, _bytes: int) -> np.ndarray:
-    return store.read_photo(path)
+    return photo_file.read_pixels(path)
 
 
 @functools.lru_cache(maxsize=2)
@@ -300,45 +301,35 @@ def _not_covered(fingerprint: Path, photo: Path, crop: int) -> InputError:
 def _corner(
     whole: Fingerprint, photo: Path, size: tuple[int, int], file: Path, crop: int
 ) -> tuple[int, int]:
-    """Row and column of the fingerprint's corner in the photo, once it is known to fit.
+    """Row and column of the fingerprint's corner in the photo, once it is known to fit."""
+    corner = placement.corner(whole, size, side=crop or None)
+    if corner is None:
+        raise _misfit(whole, photo, size, file)
+    return corner
 
-    A file that says nothing of itself is taken for the whole photo's or its centre's, and a photo
-    of exactly the plane's size for the part of a photo that the plane is of.
-    """
-    shape = _shape(whole)
-    if whole.photo == shape and not whole.unit:
-        _require_fit(photo, size, file, shape, crop)
-        return placement.centre(size, shape)
-    if size == shape:  # the photo was cut to the part that the fingerprint is of
-        return 0, 0
-    if whole.photo != size:
-        raise InputError(
+
+def _misfit(whole: Fingerprint, photo: Path, size: tuple[int, int], file: Path) -> InputError:
+    """Why a fingerprint is not one of the photo."""
+    if not placement.bare(whole):
+        return InputError(
             f"fingerprint {file} is that of photos of {whole.photo[0]}x{whole.photo[1]} and does "
             f"not fit photo {photo} of {size[0]}x{size[1]}; give the fingerprint of this camera at "
             "this photo's size"
         )
-    return whole.offset
-
-
-def _require_fit(
-    photo: Path, size: tuple[int, ...], fingerprint: Path, other: tuple[int, ...], crop: int
-) -> None:
-    """The fingerprint is the whole photo's, or that of a centre which holds the crop."""
-    within = other[0] <= size[0] and other[1] <= size[1]
-    if other == size or (within and 0 < crop <= min(other)):
-        return
+    shape = _shape(whole)
     came = (
-        f"fingerprint {fingerprint} of {other[0]}x{other[1]} does not fit photo {photo} of "
+        f"fingerprint {file} of {shape[0]}x{shape[1]} does not fit photo {photo} of "
         f"{size[0]}x{size[1]}"
     )
-    if other == size[::-1]:
-        raise InputError(
+    if shape == size[::-1]:
+        return InputError(
             f"{came}, whose height and width it has the other way round; transpose it, or give "
             "photos in the sensor's orientation"
         )
-    if within and min(other) >= store.SMALLEST:
-        raise InputError(
-            f"{came}; choose data.crop={min(other)} or less for the centre crop, or give the whole "
+    within = shape[0] <= size[0] and shape[1] <= size[1]
+    if within and min(shape) >= store.SMALLEST:
+        return InputError(
+            f"{came}; choose data.crop={min(shape)} or less for the centre crop, or give the whole "
             "photo's fingerprint"
         )
-    raise InputError(f"{came}; give the fingerprint of this camera at this photo's size")
+    return InputError(f"{came}; give the fingerprint of this camera at this photo's size")

@@ -18,10 +18,9 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator
 
-import jax
 import numpy as np
 
-from dippas_jax.signal import fingerprint
+from dippas_jax.signal import flat_field
 from dippas_jax.types import InputError, Record, Sample, Window
 
 SIZE = 128
@@ -110,7 +109,7 @@ def flat(camera: Camera, height: int, width: int, shot: int) -> np.ndarray:
 def estimate(
     camera: Camera, height: int, width: int, count: int = FLATS, first: int = 0
 ) -> np.ndarray:
-    """The camera's fingerprint from flat fields, float32 [h w], as `fingerprint.estimate` gives it.
+    """The camera's fingerprint from flat fields, float32 [h w], as `flat_field.estimate` gives it.
 
     A pure function of its arguments; the last few results are kept, and are read-only.
 
@@ -121,11 +120,8 @@ def estimate(
       count: Number of flat fields.
       first: Number of the first one; estimates from numbers that do not overlap are independent.
     """
-    update, finish = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
-    sums = fingerprint.init(height, width)
-    for flat in flats(camera, height, width, count, first):
-        sums = update(sums, flat)
-    plane = np.array(finish(sums), np.float32)
+    found = flat_field.estimate(flats(camera, height, width, count, first))
+    plane = np.array(found.plane, np.float32)
     plane.setflags(write=False)
     return plane
 

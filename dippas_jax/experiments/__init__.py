@@ -1,0 +1,1 @@
+"""Runs over many photos, studies of methods against attackers, their tables and figures."""

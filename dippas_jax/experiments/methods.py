@@ -3,24 +3,22 @@
     original                               the photos as they are
     a name of baselines.METHODS
     published:NAME                         photos from DEVICE/published/NAME
-    dippas-aware, dippas-blind             this package's inversion
-    engine-aware, engine-blind             its engine
+    prior-aware, prior-blind               the paper's method
+    sparse-aware, sparse-blind             the sparse method
 
 A colon and settings of the run make a variant of the last four:
-engine-aware:compensation=0,target_psnr=44. What follows an @ compresses again what the method made:
-engine-blind@jpeg-75.
+sparse-aware:sparse.compensation=0,target_psnr=44. What follows an @ compresses again what the
+method made: sparse-blind@jpeg-75.
 """
 
 import ast
 import dataclasses
+import functools
 import glob
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 
 from dippas_jax import baselines
@@ -28,12 +26,13 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import overrides, places, report, runs
 from dippas_jax.forensics import attackers, tables
 from dippas_jax.io import files
-from dippas_jax.signal import placement
-from dippas_jax.types import InputError, Record
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import image, placement
+from dippas_jax.types import InputError, Record, Sample
 
 PUBLISHED = "published:"
-PRIOR = {"dippas-aware": "aware", "dippas-blind": "blind"}
-OURS = PRIOR | {"engine-aware": "aware", "engine-blind": "blind"}
+PRIOR = {"prior-aware": "aware", "prior-blind": "blind"}
+OURS = PRIOR | {"sparse-aware": "aware", "sparse-blind": "blind"}
 
 
 def named(config: configuration.Study) -> list[str]:
@@ -71,7 +70,7 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
 
     def read(path: Path) -> np.ndarray:
         """The group's part of a file that shows it, or the whole photo."""
-        pixels, window = files.read_photo(path), group.samples[0].window
+        pixels, window = photo_file.read_pixels(path), group.samples[0].window
         size = pixels.shape[0], pixels.shape[1]
         if size == window.photo:
             return placement.cut(pixels, window, offset=(0, 0))
@@ -91,8 +90,8 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
         def inverted(index: int) -> tuple[np.ndarray, float] | None:
             if not (made / f"{group.records[index].id}.json").exists():
                 return None
-            record = files.read_json(made / f"{group.records[index].id}.json")
-            return read(made / f"{record['id']}.png"), record["seconds"]
+            record = report.from_json(files.read_json(made / f"{group.records[index].id}.json"))
+            return read(made / f"{record.id}.png"), record.seconds
 
         return inverted
     if name.startswith(PUBLISHED):
@@ -105,7 +104,7 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
 
     def anonymized(index: int) -> tuple[np.ndarray, float]:
         record, sample = group.records[index], group.samples[index]
-        key = jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(record.id.encode()))
+        key = image.photo_key(config.seed, record.id)
         known = sample.fingerprint if method.aware else None
         started = time.monotonic()
         pixels = np.asarray(method.anonymize(key, sample.pixels, known))  # type: ignore[arg-type]
@@ -179,12 +178,12 @@ def published(record: Record, name: str) -> Path:
 
 def invert(
     name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
-) -> list[dict[str, Any]]:
+) -> list[report.PhotoRecord]:
     """This package's own results for all photos; the records, in the form of summary.json."""
     chosen = variant(name, config)
     pairs = [pair for g in groups for pair in zip(g.records, g.samples, strict=True)]
     records = [
-        record._replace(read=lambda sample=sample: sample)  # K as the study has it
+        record._replace(read=functools.partial(_same, sample))  # K as the study has it
         for record, sample in pairs
     ]
     files.prepare_workdir(folder / folder_name(name))
@@ -198,6 +197,10 @@ def invert(
     if not found:
         raise InputError(f"{name} could do none of the photos; choose other ones")
     return found
+
+
+def _same(sample: Sample) -> Sample:
+    return sample
 
 
 def folder_name(name: str) -> str:

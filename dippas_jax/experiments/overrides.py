@@ -1,5 +1,9 @@
-"""Settings at the edge, where they are an `ml_collections.ConfigDict`: a file under configs/ builds
-one, flags override it, and it is checked on its way back to the dataclasses of `config`.
+"""Settings at the edge, where they are an `ml_collections.ConfigDict`.
+
+A file under configs/ builds one, flags override it, and it is checked on its way back to the
+dataclasses of `config`.
+
+The files under configs/ come with the package: `aware` names configs/aware.py wherever it is.
 """
 
 import dataclasses
@@ -7,7 +11,8 @@ import difflib
 import inspect
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import ml_collections
 
@@ -18,6 +23,46 @@ from dippas_jax.types import InputError
 def to_config_dict(config: Config | Study) -> ml_collections.ConfigDict:
     """The same settings as a mutable, flag-friendly tree."""
     return ml_collections.ConfigDict(dataclasses.asdict(config))
+
+
+Settings = TypeVar("Settings", Config, Study)
+
+
+def choose(settings: Mapping[str, Settings], name: str) -> ml_collections.ConfigDict:
+    """One of the settings that a file offers: what follows the colon in --config=aware.py:paper.
+
+    Raises:
+      InputError: There is none of that name; the message names the nearest.
+    """
+    if name not in settings:
+        near = difflib.get_close_matches(name, list(settings), 1)
+        guess = f'did you mean "{near[0]}"' if near else f"choose one of {', '.join(settings)}"
+        raise InputError(f'there is no setting "{name}"; {guess}')
+    return to_config_dict(settings[name])
+
+
+def folder() -> Path:
+    """Where the files of settings are: in the package as installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def locate(name: str) -> Path:
+    """The file of settings that a path names, or a name such as "aware" or "studies/panel".
+
+    Raises:
+      InputError: There is no such file; the message names the nearest.
+    """
+    for path in (Path(name), folder() / name, folder() / f"{name}.py"):
+        if path.is_file():
+            return path
+    paths = sorted(folder().rglob("*.py"))
+    known = [path.relative_to(folder()).with_suffix("").as_posix() for path in paths]
+    wanted = name.removeprefix("configs/").removesuffix(".py")
+    near = difflib.get_close_matches(wanted, known, 1)
+    guess = f'did you mean "{near[0]}"' if near else f"give a path, or one of {', '.join(known)}"
+    raise InputError(f"there is no file of settings {name}; {guess}")
 
 
 def _unknown(name: str, known: Iterable[str], path: str) -> InputError:

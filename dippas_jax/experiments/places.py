@@ -9,14 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.experiments import runs
 from dippas_jax.io import files
-from dippas_jax.signal import fingerprint, image, placement, residual
+from dippas_jax.signal import extractors, flat_field, image, placement
 from dippas_jax.types import InputError, Record, Sample, Window
 
 
@@ -68,7 +67,7 @@ def groups(records: Sequence[Record], config: configuration.Study, folder: Path)
     _require_two(places, samples)
     pixels = [sample.pixels for sample in samples]
     # Of a place at a time: 1 MB each at 512x512.
-    noise = functools.lru_cache(1024)(lambda index: np.asarray(_extract(pixels[index])))
+    noise = functools.lru_cache(1024)(lambda index: np.asarray(extractors.extract(pixels[index])))
     found = []
     for devices in places.values():
         cameras = tuple(sorted(devices))
@@ -181,20 +180,17 @@ def _estimate(
         if not photos:
             return None
         runs.say(f"{device}: fingerprint from {len(photos)} flat-field photos, {height}x{width}")
-        sums = fingerprint.init(height, width)
-        for read in photos:
-            flat = read()
+
+        def middle(flat: np.ndarray) -> np.ndarray:
             if flat.shape[0] < height or flat.shape[1] < width:
                 raise InputError(
                     f"a flat-field photo of device {device} is of {flat.shape[0]}x{flat.shape[1]} "
                     f"pixels and its photos are of {height}x{width}; give flat-field photos of "
                     "that size and orientation"
                 )
-            sums = _update(sums, image.center_crop(flat, height, width))
+            return np.asarray(image.center_crop(flat, height, width))
+
+        plane = flat_field.estimate(middle(read()) for read in photos).plane
         files.prepare_workdir(path.parent)
-        files.write_fingerprint(path, np.asarray(_finish(sums)))
+        files.write_fingerprint(path, np.asarray(plane))
     return placement.cut(files.read_fingerprint(path), window)
-
-
-_update, _finish = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
-_extract = jax.jit(residual.residual)

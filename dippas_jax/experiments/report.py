@@ -5,30 +5,102 @@ known, else the photo's own residual. They describe one attacker, the one the pa
 may still find the camera.
 """
 
+import dataclasses
+import hashlib
 import io
+import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from dippas_jax import config as configuration
 from dippas_jax.forensics import scores
-from dippas_jax.prior import anonymize, inversion
-from dippas_jax.signal import correlation, image, residual
+from dippas_jax.signal import correlation, extractors
+from dippas_jax.types import History, Record, Result
 
 _AMPLIFICATION = 8  # of the difference in the picture
 _INK, _BLUE, _RED, _GREY = "#1f2430", "#2f6fb0", "#c8452d", "#9aa3ad"
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoRecord:
+    """What is known of one anonymised photo: a file photos/ID.json, an entry of summary.json.
+
+    Figures are nan where they are undefined, and null in JSON.
+
+    Attributes:
+      id: The photo's id, safe as a file name.
+      device: Its camera's name.
+      height: Pixels.
+      width: Pixels.
+      mode: "aware" or "blind".
+      method: "prior" or "sparse".
+      reference: The fingerprint looked for: "camera", or "residual" where K is not known.
+      seconds: Spent on the photo, those before a kill included.
+      psnr: Of the photo written, dB.
+      ssim: Of the photo written.
+      ncc_before: NCC of the reference with the photo as it came; z and PCE likewise.
+      z_before: In standard deviations of another camera's.
+      pce_before: Signed, at shift zero.
+      ncc_after: NCC of the reference with the photo written; z and PCE likewise.
+      z_after: In standard deviations of another camera's.
+      pce_after: Signed, at shift zero.
+      sha256: Of the written photo's pixels, row by row.
+      results: A row for each version, the written one first: the settings it came from, psnr, ncc,
+        z and pce; "extractors" and "leakage" as in `types.Result`.
+      steps: Of the inversion; None for a method without steps.
+      best_psnr: Of the best snapshot, dB.
+      fallback: No snapshot passed the threshold, so the best one was written.
+      out_of_time: The run was ended by max_minutes.
+      gamma: γ at the last step, for a fingerprint of standard deviation `state.FINGERPRINT_STD`.
+      gamma_in_unit_of_fingerprint: The same for P in the unit in which it came.
+    """
+
+    id: str
+    device: str
+    height: int
+    width: int
+    mode: str
+    method: str
+    reference: str
+    seconds: float
+    psnr: float
+    ssim: float
+    ncc_before: float
+    z_before: float
+    pce_before: float
+    ncc_after: float
+    z_after: float
+    pce_after: float
+    sha256: str
+    results: list[dict[str, Any]]
+    steps: int | None = None
+    best_psnr: float | None = None
+    fallback: bool = False
+    out_of_time: bool = False
+    gamma: float | None = None
+    gamma_in_unit_of_fingerprint: float | None = None
+
+
+_FIGURES = tuple(field.name for field in dataclasses.fields(PhotoRecord) if field.type is float)
+
+
+def from_json(values: dict[str, Any]) -> PhotoRecord:
+    """A record as it was written; a figure that is null becomes nan again."""
+    undefined = {name: math.nan for name in _FIGURES if values[name] is None}
+    return PhotoRecord(**values | undefined)
 
 
 def figures(
     pixels: UInt8[ArrayLike, "h w 3"], fingerprint: Float[ArrayLike, "h w"], sigma: float
 ) -> dict[str, float]:
     """NCC, z-score and PCE at zero shift of one photo with one fingerprint."""
-    ncc, pce = _figures(pixels, fingerprint, sigma=sigma)
     h, w = np.shape(fingerprint)
+    ncc, pce = _scored(extractors.extract(pixels, sigma=sigma), pixels, fingerprint)
     return {
         "ncc": float(ncc),
         "z": float(correlation.z_score(ncc, h, w)),
@@ -36,149 +108,119 @@ def figures(
     }
 
 
-def _figures_traced(pixels, fingerprint, *, sigma):
-    plane = residual.residual(pixels, sigma=sigma)
+@jax.jit
+def _scored(plane: Array, pixels: Array, fingerprint: Array) -> tuple[Array, Array]:
     pattern = correlation.pattern(pixels, fingerprint)
-    surface = correlation.circular_cross_correlation(plane, pattern)
-    return correlation.ncc(plane, pattern), correlation.pce(surface)
-
-
-_figures = jax.jit(_figures_traced, static_argnames="sigma")
-
-
-class Version(NamedTuple):
-    """One way in which a photo was anonymised.
-
-    Attributes:
-      pixels: The photo.
-      labels: What its row in the record says, beside the figures.
-      suffix: What its file has behind the photo's id, where several are written.
-    """
-
-    pixels: UInt8[np.ndarray, "h w 3"]
-    labels: dict[str, Any]
-    suffix: str
+    return correlation.ncc(plane, pattern), correlation.pce(plane, pattern)
 
 
 def photo(
-    name: str,
-    device: str,
+    record: Record,
     before: UInt8[np.ndarray, "h w 3"],
-    reference: Float[np.ndarray, "h w"],
-    versions: Sequence[Version],
-    sigma: float,
-) -> dict[str, Any]:
-    """The record of one photo, as it stands in summary.json (docs/formats.md); the caller adds
-    times and what is special to the method.
+    fingerprint: Float[np.ndarray, "h w"],
+    results: Sequence[Result],
+    config: configuration.Config,
+    **notes: Any,
+) -> PhotoRecord:
+    """The record of one photo.
 
     Args:
-      name: The photo's id.
-      device: Its camera's name.
+      record: The photo's.
       before: The photo as it came.
-      reference: The fingerprint looked for.
-      versions: All that were made, the written one first.
-      sigma: Of the extractor, grey levels.
+      fingerprint: What is looked for.
+      results: All versions that were made, the written one first.
+      config: Of the run.
+      **notes: The fields that nothing here can know.
     """
-    found = figures(before, reference, sigma)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
-            **version.labels,
-            "psnr": float(image.psnr(version.pixels, before)),
-            **figures(version.pixels, reference, sigma),
+            **result.settings,
+            "psnr": result.psnr,
+            **figures(result.pixels, fingerprint, config.sigma),
+            "extractors": dict(result.z),
+            "leakage": dict(result.leakage),
         }
-        for version in versions
-    ]
-    first = rows[0]
-    return {
-        "id": name,
-        "device": device,
-        "height": before.shape[0],
-        "width": before.shape[1],
-        "psnr": first["psnr"],
-        "ssim": scores.ssim(before, versions[0].pixels),
-        **{f"{key}_before": value for key, value in found.items()},
-        **{f"{key}_after": first[key] for key in found},
-        "results": rows,
-    }
-
-
-def prior(
-    injected: Float[np.ndarray, "h w"],
-    progress: anonymize.Progress,
-    results: Sequence[anonymize.Result],
-) -> tuple[list[Version], dict[str, Any]]:
-    """What an inversion made: all combinations, and what the record says of the run.
-
-    Args:
-      injected: P as given, in its own unit.
-      progress: Of the finished run.
-      results: All combinations, the written one first.
-    """
-    versions = [
-        Version(
-            result.pixels,
-            {
-                **result.choice._asdict(),
-                "snapshots": result.snapshots,
-                "fallback": result.snapshots == 0,
-            },
-            suffix(result.choice),
-        )
         for result in results
     ]
-    steps = int(progress.steps)
-    gamma = float(progress.history.gamma[steps - 1])
-    return versions, {
-        "steps": steps,
-        "best_psnr": float(progress.best.psnr),
-        "fallback": versions[0].labels["fallback"],
-        "gamma": gamma,
-        "gamma_in_unit_of_fingerprint": gamma * inversion.FINGERPRINT_STD / float(injected.std()),
-    }
+    written, first = results[0], rows[0]
+    found = figures(before, fingerprint, config.sigma)
+    around: dict[str, Any] = {f"{key}_before": value for key, value in found.items()}
+    around |= {f"{key}_after": first[key] for key in found}
+    return PhotoRecord(
+        id=record.id,
+        device=record.device,
+        height=before.shape[0],
+        width=before.shape[1],
+        mode=config.mode,
+        method=config.method,
+        psnr=first["psnr"],
+        ssim=scores.ssim(before, written.pixels),
+        **around,
+        sha256=hashlib.sha256(written.pixels.tobytes()).hexdigest(),
+        results=rows,
+        **notes,
+    )
 
 
-def suffix(choice: anonymize.Choice) -> str:
-    """What a combination's photo has behind its id: ID.B64.L10.tau38.png."""
-    return f".B{choice.side}.L{choice.average}.tau{choice.threshold:g}"
+def suffix(result: Result) -> str:
+    """What a version's photo has behind its id: ID.B64.L10.tau38.png, ID.psnr41.0.png."""
+    settings = result.settings
+    if "side" in settings:
+        return f".B{settings['side']}.L{settings['average']}.tau{settings['threshold']:g}"
+    return f".psnr{settings['target_psnr']:.1f}"
 
 
-def lines(record: dict[str, Any]) -> str:
+def lines(record: PhotoRecord) -> str:
     """A photo's record for the terminal."""
-    steps = f"{record['steps']} steps, " if "steps" in record else ""
+    steps = f"{record.steps} steps, " if record.steps is not None else ""
     text = [
-        f"{record['id']}  {record['width']}×{record['height']} pixels, {steps}"
-        f"{record['seconds']:.0f} s",
-        f"  PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}",
+        f"{record.id}  {record.width}×{record.height} pixels, {steps}{record.seconds:.0f} s",
+        f"  PSNR {record.psnr:.2f} dB, SSIM {record.ssim:.4f}",
     ]
-    # The photo's own residual tells nothing of a photo that was rebuilt without it.
-    if record["reference"] == "camera" or record["method"] == "prior":
-        for key, label, places in (("ncc", "NCC", 4), ("z", "z", 1), ("pce", "PCE", 1)):
-            pair = (record[f"{key}_before"], record[f"{key}_after"])
-            shown = ["none" if value is None else f"{value:.{places}f}" for value in pair]
-            text.append(f"  {label:4s} {shown[0]:>9s} before {shown[1]:>9s} after")
-    if "left_is" in record:
-        versions = sorted(record["results"], key=lambda row: row["psnr"])
-        what = {
-            "z": "largest |z| of four extractors",
-            "share": "largest share of a planted fingerprint that is left",
-        }[record["left_is"]]
-        pairs = ", ".join(f"{row['worst']:.2f} at {row['psnr']:.1f} dB" for row in versions)
-        text.append(f"  {what}: {pairs}")
-    if record.get("out_of_time"):
+    # The photo's own residual tells nothing of a photo that was reconstructed without it.
+    if record.reference == "camera" or record.method == "prior":
+        for label, before, after, places in (
+            ("NCC", record.ncc_before, record.ncc_after, 4),
+            ("z", record.z_before, record.z_after, 1),
+            ("PCE", record.pce_before, record.pce_after, 1),
+        ):
+            pair = ("none" if math.isnan(v) else f"{v:.{places}f}" for v in (before, after))
+            text.append("  {:4s} {:>9s} before {:>9s} after".format(label, *pair))
+    rows = sorted(record.results, key=lambda row: _number(row["psnr"]))
+    for key, what, signed in (
+        ("extractors", "largest |z| of four extractors", False),
+        ("leakage", "leakage of a planted fingerprint, at most", True),
+    ):
+        found = [(_largest(row[key], signed=signed), row["psnr"]) for row in rows if row[key]]
+        if found:
+            pairs = ", ".join(f"{value:.2f} at {_number(psnr):.1f} dB" for value, psnr in found)
+            text.append(f"  {what}: {pairs}")
+    if record.out_of_time:
         text.append("  the minutes were over: this is the best result until then")
-    if record.get("fallback"):
+    if record.fallback:
         text.append(
-            f"  no snapshot reached {record['results'][0]['threshold']:g} dB: this is the best "
-            "one, not an average; more steps or a lower assembly.thresholds would give a pool"
+            f"  no snapshot reached {record.results[0]['threshold']:g} dB: this is the best one, "
+            "not an average; more steps or a lower assembly.thresholds would give a pool"
         )
     return "\n".join(text)
+
+
+def _number(value: float | None) -> float:
+    """A figure of a row that may have been null in JSON."""
+    return math.nan if value is None else value
+
+
+def _largest(values: dict[str, float | None], *, signed: bool) -> float:
+    """The largest of one figure an extractor, its size unless `signed`; nan if none is defined."""
+    defined = [value for value in values.values() if value is not None and not math.isnan(value)]
+    return max(defined if signed else map(abs, defined), default=math.nan)
 
 
 def picture(
     before: UInt8[np.ndarray, "h w 3"],
     after: UInt8[np.ndarray, "h w 3"],
-    history: anonymize.History | None,
-    record: dict[str, Any],
+    history: History | None,
+    record: PhotoRecord,
     config: configuration.Config,
 ) -> bytes:
     """Before, after, amplified difference and, below, how it came about, as a PNG.
@@ -196,8 +238,8 @@ def picture(
     )
     change = (after.astype(np.float32) - before) * _AMPLIFICATION + 128
     for key, pixels, title in (
-        ("before", before, f"before: z {record['z_before']:.1f}"),
-        ("after", after, f"after: z {record['z_after']:.1f}, {record['psnr']:.2f} dB"),
+        ("before", before, f"before: z {record.z_before:.1f}"),
+        ("after", after, f"after: z {record.z_after:.1f}, {record.psnr:.2f} dB"),
         (
             "change",
             np.clip(change, 0, 255).astype(np.uint8),
@@ -211,26 +253,27 @@ def picture(
         _draw_front(panels["steps"], record)
     else:
         _draw_steps(panels["steps"], history, record, config)
-    sheet.suptitle(record["id"], fontsize=11, color=_INK)
+    sheet.suptitle(record.id, fontsize=11, color=_INK)
     buffer = io.BytesIO()
     sheet.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _draw_front(axis: Any, record: dict[str, Any]) -> None:
+def _draw_front(axis: Any, record: PhotoRecord) -> None:
     """What is left of the fingerprint over the PSNR, a line for each extractor."""
-    rows = sorted(record["results"], key=lambda row: row["psnr"])
-    for index, name in enumerate(rows[0]["left"]):
+    rows = sorted(record.results, key=lambda row: row["psnr"])
+    kind = "extractors" if rows[0]["extractors"] else "leakage"
+    for index, name in enumerate(rows[0][kind]):
         colour = (_BLUE, _RED, _INK, _GREY)[index % 4]
-        values = [row["left"][name] for row in rows]
+        values = [row[kind][name] for row in rows]
         axis.plot([row["psnr"] for row in rows], values, "o-", color=colour, label=name)
-    if record["left_is"] == "z":
+    if kind == "extractors":
         axis.axhspan(-2, 2, color=_GREY, alpha=0.25, linewidth=0)
         axis.set_ylabel("z of K (grey band: as other cameras')")
     else:
         axis.axhline(0, color=_GREY, linewidth=1)
-        axis.set_ylabel("share of a planted fingerprint's z left")
-    axis.axvline(record["psnr"], color=_INK, linestyle=":", linewidth=1)
+        axis.set_ylabel("leakage of a planted fingerprint")
+    axis.axvline(record.psnr, color=_INK, linestyle=":", linewidth=1)
     axis.set_xlabel("PSNR, dB (dotted: the photo that was written)")
     axis.legend(fontsize=8, frameon=False, title="extractor", title_fontsize=8)
     for edge in ("top", "right"):
@@ -238,21 +281,21 @@ def _draw_front(axis: Any, record: dict[str, Any]) -> None:
 
 
 def _draw_steps(
-    axis: Any, history: anonymize.History, record: dict[str, Any], config: configuration.Config
+    axis: Any, history: History, record: PhotoRecord, config: configuration.Config
 ) -> None:
-    steps = record["steps"]
+    steps = len(history.psnr)
     number = np.arange(steps)
-    axis.plot(number, history.ncc[:steps], color=_BLUE, linewidth=0.9)
-    axis.axhline(record["ncc_before"], color=_BLUE, linestyle=":", linewidth=1)
-    axis.annotate("NCC of the photo as it came", (0, record["ncc_before"]), (4, -4), color=_BLUE,
+    axis.plot(number, history.ncc, color=_BLUE, linewidth=0.9)
+    axis.axhline(record.ncc_before, color=_BLUE, linestyle=":", linewidth=1)
+    axis.annotate("NCC of the photo as it came", (0, record.ncc_before), (4, -4), color=_BLUE,
                   textcoords="offset points", va="top", fontsize=8)  # fmt: skip
-    spread = 1 / np.sqrt(record["height"] * record["width"])
+    spread = 1 / np.sqrt(record.height * record.width)
     axis.axhspan(-2 * spread, 2 * spread, color=_GREY, alpha=0.25, linewidth=0)
     axis.set_xlabel("step (grey band: NCC within two standard deviations of another camera's)")
     axis.set_ylabel("NCC of the snapshot", color=_BLUE)
     axis.set_xlim(0, max(steps - 1, 1))
     right = axis.twinx()
-    right.plot(number, history.psnr[:steps], color=_RED, linewidth=0.9)
+    right.plot(number, history.psnr, color=_RED, linewidth=0.9)
     right.axhline(config.assembly.thresholds[0], color=_RED, linestyle=":", linewidth=1)
     right.set_ylabel("PSNR of the snapshot, dB (dotted: τ)", color=_RED)
     for side in (axis, right):

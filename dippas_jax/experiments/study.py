@@ -17,10 +17,9 @@ import numpy as np
 from dippas_jax import config as configuration
 from dippas_jax.datasets import folder as datasets_folder
 from dippas_jax.datasets import manifests, reader
-from dippas_jax.experiments import methods, places, plots, runs
+from dippas_jax.experiments import methods, places, plots, report, runs
 from dippas_jax.forensics import attackers, detector, dncnn, scores, tables
 from dippas_jax.io import files, weights
-from dippas_jax.prior import anonymize
 from dippas_jax.signal import image
 from dippas_jax.types import Record
 
@@ -186,7 +185,9 @@ def _scores(
     return found
 
 
-def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _grid(
+    found: Sequence[report.PhotoRecord], rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """PSNR, AUC and C of every combination of B, L and τ: figures 6 to 8 and 11 to 13.
 
     Positives and negatives are chosen as for the tables (`tables.collect`).
@@ -194,11 +195,12 @@ def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> li
     others = tables.collect(rows, tables.ORIGINAL, "wavelet", "K", own=False)
     negatives = np.concatenate([one.values for one in others.values()])
     choices = [
-        {key: result[key] for key in anonymize.Choice._fields} for result in found[0]["results"]
+        {key: result[key] for key in ("side", "average", "threshold")}
+        for result in found[0].results
     ]
     grid = []
     for index, choice in enumerate(choices):
-        results = [record["results"][index] for record in found if record["device"] in others]
+        results = [record.results[index] for record in found if record.device in others]
         z = np.array([result["z"] for result in results], np.float64)
         z = z[~np.isnan(z)]
         auc = scores.auc(z, negatives)
@@ -212,7 +214,7 @@ def _grid(found: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> li
                 "c": scores.tradeoff(psnr, auc),
                 "mean_z": mean,
                 "rms_z": rms,
-                "fallbacks": sum(result["fallback"] for result in results),
+                "fallbacks": sum(result["snapshots"] == 0 for result in results),
                 "n": len(results),
             }
         )

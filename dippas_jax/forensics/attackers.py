@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from dippas_jax.forensics import detector, dncnn, edges
-from dippas_jax.signal import correlation, fingerprint, residual
+from dippas_jax.signal import correlation, extractors, flat_field, residual
 
 
 class Evidence(NamedTuple):
@@ -74,7 +74,9 @@ def wavelet(
     photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence, *, sigma: float = residual.SIGMA
 ) -> Scores:
     """z of equation 2, with the wavelet-Wiener residual: the attacker of the paper."""
-    return _per_photo(photos, lambda one: _aligned(_extract(one, sigma), one, evidence))
+    return _per_photo(
+        photos, lambda one: _aligned(extractors.extract(one, sigma=sigma), one, evidence)
+    )
 
 
 def learned(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
@@ -90,7 +92,9 @@ def on_edges(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores
     def one_photo(one: np.ndarray) -> Array:
         mask = edges.mask(one)
         patterns = correlation.pattern(one, evidence.fingerprints)
-        return edges.ncc(_extract(one, residual.SIGMA), patterns, mask) * np.sqrt(mask.sum())
+        return edges.ncc(extractors.extract(one), patterns, mask) * np.sqrt(
+            mask.sum()
+        )
 
     return _per_photo(photos, one_photo)
 
@@ -136,10 +140,7 @@ def from_set(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores
     """
     if len(photos) < 2:
         return np.full((1, len(evidence.fingerprints)), np.nan)
-    sums = fingerprint.init(*photos.shape[1:3])
-    for photo in photos:
-        sums = _update(sums, photo)
-    ncc = _ncc(_estimate(sums), evidence.fingerprints)
+    ncc = _ncc(flat_field.estimate(photos).plane, evidence.fingerprints)
     return np.asarray(_z(ncc, photos[0]), np.float64)[None]
 
 
@@ -151,7 +152,7 @@ def link(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
     """
 
     def one_photo(one: np.ndarray) -> np.ndarray:
-        plane = _extract(one, residual.SIGMA)
+        plane = extractors.extract(one)
         rows = [np.asarray(_z(_ncc(plane, r), one)) for r in evidence.references or ()]
         rows = [row[~np.isnan(row)] for row in rows]
         return np.array([row.sum() / np.sqrt(len(row)) if len(row) else np.nan for row in rows])
@@ -203,11 +204,8 @@ def available(evidence: Evidence) -> list[str]:
 
 # ------------------------------------------------------------------------------------------- parts
 
-_extract = jax.jit(lambda pixels, sigma: residual.residual(pixels, sigma=sigma))
 _extract_learned = jax.jit(dncnn.residual)
 _ncc = jax.jit(correlation.ncc)
-_update = jax.jit(fingerprint.update)
-_estimate = jax.jit(fingerprint.estimate)
 
 
 def _per_photo(photos: np.ndarray, attack: Callable[[np.ndarray], Any]) -> Scores:

@@ -73,7 +73,7 @@ def parse(data: bytes) -> Params:
                 raise _DamageError(f"{kernel.shape[3]} outputs meet {following.shape[2]} inputs")
         if not all(np.isfinite(x).all() for layer in layers for x in layer):
             raise _DamageError("it holds values that are not finite")
-    except Exception as error:  # of msgpack, NumPy and Flax, each with several of its own
+    except Exception as error:  # noqa: BLE001 - of msgpack, NumPy and Flax, each with several of its own
         reason = str(error) if isinstance(error, _DamageError) else "it is no msgpack of a DnCNN"
         raise InputError(
             f"weights of {len(data)} bytes cannot be used ({reason}); fetch dncnn17N.mpk again"

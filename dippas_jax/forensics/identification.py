@@ -18,7 +18,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float64, Int, Num
 
-from dippas_jax.signal import correlation, image, residual
+from dippas_jax.signal import correlation, extractors, image, residual
 from dippas_jax.types import InputError
 
 _TINIEST_ENERGY = 1e-4  # of the largest; below it an energy got by FFT in float32 may be rounding
@@ -74,7 +74,7 @@ def compare(
             "photo's size and orientation, or search for its position"
         )
     pixels = jnp.asarray(pixels, jnp.float32)
-    noise = _residual(pixels, sigma)
+    noise = extractors.extract(pixels, sigma=sigma)
     scores = [jax.device_get(_compared(noise, pixels, k)) for k in np.asarray(fingerprints)]
     ncc, pce, spread = np.array(scores, np.float32).reshape(-1, 3).T
     return _match(ncc, pce, spread, np.zeros((len(ncc), 2), int), (height, width))
@@ -114,7 +114,7 @@ def search(
             f"{whole[0]}x{whole[1]}; give the fingerprint of the whole sensor"
         )
     pixels, plane = jnp.asarray(pixels, jnp.float32), jnp.asarray(fingerprint)
-    scores = _searched(_residual(pixels, sigma), pixels, plane)
+    scores = _searched(extractors.extract(pixels, sigma=sigma), pixels, plane)
     ncc, pce, spread, best = jax.device_get(scores)
     tried = [n if n == side else n - side + 1 for n, side in zip(whole, size, strict=True)]
     shift = [
@@ -149,12 +149,11 @@ def link(
             f"photos of {size[0]}x{size[1]} and {other[0]}x{other[1]} pixels cannot be linked; "
             "give photos of one size and orientation"
         )
-    noises = (_residual(jnp.asarray(pixels, jnp.float32), sigma) for pixels in (a, b))
+    noises = (
+        extractors.extract(jnp.asarray(pixels, jnp.float32), sigma=sigma) for pixels in (a, b)
+    )
     ncc, pce, spread = jax.device_get(_linked(*noises))
     return _match(ncc, pce, spread, np.zeros(2, int), size)
-
-
-_residual = jax.jit(lambda pixels, sigma: residual.residual(pixels, sigma=sigma))
 
 
 @jax.jit
@@ -171,14 +170,14 @@ def _compared(noise: Array, pixels: Array, fingerprint: Array) -> tuple[Array, A
     scale = jnp.std(weighted) * jnp.std(fingerprint)
     scale = scale / jnp.where(jnp.isnan(ncc), 1, norms[0] * norms[1])
     spread = correlation.spread(surface * scale)
-    return ncc, correlation.pce(surface), spread
+    return ncc, correlation.pce_at_zero(surface), spread
 
 
 @jax.jit
 def _linked(a: Array, b: Array) -> tuple[Array, Array, Array]:
     """NCC, PCE and spread of two residuals [h w] at shift zero."""
     surface = correlation.circular_cross_correlation(a, b)
-    return correlation.ncc(a, b), correlation.pce(surface), correlation.spread(surface)
+    return correlation.ncc(a, b), correlation.pce_at_zero(surface), correlation.spread(surface)
 
 
 @jax.jit
@@ -197,7 +196,7 @@ def _searched(noise: Array, pixels: Array, fingerprint: Array) -> tuple[Array, .
     moved = jnp.roll(surface, -best, (0, 1))
     # `spread` takes as many pixels as the surface has shifts; the photo's may be fewer.
     scale = np.sqrt(size[0] * size[1] / (whole[0] * whole[1]))
-    scores = jnp.max(tried), correlation.pce(moved), correlation.spread(moved * scale)
+    scores = jnp.max(tried), correlation.pce_at_zero(moved), correlation.spread(moved * scale)
     defined = jnp.any(known[:rows, :columns])
     return *(jnp.where(defined, score, jnp.nan) for score in scores), best
 

@@ -26,6 +26,7 @@ def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
 
 
 def without_palette(image: Image.Image, words: list[str]) -> Image.Image:
+    """The picture in colours or grey in place of a palette or of black and white."""
     if image.mode in ("P", "PA"):
         words.append("palette converted to colours")
         clear = image.mode == "PA" or "transparency" in image.info
@@ -39,6 +40,7 @@ def without_palette(image: Image.Image, words: list[str]) -> Image.Image:
 
 
 def channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Colours [h w 3], opacity and greyness of a decoded picture of 8 or 16 bits."""
     if image.mode.startswith("I;16"):
         array, clear = (
             np.asarray(image).astype(np.uint16)[..., None],
@@ -54,6 +56,7 @@ def channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarr
 
 
 def profile_name(icc: bytes) -> str:
+    """What a colour profile calls itself."""
     try:
         return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
     except (ImageCms.PyCMSError, OSError):
@@ -75,6 +78,7 @@ def from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.
 
 
 def to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
+    """The picture in sRGB by its profile; `InputError` where the profile cannot be used."""
     try:
         return _converted(image, icc, image.mode)
     except (ImageCms.PyCMSError, OSError):

@@ -1,9 +1,7 @@
-"""Files in and out: photos, fingerprints and results.
+"""Files in and out: fingerprints and results; `photo` reads photos.
 
-Pixels are uint8 [h w 3], sRGB as stored, in sensor orientation: a fingerprint belongs to the
-sensor, so an EXIF orientation is never applied. Fingerprints are float32 [h w], in the unit of the
-file. Sizes in messages are HxW. What a user can cause raises `types.InputError`. A file that is
-written appears whole or not at all.
+Fingerprints are float32 [h w], in the unit of the file. What a user can cause raises
+`types.InputError`. A file that is written appears whole or not at all.
 """
 
 import contextlib
@@ -20,7 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile
 
 from dippas_jax import config
 from dippas_jax.io import fingerprint_file
@@ -28,27 +26,6 @@ from dippas_jax.types import Fingerprint, InputError
 
 SMALLEST = config.SMALLEST_PHOTO
 """Least height and width of a photo, pixels: below it little is left for four wavelet levels."""
-
-_FORMATS = ("JPEG", "MPO", "PNG", "TIFF", "WEBP", "BMP")
-_KINDS = {
-    "1": "black and white (1-bit)",
-    "L": "grey (one channel, where three are to be rebuilt)",
-    "LA": "grey (one channel, where three are to be rebuilt)",
-    "P": "a palette picture",
-    "PA": "a palette picture",
-    "F": "a floating-point picture",
-    "I": "a 32-bit picture",
-}
-# Pillow turns a TIFF upright when it loads it; these turn it back (EXIF tag 274).
-_SENSOR = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def reason(error: Exception) -> str:
@@ -59,21 +36,35 @@ def reason(error: Exception) -> str:
 # ----------------------------------------------------------------------------------------- reading
 
 
-def read_bytes(path: Path | str, noun: str) -> bytes:
-    """The content of a file, which a message calls `noun`; `InputError` if there is none."""
+@contextlib.contextmanager
+def opened(path: Path | str, noun: str) -> Iterator[io.BufferedReader]:
+    """A file to read from, which a message calls `noun`.
+
+    Raises:
+      InputError: There is none, it is empty, or the system cannot read it.
+    """
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            if not file.peek(1):
+                raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
+            yield file
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
-        raise _unreadable(path, noun, error) from None
-    if not data:
-        raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
-    return data
+        raise unreadable(path, noun, error) from None
 
 
-def _unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
+def unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
+    """The system's reason for not giving the content of a file."""
     return InputError(
         f"{noun} {path} cannot be read ({reason(error)}); check the path and its permissions"
     )
+
+
+def read_bytes(path: Path | str, noun: str) -> bytes:
+    """The content of a file, which a message calls `noun`; `InputError` if there is none."""
+    with opened(path, noun) as file:
+        return file.read()
 
 
 @contextlib.contextmanager
@@ -86,105 +77,6 @@ def strict_pillow() -> Iterator[None]:
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def read_photo(path: Path | str) -> np.ndarray:
-    """Read a photo of 8-bit true colour: JPEG, PNG, TIFF, WebP or BMP.
-
-    Args:
-      path: The file; its content decides the format, not its name.
-
-    Returns:
-      uint8 [h w 3], sensor orientation, at least 64x64; an opaque alpha channel is dropped.
-
-    Raises:
-      InputError: Missing, unreadable, truncated, not a photo, several frames, or not 8-bit RGB.
-    """
-    data = read_bytes(path, "photo")
-    try:
-        with strict_pillow():
-            image: Image.Image = Image.open(io.BytesIO(data))
-            _require_true_colour(path, image, data)
-            orientation = image.getexif().get(274, 1) if image.format == "TIFF" else 1
-            image.load()
-            opaque = image.mode != "RGBA" and "transparency" not in image.info
-            opaque = opaque or image.convert("RGBA").getextrema()[3] == (255, 255)
-            if orientation in _SENSOR:
-                image = image.transpose(_SENSOR[orientation])
-            pixels = np.array(image.convert("RGB"))
-    except InputError:
-        raise
-    except UnidentifiedImageError:
-        raise InputError(
-            f"{path} is not a photo that can be read; give an 8-bit RGB JPEG, PNG, TIFF or WebP"
-        ) from None
-    except Image.DecompressionBombError:
-        raise InputError(
-            f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
-        ) from None
-    except Exception:  # decoders meet damage with OSError, SyntaxError, struct.error and others
-        raise InputError(
-            f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
-        ) from None
-    if not opaque:
-        raise InputError(
-            f"photo {path} has transparent pixels, whose colours are undefined; flatten it to RGB"
-        )
-    return pixels
-
-
-def photo_size(path: Path | str) -> tuple[int, int]:
-    """Height and width of a photo from its header, in sensor orientation; `InputError` if none."""
-    return _header(path)[0]
-
-
-def photo_orientation(path: Path | str) -> int:
-    """The EXIF orientation of a photo from its header, 1 to 8: how a viewer is to turn it."""
-    return _header(path)[1]
-
-
-def _header(path: Path | str) -> tuple[tuple[int, int], int]:
-    try:
-        with strict_pillow(), Image.open(path) as image:
-            orientation = image.getexif().get(274, 1)
-            orientation = orientation if orientation in _SENSOR else 1
-            # Pillow gives a TIFF's size as it will be when it is turned.
-            turned = image.format == "TIFF" and orientation >= 5
-            size = (image.width, image.height) if turned else (image.height, image.width)
-            return size, orientation
-    except Exception as error:  # as in read_photo
-        if getattr(error, "errno", None) is not None:  # the system's, of the path
-            raise _unreadable(path, "photo", error) from None
-        raise InputError(
-            f"{path} is not a photo that can be read; give an 8-bit RGB JPEG, PNG, TIFF or WebP"
-        ) from None
-
-
-def _require_true_colour(path: Path | str, image: Image.Image, data: bytes) -> None:
-    """Refuse, from the header alone, what is not one frame of 8-bit RGB of at least 64x64."""
-    if image.format not in _FORMATS:
-        raise InputError(
-            f"photo {path} is a {image.format} file; save it as an 8-bit RGB PNG, TIFF or JPEG"
-        )
-    # A JPEG with a preview behind it (MPO, common in phones) is one photo: the first frame.
-    frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
-    bits = 8
-    if image.format == "PNG":
-        bits = data[24]  # IHDR: Pillow reduces 16-bit RGB to 8 without a word
-    elif image.format == "TIFF":
-        bits = max(image.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
-    if bits > 8 or image.mode.startswith("I;16"):
-        raise InputError(
-            f"photo {path} has {max(bits, 16)} bits per channel; convert it to 8-bit RGB first"
-        )
-    if image.mode not in ("RGB", "RGBA", "YCbCr"):
-        kind = _KINDS.get(image.mode, f"in {image.mode} colours")
-        raise InputError(f"photo {path} is {kind}; convert it to 8-bit RGB first")
-    if min(image.size) < SMALLEST:
-        size = f"{image.height}x{image.width}"
-        raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
 
 
 def read_fingerprint(path: Path | str) -> np.ndarray:

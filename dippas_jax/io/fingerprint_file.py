@@ -102,7 +102,7 @@ def decode(path: Path | str, data: bytes) -> Fingerprint:
             plane = np.ascontiguousarray(_choose_plane(path, arrays), dtype=np.float32)
     except InputError:
         raise
-    except Exception:  # the parsers meet damage with ValueError, zlib.error, IndexError and others
+    except Exception:  # noqa: BLE001 - the parsers meet damage with ValueError, zlib.error, IndexError and others
         raise InputError(
             f"fingerprint {path} is damaged or no .npy, .npz, .mat or .h5 file; save it again as "
             ".npy"
@@ -231,7 +231,7 @@ def _with_metadata(path: Path | str, plane: np.ndarray, arrays: Mapping[str, Any
         stated = _text(arrays["sha256"])
     except InputError:
         raise
-    except Exception:  # what an entry of another kind than expected gives
+    except Exception:  # noqa: BLE001 - what an entry of another kind than expected gives
         raise InputError(
             f"fingerprint {path} has metadata that are incomplete or of the wrong kind; write it "
             "again, or save the plane alone as .npy"

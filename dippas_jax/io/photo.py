@@ -1,14 +1,16 @@
 """Photos of any kind, read so that they can be written again as they came, but for their pixels.
 
-`store.read_photo` gives pixels alone, for experiments; here a photo keeps what it needs to stay the
-same file: kind, depth, transparency, orientation, colour profile and JPEG tables. `photo_encoder`
-writes it.
+A photo keeps what it needs to stay the same file: kind, depth, transparency, orientation, colour
+profile and JPEG tables; `photo_writer` writes it. `read_pixels` gives the pixels alone, and `size`
+and `orientation` what a header tells.
 
 Pixels are in sensor orientation, as stored: a fingerprint belongs to the sensor. What a user can
-cause raises `types.InputError`.
+cause raises `types.InputError`, with sizes HxW.
 """
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +45,15 @@ _PILLOW = {
     "TIFF": "tiff",
     "WEBP": "webp",
 }
+_UPRIGHT = ("tiff", "heic")
+"""Formats whose decoders turn the pixels as a viewer shows them."""
+
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # and RIFF....WEBP
+_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
+File = io.BufferedReader | io.BytesIO
 
 _QUALITY_75 = 1860  # sum of the luma table that libjpeg makes of quality 75
 
@@ -105,34 +114,110 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
         pixels a side, or pixels that are neither grey nor colours of 8 or 16 bits.
     """
     data = files.read_bytes(path, "photo")
-    _require_developed(path, data)
+    with _reasons(path, io.BytesIO(data)):
+        return decoded(path, data, srgb=srgb)
+
+
+def read_pixels(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a photo's pixels alone, with 8 bits a channel, in sensor orientation.
+
+    Args:
+      path: The file; its content decides the format.
+
+    Returns:
+      Pixels that may be written to, at least 64x64; a grey photo has three equal channels.
+
+    Raises:
+      InputError: As for `read`, or some pixels are transparent, so their colours are undefined.
+    """
+    photo = read(path)
+    if photo.alpha is not None:
+        raise InputError(
+            f"photo {path} has transparent pixels, whose colours are undefined; flatten it to RGB"
+        )
+    return np.require(eight_bits(photo.pixels), requirements="W")
+
+
+def size(path: Path | str) -> tuple[int, int]:
+    """Height and width in sensor orientation, from the header; `InputError` if it cannot be told.
+
+    Whether the rest can be used is seen when it is read.
+    """
+    return _header(path)[0]
+
+
+def orientation(path: Path | str) -> int:
+    """The EXIF orientation, 1 to 8, from the header: how a viewer is to turn the pixels."""
+    return _header(path)[1]
+
+
+def _header(path: Path | str) -> tuple[tuple[int, int], int]:
+    """Height and width in sensor orientation, and EXIF's orientation.
+
+    Nothing is decoded but a PNG, which may tell its orientation behind its pixels.
+    """
+    with files.opened(path, "photo") as file, _reasons(path, file):
+        image, kind = _opened(path, file)
+        turn = _orientation(image)
+        across = kind in _UPRIGHT and turn >= 5
+        return (image.width, image.height) if across else (image.height, image.width), turn
+
+
+# ----------------------------------------------------------------------------------------- reasons
+
+
+@contextlib.contextmanager
+def _reasons(path: Path | str, file: File) -> Iterator[None]:
+    """Says in a sentence what decoders raise in many ways: why the photo cannot be read."""
     try:
         with files.strict_pillow():
-            return decoded(path, data, srgb=srgb)
+            yield
     except InputError:
         raise
-    except UnidentifiedImageError:
-        if data.startswith(b"\xff\xd8\xff"):
-            raise InputError(
-                f"photo {path} is damaged at its start, or a JPEG of a rare kind (12 bits, "
-                "lossless); save it as a usual JPEG or TIFF"
-            ) from None
-        raise InputError(
-            f"{path} is not a photo that can be read; give a JPEG, PNG, TIFF, WebP or HEIC"
-        ) from None
     except Image.DecompressionBombError:
         raise InputError(
             f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
         ) from None
-    except Exception:  # decoders meet damage with OSError, SyntaxError, struct.error and others
-        raise InputError(
+    except Exception as error:  # noqa: BLE001  OSError, SyntaxError, struct.error and others
+        if getattr(error, "errno", None) is not None:  # the system's
+            raise files.unreadable(path, "photo", error) from None
+        file.seek(0)
+        known = not isinstance(error, UnidentifiedImageError)
+        raise InputError(_reason(path, file.read(), known=known)) from None
+
+
+def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
+    """Why a photo, of a format that was known or not, could not be decoded."""
+    if rare := _rare_jpeg(data):
+        return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
+    if known:
+        return (
             f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
-        ) from None
+        )
+    if data.startswith(_STARTS) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
+        return (
+            f"photo {path} is truncated or damaged near its start, or of a rare kind; save it as a "
+            "usual JPEG, PNG or TIFF"
+        )
+    return f"{path} is not a photo that can be read; give a JPEG, PNG, TIFF, WebP or HEIC"
 
 
-def _require_developed(path: Path | str, data: bytes) -> None:
-    raw = Path(path).suffix.lower() in _RAW or data.startswith(_RAW_STARTS)
-    if raw or data[8:10] == b"CR" or data[4:12] == b"ftypcrx ":
+def _rare_jpeg(data: bytes) -> str:
+    """The kind of a JPEG that few decoders know, by the header of its frame; "" of any other."""
+    at = 2
+    while data[:2] == b"\xff\xd8" and at + 5 <= len(data) and data[at] == 0xFF:
+        marker, bits = data[at + 1], data[at + 4]
+        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
+            if bits != 8:
+                return f"a JPEG of {bits} bits a channel"
+            return "a lossless JPEG" if marker in _LOSSLESS else ""
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return ""
+
+
+def _require_developed(path: Path | str, start: bytes) -> None:
+    raw = Path(path).suffix.lower() in _RAW or start.startswith(_RAW_STARTS)
+    if raw or start[8:10] == b"CR" or start[4:12] == b"ftypcrx ":
         raise _raw(path)
 
 
@@ -143,42 +228,31 @@ def _raw(path: Path | str) -> InputError:
     )
 
 
+# ---------------------------------------------------------------------------------------- decoding
+
+
 def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     """The photo in the bytes of a file; what a decoder raises of damage is not caught here."""
     words: list[str] = []
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
-        image, kind = _heic(path, data), "heic"
-    else:
-        image = Image.open(io.BytesIO(data))
-        if image.format not in _PILLOW:
-            raise InputError(
-                f"photo {path} is a {image.format} file; give a JPEG, PNG, TIFF, WebP or HEIC"
-            )
-        kind = _PILLOW[image.format]
+    image, kind = _opened(path, io.BytesIO(data))
     bits = _require_one_photo(path, image, data)
-    exif = image.getexif()
-    orientation = image.info.get("original_orientation") or exif.get(274, 1)  # the first of a HEIC
-    orientation = orientation if orientation in range(1, 9) else 1
+    exif, turn = image.getexif(), _orientation(image)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
+    jpeg = _jpeg(image, words)
     if kind == "tiff" and bits == 16:
         pixels, alpha, grey = tiff16.read(path, data)
         if srgb and icc:
             words.append("colours of 16 bits cannot be converted to sRGB; the profile is kept")
     else:
-        jpeg = _jpeg(image, words)
         image.load()
         if bits == 16 and image.mode in ("RGB", "RGBA"):
             words.append("16 bits reduced to 8")
-        image = color_profiles.without_palette(image, words)
-        if image.mode == "CMYK":
-            image, icc = color_profiles.from_cmyk(image, icc, words), None
-        elif srgb and icc and image.mode in ("RGB", "RGBA"):
-            image, icc = color_profiles.to_srgb(path, image, icc), None
-            words.append("colours converted to sRGB")
+        image = color_profiles.without_palette(_clear_level(image, data, words), words)
+        image, icc = _converted(path, image, icc, words, srgb=srgb)
         pixels, alpha, grey = color_profiles.channels(path, image)
-        if kind in ("tiff", "heic"):  # their decoders turn them upright
-            pixels = metadata.turned_back(pixels, orientation)
-            alpha = alpha if alpha is None else metadata.turned_back(alpha, orientation)
+        if kind in _UPRIGHT:
+            pixels = metadata.turned_back(pixels, turn)
+            alpha = alpha if alpha is None else metadata.turned_back(alpha, turn)
     if (
         icc
         and (name := color_profiles.profile_name(icc)).lower() not in color_profiles.COMMON_PROFILES
@@ -189,19 +263,54 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha,
         grey,
         kind,
-        orientation,
+        turn,
         icc,
         exif,
         xmp,
-        jpeg if kind == "jpeg" else None,
+        jpeg,
         kind == "webp" and _is_lossless(data),
         tuple(words),
     )
 
 
+def _converted(
+    path: Path | str, image: Image.Image, icc: bytes | None, words: list[str], *, srgb: bool
+) -> tuple[Image.Image, bytes | None]:
+    """The photo in colours that can be written, and their profile."""
+    if image.mode == "CMYK":
+        return color_profiles.from_cmyk(image, icc, words), None
+    if srgb and icc and image.mode in ("RGB", "RGBA"):
+        converted = color_profiles.to_srgb(path, image, icc)
+        words.append("colours converted to sRGB")
+        return converted, None
+    return image, icc
+
+
+def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
+    """The photo in an open file, of which the header alone was read, and its format."""
+    start = file.read(32)
+    file.seek(0)
+    _require_developed(path, start)
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
+        return _heic(path, file), "heic"
+    image = Image.open(file)
+    if image.format not in _PILLOW:
+        raise InputError(
+            f"photo {path} is a {image.format} file; give a JPEG, PNG, TIFF, WebP or HEIC"
+        )
+    return image, _PILLOW[image.format]
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's, 1 to 8; of a HEIC it was put aside when the header was read."""
+    found = image.info.get("original_orientation") or image.getexif().get(274, 1)
+    return found if found in range(1, 9) else 1
+
+
 def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int:
     """Bits a channel; refuses what is no single photo of at least 64x64, from the header alone."""
-    frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    main = image.format in ("JPEG", "MPO", "HEIF")  # what else these hold is previews and the like
+    frames = 1 if main else getattr(image, "n_frames", 1)
     if frames > 1:
         raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
     if min(image.size) < files.SMALLEST:
@@ -223,7 +332,7 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     return max(bits, 8)
 
 
-def _heic(path: Path | str, data: bytes) -> Image.Image:
+def _heic(path: Path | str, file: File) -> Image.Image:
     try:
         import pillow_heif
     except ImportError:
@@ -231,7 +340,22 @@ def _heic(path: Path | str, data: bytes) -> Image.Image:
             f"photo {path} is a HEIC file, which needs pip install 'dippas-jax[heic]'; or export "
             "it as a JPEG"
         ) from None
-    return pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=True).to_pillow()
+    return pillow_heif.HeifImageFile(file)
+
+
+def _clear_level(image: Image.Image, data: bytes, words: list[str]) -> Image.Image:
+    """A grey PNG of 1, 2 or 4 bits with its opacity.
+
+    Of 2 and 4 bits, Pillow widens the pixels to 8 but not the level that is clear.
+    """
+    bits, clear = data[24], image.info.get("transparency")
+    if image.format != "PNG" or image.mode not in ("1", "L") or bits >= 8 or clear is None:
+        return image
+    if image.mode == "1":
+        words.append("black and white converted to grey")
+    grey = image.convert("L")
+    grey.info["transparency"] = min(clear * (255 // (2**bits - 1)), 255)
+    return grey.convert("LA")
 
 
 def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
@@ -263,23 +387,13 @@ def _is_lossless(data: bytes) -> bool:
     return False
 
 
-def size(path: Path | str) -> tuple[int, int]:
-    """Height and width in sensor orientation, from the header; `InputError` if it cannot be told.
-
-    Whether the rest can be used is seen when it is read.
-    """
-    data = files.read_bytes(path, "photo")
-    _require_developed(path, data)
-    if kind_of(path) == "heic":
-        height, width, _ = read(path).pixels.shape
-        return height, width
-    return files.photo_size(path)
+# ---------------------------------------------------------------------------------- from the start
 
 
 def coarse(path: Path | str) -> bool:
     """Whether a photo is a JPEG of less than about quality 75, by the sum of its first table."""
     try:
-        with Image.open(path) as image:
+        with files.strict_pillow(), Image.open(path) as image:
             tables = getattr(image, "quantization", None) or {}
     except OSError:
         return False

@@ -1,50 +1,32 @@
 """The walk, written once: photo and fingerprint in, anonymised photos out.
 
-`start`, `advance` until `finished`, `assemble`. What is carried between is one tree of arrays,
-`Progress`, which a caller may write down after any `advance` and go on from later: the results are
-the same.
+`invert` is the whole of it. Its parts are `start`, `advance` until `finished`, `assemble`. What is
+carried between them is one tree of arrays, `Progress`, which a caller may write down after any
+`advance` and go on from later: the results are the same.
 """
 
+import functools
+import math
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Key, UInt8
 
 from dippas_jax import config as configuration
 from dippas_jax.prior import inversion, pool
-from dippas_jax.signal import blocks, correlation, image, residual
-from dippas_jax.types import Best, Pool, Problem, State
+from dippas_jax.prior.pool import Best, Pool
+from dippas_jax.prior.state import Problem, State
+from dippas_jax.signal import blocks, correlation, extractors, image, residual
+from dippas_jax.types import FlatPhotoError, History, Result
 
 
 class DivergedError(ArithmeticError):
     """The loss is no longer a number."""
-
-
-class Choice(NamedTuple):
-    """One way to assemble: block side B in pixels, L blocks averaged, PSNR threshold τ in dB."""
-
-    side: int
-    average: int
-    threshold: float
-
-
-class History(NamedTuple):
-    """One number a step, float32, as far as the run has come; zeros beyond.
-
-    Attributes:
-      psnr: Of the snapshot against the photo, dB.
-      ncc: Of the snapshot with the reference fingerprint, whole photo.
-      loss: What was minimised: equation 9, mean over pixels and channels, and the penalty if any.
-      gamma: γ for P of standard deviation `inversion.FINGERPRINT_STD`.
-    """
-
-    psnr: np.ndarray
-    ncc: np.ndarray
-    loss: np.ndarray
-    gamma: np.ndarray
 
 
 class Progress(NamedTuple):
@@ -65,20 +47,6 @@ class Progress(NamedTuple):
     steps: np.ndarray
 
 
-class Result(NamedTuple):
-    """One anonymised photo.
-
-    Attributes:
-      choice: How it was assembled.
-      pixels: The photo.
-      snapshots: How many passed the threshold; with 0, `pixels` is the snapshot of highest PSNR.
-    """
-
-    choice: Choice
-    pixels: UInt8[np.ndarray, "h w 3"]
-    snapshots: int
-
-
 def _pairs(h: int, w: int, config: configuration.Config) -> list[tuple[int, float]]:
     """Block sides and thresholds, each pair once: sides beyond the photo are one and the same."""
     sides = dict.fromkeys(blocks.side_for(side, h, w) for side in config.assembly.sides)
@@ -97,6 +65,11 @@ def start(problem: Problem, config: configuration.Config) -> Progress:
         History(*(zeros.copy() for _ in History._fields)),
         np.zeros((), np.int32),
     )
+
+
+def compile_chunk(progress: Progress, problem: Problem, config: configuration.Config) -> None:
+    """Compile what `advance` will call, so that the first chunk takes as long as any other."""
+    inversion.chunk_compiled.lower(progress.state, problem, config=config).compile()
 
 
 def finished(progress: Progress, config: configuration.Config) -> bool:
@@ -166,19 +139,30 @@ def _measure_one(pixels: Array, reference: Array, sigma: float) -> tuple[Array, 
     return plane, correlation.ncc(plane, correlation.pattern(pixels, reference))
 
 
-def _measure_all(pixels: Array, reference: Array, *, sigma: float) -> tuple[Array, Array]:
+@functools.partial(jax.jit, static_argnames="sigma")
+def _measure(pixels: Array, reference: Array, *, sigma: float) -> tuple[Array, Array]:
     """Residuals [t h w] and NCC [t]; one snapshot after the other, in the memory of one."""
     return jax.lax.map(lambda one: _measure_one(one, reference, sigma), pixels)
 
 
-_measure = jax.jit(_measure_all, static_argnames="sigma")
+def assemble(
+    progress: Progress, photo: UInt8[ArrayLike, "h w 3"], config: configuration.Config
+) -> list[Result]:
+    """The photo of every combination of side, average and threshold, in the settings' order.
 
+    Args:
+      progress: Of a run, finished or not.
+      photo: As it came, for the PSNR.
+      config: Of the whole run.
 
-def assemble(progress: Progress, config: configuration.Config) -> list[Result]:
-    """The photo of every combination of side, average and threshold, in the settings' order."""
+    Returns:
+      Results without z-scores and leakage. Where no snapshot passed the threshold
+      (`settings["snapshots"]` is 0) the pixels are the snapshot of highest PSNR.
+    """
     h, w, _ = progress.best.pixels.shape
     pools = dict(zip(_pairs(h, w, config), progress.pools, strict=True))
-    psnr = progress.history.psnr[: int(progress.steps)]
+    steps = int(progress.steps)
+    history = History(*(values[:steps] for values in progress.history))
     results = []
     for side in config.assembly.sides:
         for average in config.assembly.averages:
@@ -186,6 +170,75 @@ def assemble(progress: Progress, config: configuration.Config) -> list[Result]:
                 chosen = pools[blocks.side_for(side, h, w), threshold]
                 levels = pool.assemble(chosen, progress.best, average)
                 pixels = np.asarray(image.to_pixels(levels / 255))
-                choice = Choice(side, average, threshold)
-                results.append(Result(choice, pixels, int((psnr >= threshold).sum())))
+                settings = {
+                    "side": side,
+                    "average": average,
+                    "threshold": threshold,
+                    "snapshots": int((history.psnr >= threshold).sum()),
+                    "steps": steps,
+                    "gamma": float(history.gamma[-1]),
+                }
+                psnr = float(image.psnr(pixels, photo))
+                results.append(Result(pixels, psnr, {}, {}, settings, history))
     return results
+
+
+def invert(
+    key: Key[Array, ""],
+    photo: UInt8[ArrayLike, "h w 3"],
+    fingerprint: Float[ArrayLike, "h w"] | None = None,
+    config: configuration.Config | None = None,
+    *,
+    deadline: float = math.inf,
+    on_chunk: Callable[[Progress], None] = lambda progress: None,
+) -> Result:
+    """The paper's method on one photo: fit the network, keep snapshots, assemble the best blocks.
+
+    Args:
+      key: All randomness; the same key gives the same bytes on one platform.
+      photo: uint8 [h w 3] in [0, 255], at least 64x64, pixels as the sensor has them.
+      fingerprint: K [h w] of these very pixels, in any unit (equation 10, aware); None to inject
+        the photo's own residual (equation 11, blind).
+      config: Of generator, inversion, assembly and the extractor's σ; the defaults where it is left
+        out. The first of each of the assembly's sides, averages and thresholds is used; its `mode`
+        and `method` are not looked at.
+      deadline: Time of the monotonic clock, seconds, after which the best result so far is taken.
+      on_chunk: Called before the first step, when all is compiled, and after every chunk of steps.
+
+    Returns:
+      The anonymised photo, with the history of the steps. `z` holds the scores of K where it is
+      given: K was known to the method, so they are the weakest test of it.
+
+    Raises:
+      InputError: Photo or fingerprint cannot be used: wrong type or size, constant, not finite; or
+        the photo is flat, and there is nothing to remove.
+      DivergedError: The loss became nan or infinite.
+    """
+    config = configuration.settled(config or configuration.Config())
+    image.require_photo(photo)
+    photo = np.asarray(photo)
+    size = photo.shape[0], photo.shape[1]
+    if fingerprint is not None:
+        correlation.require_fingerprint(fingerprint, size)
+        injected = np.asarray(fingerprint, np.float32)
+    else:
+        injected = residual_of(photo, config.sigma)
+    problem = inversion.problem(key, photo, injected)
+    progress = start(problem, config)
+    compile_chunk(progress, problem, config)
+    on_chunk(progress)
+    while not finished(progress, config) and (progress.steps == 0 or time.monotonic() <= deadline):
+        progress = advance(progress, problem, injected, config)
+        on_chunk(progress)
+    result = assemble(progress, photo, config)[0]
+    if fingerprint is None:
+        return result
+    return result._replace(z=extractors.scores(result.pixels, injected))
+
+
+def residual_of(photo: UInt8[np.ndarray, "h w 3"], sigma: float) -> Float[np.ndarray, "h w"]:
+    """The photo's own residual, which blind mode injects; `FlatPhotoError` where it has none."""
+    plane = np.asarray(extractors.extract(photo, sigma=sigma))
+    if not plane.std() > 0:
+        raise FlatPhotoError("the photo has no noise to remove (it is flat); leave it out")
+    return plane

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from dippas_jax import config as configuration
 from dippas_jax.prior import convolution
-from dippas_jax.types import Params
+from dippas_jax.prior.state import Params
 
 EPSILON = 1e-5  # of the normalisation, PyTorch's default
 SLOPE = 0.2  # of the LeakyReLU, section 3.4

@@ -5,13 +5,34 @@ after any sequence of chunks holds what sorting all snapshots at once would put 
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt8
 
 from dippas_jax.signal import blocks, correlation
-from dippas_jax.types import Best, Pool
+
+
+class Pool(NamedTuple):
+    """The best blocks seen so far, per block position, for one block side and one PSNR threshold.
+
+    Attributes:
+      blocks: The `l` best blocks of every position, best first; edge blocks are zero-padded to full
+        size.
+      rank: Their ranking keys (`blocks.rank_key`), ascending; infinite where nothing has been kept
+        yet.
+    """
+
+    blocks: UInt8[Array, "l r k b b 3"]
+    rank: Float[Array, "l r k"]
+
+
+class Best(NamedTuple):
+    """The snapshot of highest PSNR so far, used when none passes the threshold."""
+
+    pixels: UInt8[Array, "h w 3"]
+    psnr: Float[Array, ""]
 
 
 def empty(h: int, w: int, *, side: int, capacity: int) -> Pool:
@@ -53,17 +74,25 @@ merge_compiled = functools.partial(jax.jit, donate_argnames="pool")(merge)
 
 
 def assemble(pool: Pool, best: Best, length: int) -> Float[Array, "h w 3"]:
-    """The anonymised photo: at every position the mean of the first `length` blocks, in grey
-    levels.
+    """The anonymised photo: at every position the mean of the first `length` blocks.
 
     Fewer are averaged where the pool holds fewer; with an empty pool the result is the best
-    snapshot.
+    snapshot. A pure function: it may be compiled, and mapped over photos.
+
+    Args:
+      pool: The blocks kept.
+      best: The snapshot of highest PSNR.
+      length: L, at most the pool's capacity; static under `jax.jit`.
+
+    Returns:
+      Grey levels, not rounded.
     """
     h, w, _ = best.pixels.shape
     kept = jnp.isfinite(pool.rank[:length])
-    if not kept.any():
-        return best.pixels.astype(jnp.float32)
-    return blocks.merge(blocks.average(pool.blocks[:length], kept.astype(jnp.float32)), h, w)
+    some = kept.any()
+    weights = jnp.where(some, kept, True).astype(jnp.float32)
+    averaged = blocks.merge(blocks.average(pool.blocks[:length], weights), h, w)
+    return jnp.where(some, averaged, best.pixels.astype(jnp.float32))
 
 
 def improve(

@@ -1,5 +1,4 @@
-"""Cutting photos into blocks, ordering the blocks and averaging the best (section 3.3 of the
-paper).
+"""Blocks of photos: how they are cut, ordered and averaged (section 3.3 of the paper).
 
 A photo of h × w pixels has r = ⌈h/b⌉ rows and k = ⌈w/b⌉ columns of blocks of side b. Where b does
 not divide the photo the last row and column are smaller; in block form they are filled up with
@@ -37,8 +36,9 @@ def merge(blocks: Array, h: int, w: int) -> Array:
 
 
 def rank_key(ncc: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """A number whose ascending order is the paper's: negative NCC first, weakest first; then
-    positive, weakest first.
+    """A number whose ascending order is the paper's.
+
+    Negative NCC come first, the weakest first; then positive ones, the weakest first.
 
     Args:
       ncc: Correlation of a snapshot's block with the fingerprint's, in [-1, 1]; nan where

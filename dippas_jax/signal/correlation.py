@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Float64, Int, Num
+from jaxtyping import Array, Float, Float64, Int, Num, Shaped
 
 from dippas_jax.signal import image
+from dippas_jax.types import InputError
 
 NEIGHBOURHOOD = 11  # side of the square around a peak that is not counted as noise
 JPEG_BLOCK = 8  # side of JPEG's blocks, pixels
@@ -33,6 +34,31 @@ class Peak(NamedTuple):
 
     pce: Float[Array, "*n"]
     shift: Int[Array, "*n 2"]
+
+
+def require_fingerprint(
+    fingerprint: Shaped[ArrayLike, "..."], size: tuple[int, int], name: str = "the fingerprint"
+) -> None:
+    """Raise `InputError` unless this can be looked for in, or taken out of, a photo.
+
+    Args:
+      fingerprint: K [h w] in any unit.
+      size: Height and width of the photo.
+      name: What the message calls it.
+    """
+    plane = np.asarray(fingerprint)
+    if plane.shape != tuple(size):
+        raise InputError(
+            f"{name} is {list(plane.shape)} and the photo has {size[0]}x{size[1]} pixels; give the "
+            "fingerprint of these very pixels"
+        )
+    if not np.isfinite(plane).all():
+        raise InputError(f"{name} holds values that are no numbers; estimate it again")
+    if plane.min() == plane.max():
+        raise InputError(
+            f"{name} is constant (every value is {plane.flat[0]:g}), so nothing can be removed or "
+            "found by it; give an estimate from photos of an even wall"
+        )
 
 
 def pattern(
@@ -127,7 +153,19 @@ def circular_cross_correlation(
     return _over_norms(products, *energies)
 
 
-def pce(surface: Float[ArrayLike, "*n h w"]) -> Float[Array, "*n"]:
+def pce(
+    residual: Float[ArrayLike, "*n h w"], pattern: Float[ArrayLike, "*m h w"]
+) -> Float[Array, "..."]:
+    """Signed peak-to-correlation energy of W and P at shift zero, about z²; see `pce_at_zero`.
+
+    Args:
+      residual: W, the noise residual of photos.
+      pattern: P, such as `pattern` gives.
+    """
+    return pce_at_zero(circular_cross_correlation(residual, pattern))
+
+
+def pce_at_zero(surface: Float[ArrayLike, "*n h w"]) -> Float[Array, "*n"]:
     """Signed peak-to-correlation energy at shift zero.
 
     The square of the peak over the mean square outside its 11x11 neighbourhood, which goes round
@@ -164,7 +202,7 @@ def pce_over_shifts(surface: Float[ArrayLike, "*n h w"]) -> Peak:
     to_zero = jax.vmap(lambda plane, step: jnp.roll(plane, step, (0, 1)))
     moved = to_zero(planes, -shift.reshape(-1, 2)).reshape(surface.shape)
     half = np.array([height // 2, width // 2])
-    return Peak(pce(moved), (shift + half) % np.array([height, width]) - half)
+    return Peak(pce_at_zero(moved), (shift + half) % np.array([height, width]) - half)
 
 
 def spread(surface: Float[ArrayLike, "*n h w"]) -> Float[Array, "*n"]:

@@ -4,22 +4,22 @@ Photos are pixels in [0, 255], channels last, of one size and orientation. The p
 two halves, whose sums are kept apart: together they give K, and the correlation of the two
 estimates tells how far K is the same in both (split-half reliability):
 
-    flats = flatfield.init(height, width)
-    for pixels in photos:
-        flats = flatfield.update(flats, pixels)
-    result = flatfield.finish(flats)
+    result = flat_field.estimate(photos)
 
 The memory is that of two accumulators, whatever the number of photos.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
 from dippas_jax.signal import correlation, fingerprint, image, residual
+from dippas_jax.types import InputError
 
 UNIT = "1 is 1/255 of the signal: I = I0 (1 + K/255)"
 """What a value of 1 in K means."""
@@ -62,6 +62,33 @@ class Result(NamedTuple):
     reliability: Float[Array, ""]
     flatness: Float[Array, ""]
     saturation: Float[Array, ""]
+
+
+def estimate(photos: Iterable[Num[ArrayLike, "h w 3"]], *, sigma: float = residual.SIGMA) -> Result:
+    """The fingerprint from flat-field photos: the one loop over them in this package.
+
+    Args:
+      photos: Of one size; each is taken when its turn comes.
+      sigma: Standard deviation of the noise the residual looks for, grey levels.
+
+    Raises:
+      InputError: There is no photo, or one is not of the first one's size.
+    """
+    flats = None
+    for number, pixels in enumerate(photos):
+        pixels = np.asarray(pixels)
+        if flats is None:
+            flats = init(pixels.shape[0], pixels.shape[1])
+        elif pixels.shape[:2] != flats.next.numerator.shape[:2]:
+            first = "x".join(map(str, flats.next.numerator.shape[:2]))
+            raise InputError(
+                f"flat-field photo {number + 1} is of {pixels.shape[0]}x{pixels.shape[1]} pixels "
+                f"and the first of {first}; give photos of one size and orientation"
+            )
+        flats = _update(flats, pixels, sigma=sigma)
+    if flats is None:
+        raise InputError("there is no flat-field photo; give 20 or more of an even wall")
+    return _finish(flats)
 
 
 def init(height: int, width: int) -> Flats:
@@ -120,3 +147,6 @@ def of_all(reliability: float) -> float:
     2ρ/(1+ρ): its expected correlation with an estimate from as many other photos.
     """
     return 2 * reliability / (1 + reliability) if reliability > -1 else -1.0
+
+
+_update, _finish = jax.jit(update, donate_argnums=0), jax.jit(finish)

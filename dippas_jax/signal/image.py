@@ -4,12 +4,35 @@ Pixels are uint8 in [0, 255], an image is float32 in [0, 1]; both are channels l
 axes. A grey level is one step of a pixel. Everything is computed in float32.
 """
 
+import math
+import zlib
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Array, Bool, Float, Num, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Key, Num, Shaped, UInt8
+
+from dippas_jax.config import SMALLEST_PHOTO
+from dippas_jax.types import InputError
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
+
+
+def require_photo(photo: Shaped[ArrayLike, "..."]) -> None:
+    """Raise `InputError` unless this is uint8 [h w 3] of at least 64 pixels a side."""
+    shape, kind = np.shape(photo), np.asarray(photo).dtype
+    if len(shape) != 3 or shape[-1] != 3 or kind != np.uint8:
+        raise InputError(
+            f"the photo is {kind} {list(shape)}; give uint8 [height, width, 3] with values of 0 to "
+            "255"
+        )
+    if min(shape[:2]) < SMALLEST_PHOTO:
+        raise InputError(
+            f"photo of {shape[0]}x{shape[1]} pixels is too small; give one of at least "
+            f"{SMALLEST_PHOTO}x{SMALLEST_PHOTO}"
+        )
 
 
 def luma(image: Num[ArrayLike, "*n h w 3"]) -> Float[Array, "*n h w"]:
@@ -49,6 +72,14 @@ def psnr(a: Num[ArrayLike, "*n h w 3"], b: Num[ArrayLike, "*m h w 3"]) -> Float[
     return jnp.where(equal, jnp.inf, decibels)
 
 
+def decibels(squares: float, count: int) -> float:
+    """The PSNR of `count` values whose squared differences, grey levels, add up to `squares`.
+
+    For photos that are worked on part by part; on the host, in float64.
+    """
+    return 10 * math.log10(255**2 * count / squares) if squares > 0 else math.inf
+
+
 def busy(pixels: Num[ArrayLike, "h w 3"]) -> Bool[Array, "h w"]:
     """The half of a photo where the gradients of its 5x5 mean are the larger ones."""
     plane = jnp.pad(luma(pixels), 2, mode="edge")
@@ -80,3 +111,9 @@ def center_crop(
         start = (x.shape[axis] - side) // 2
         index[axis] = slice(start, start + side)
     return x[tuple(index)]
+
+
+def photo_key(seed: int, name: str | bytes) -> Key[Array, ""]:
+    """A photo's own randomness: of the seed and of what names the photo, such as its id."""
+    data = name.encode() if isinstance(name, str) else name
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(data))

@@ -1,5 +1,7 @@
 """Where on the sensor pixels lie: windows of a photo, and the part of a plane that belongs to one.
 
+Whether a fingerprint covers a photo is said here, once.
+
 Sizes are HxW, in pixels, sensor orientation.
 """
 
@@ -7,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dippas_jax.types import InputError, Window
+from dippas_jax.types import Fingerprint, InputError, Window
 
 
 def cut(
@@ -45,6 +47,39 @@ def cut(
 def centre(photo: Sequence[int], part: Sequence[int]) -> tuple[int, int]:
     """Row and column at which the centre part of a photo starts; sizes are [h w]."""
     return (photo[0] - part[0]) // 2, (photo[1] - part[1]) // 2
+
+
+def bare(camera: Fingerprint) -> bool:
+    """Whether a fingerprint's file says nothing of itself: neither unit, orientation nor place."""
+    return not camera.unit and not camera.orientation and camera.photo == camera.plane.shape
+
+
+def corner(
+    camera: Fingerprint, size: tuple[int, int], *, side: int | None
+) -> tuple[int, int] | None:
+    """Row and column of a fingerprint's plane in photos of a size, if it is a fingerprint of them.
+
+    A bare plane may be that of any part. It is taken for the centre's where no more pixels than its
+    own are wanted.
+
+    Args:
+      camera: The fingerprint; `bare` or not.
+      size: Height and width of the photos.
+      side: Most pixels a side that are wanted, of the centre; None for all.
+
+    Returns:
+      None if the fingerprint is not one of such photos. Whether the plane holds all pixels that are
+      wanted is for `cut` to say.
+    """
+    shape = camera.plane.shape
+    if size == camera.photo:
+        return camera.offset
+    if size == shape:
+        return 0, 0  # the photo is a crop, and the fingerprint was built for such crops
+    inside = shape[0] <= size[0] and shape[1] <= size[1]
+    if bare(camera) and inside and side is not None and side <= min(shape):
+        return centre(size, shape)
+    return None
 
 
 def windows(

@@ -6,6 +6,7 @@ and no seam is left to blend.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,13 +14,30 @@ import jax
 import numpy as np
 from jaxtyping import UInt
 
+from dippas_jax.signal import image
+
 SIDE = 512
 """Most pixels a side of a tile: on a CPU it fits the cache, a GPU takes several at once."""
 
 
 Pixels = UInt[np.ndarray, "h w 3"]
-Compress = Callable[[Pixels], Pixels]
-"""What a file that is not lossless gives back of the pixels written into it."""
+Codec = Callable[[Pixels], Pixels]
+"""The round trip through a file format: pixels in, and out what a reader of the file sees."""
+
+
+class Codecs(NamedTuple):
+    """The files on both sides of a method; None where pixels come back as they were.
+
+    Attributes:
+      camera: As the camera compressed the photo; takes pixels of any size.
+      output: As the result is written.
+    """
+
+    camera: Codec | None = None
+    output: Codec | None = None
+
+
+LOSSLESS = Codecs()
 
 
 class Tile(NamedTuple):
@@ -60,7 +78,6 @@ def windows(height: int, width: int, side: int | None = None) -> list[tuple[Tile
     Returns:
       The tiles, row by row, each with how many of its first rows and columns others show already.
     """
-
     side = side or SIDE
 
     def places(length: int) -> tuple[int, list[tuple[int, int]]]:
@@ -151,25 +168,24 @@ class Batches:
             waiting = waiting[len(now) :]
 
 
-class Ways(NamedTuple):
+class Execution(NamedTuple):
     """How the work is done; nothing here changes a result.
 
     Attributes:
       batches: Tiles at a time; None for one on a CPU, eight on a GPU.
-      tick: Called after every tile of work (`engine.work` counts them), with the PSNR so far where
-        it is known.
+      on_tile: Called after every tile of work, with the PSNR so far where it is known.
     """
 
     batches: Batches | None = None
-    tick: Callable[[float | None], None] = lambda psnr: None
+    on_tile: Callable[[float | None], None] = lambda psnr: None
 
 
-PLAIN = Ways()
+PLAIN = Execution()
 
 
-def batches(ways: Ways, say: Callable[[str], None] = lambda text: None) -> Batches:
-    """Those of `ways`; a GPU takes several tiles at a time, a CPU has its cache for one."""
-    return ways.batches or Batches(1 if jax.default_backend() == "cpu" else 8, say)
+def batches(execution: Execution, say: Callable[[str], None] = lambda text: None) -> Batches:
+    """Those of `execution`; a GPU takes several tiles at a time, a CPU has its cache for one."""
+    return execution.batches or Batches(1 if jax.default_backend() == "cpu" else 8, say)
 
 
 # ------------------------------------------------------------------------------------------ levels
@@ -190,3 +206,14 @@ def levels(pixels: np.ndarray) -> np.ndarray:
 def rounded(levels: np.ndarray, kind: np.dtype) -> np.ndarray:
     """Grey levels as pixels of a type, halves to even."""
     return np.clip(np.rint(levels / np.float32(scale(kind))), 0, _TOP[np.dtype(kind)]).astype(kind)
+
+
+def squares(a: Pixels, b: Pixels) -> float:
+    """Sum of the squared differences of two photos of one type, grey levels of 8 bits."""
+    return float(np.sum(np.square(levels(a) - levels(b)), dtype=np.float64))
+
+
+def psnr(a: Pixels, b: Pixels) -> float:
+    """PSNR of two photos of one type and any size, dB; infinite where they are equal."""
+    parts = [tile.part for tile in grid(*a.shape[:2])]
+    return image.decibels(math.fsum(squares(a[part], b[part]) for part in parts), a.size)

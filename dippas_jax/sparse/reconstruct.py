@@ -1,4 +1,4 @@
-"""A photo of any size, or some tiles of it, rebuilt from few coefficients by `sparse`.
+"""A photo of any size, or some tiles of it, made again from few coefficients by `transform`.
 
 Tiles go to the device; on the host lie the photo, what is made of it and, where a fingerprint is
 known, what is kept of that.
@@ -15,19 +15,19 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from dippas_jax.signal import correlation, tiles
-from dippas_jax.signal.tiles import Compress, Pixels, Ways
+from dippas_jax.signal import correlation, image, tiles
+from dippas_jax.signal.tiles import Codec, Execution, Pixels
 from dippas_jax.sparse import transform
 
 
-class Rebuilt(NamedTuple):
+class Reconstruction(NamedTuple):
     """A photo, or some tiles of it, from its coefficients.
 
     Attributes:
       threshold: Of the coefficients.
-      compensation: See `sparse.resynthesise`.
-      psnr: Of the tiles asked for, behind the file that is written.
-      noise: Their noise's deviation, `sparse.noise_level`; infinite where it cannot be seen.
+      compensation: See `transform.resynthesise`.
+      psnr: Of the tiles asked for, behind the output codec.
+      noise: Their noise's deviation, `transform.noise_level`; infinite where it cannot be seen.
       made: The photo [h w 3], grey levels; None if only some tiles were asked for.
       kept: What is kept of I·K [h w], if K is known.
       alpha: How much of it is to be taken out.
@@ -42,29 +42,30 @@ class Rebuilt(NamedTuple):
     alpha: float = 0.0
 
 
-def rebuild(
+def reconstruct(
     pixels: Pixels,
     fingerprint: np.ndarray | None,
-    written: Compress | None,
-    ways: Ways,
     chosen: Sequence[tiles.Tile],
     threshold: float,
     compensation: float,
-) -> Rebuilt:
+    *,
+    codec: Codec | None = None,
+    execution: Execution = tiles.PLAIN,
+) -> Reconstruction:
     """The tiles `chosen` of a photo, and what they keep of the fingerprint.
 
     Args:
       pixels: The photo, uint8 or uint16.
       fingerprint: K [h w] in any unit; None where it is not known.
-      written: What the file gives back in which a tile will be written; None for the same.
-      ways: Of the tiles.
       chosen: Some of `tiles.grid`; the noise's spectrum is that of these.
       threshold: Grey levels of 8 bits.
-      compensation: See `sparse.resynthesise`.
+      compensation: See `transform.resynthesise`.
+      codec: Round trip of a tile through the output codec, for the PSNR.
+      execution: How the tiles are worked on.
     """
     height, width = pixels.shape[:2]
     rows, columns = (min(tiles.SIDE, side + -side % transform.SIDE) for side in (height, width))
-    batches = tiles.batches(ways)
+    batches = tiles.batches(execution)
 
     def regions(tile: tiles.Tile, photo: np.ndarray) -> np.ndarray:
         top, left = tile.top - transform.HALO, tile.left - transform.HALO
@@ -88,21 +89,21 @@ def rebuild(
         kept = None if fingerprint is None else np.empty((height, width), np.float32)
     error, count = 0.0, 0
     work = functools.partial(
-        _rebuild_tiles, threshold=threshold, spectrum=spectrum, compensation=compensation
+        _reconstruct_tiles, threshold=threshold, spectrum=spectrum, compensation=compensation
     )
     for tile, (levels, pattern) in zip(chosen, batches.map(work, map(inputs, chosen)), strict=True):
         levels = levels[: tile.height, : tile.width]
         part = pixels[tile.part]
         done = tiles.rounded(levels, part.dtype)
-        seen = done if written is None else written(done)
-        error += _squares(tiles.levels(seen), tiles.levels(part))
+        seen = done if codec is None else codec(done)
+        error += tiles.squares(seen, part)
         count += part.size
         if made is not None:
             made[tile.part] = levels
         if kept is not None:
             kept[tile.part] = pattern[: tile.height, : tile.width]
-        ways.tick(_decibels(error, count))
-    return Rebuilt(threshold, compensation, _decibels(error, count), noise, made, kept)
+        execution.on_tile(image.decibels(error, count))
+    return Reconstruction(threshold, compensation, image.decibels(error, count), noise, made, kept)
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -118,7 +119,7 @@ def _noise_sums(
 
 
 @jax.jit
-def _rebuild_tiles(
+def _reconstruct_tiles(
     regions: Array,
     fingerprints: Array | None = None,
     *,
@@ -136,7 +137,7 @@ def _rebuild_tiles(
     return jax.vmap(one)(regions, fingerprints)
 
 
-def pixels_of(pixels: Pixels, found: Rebuilt) -> Pixels:
+def pixels_of(pixels: Pixels, found: Reconstruction) -> Pixels:
     """The photo as pixels of its type, `found.alpha` of what is kept of I·K taken out."""
     assert found.made is not None
     done = np.empty_like(pixels)
@@ -151,18 +152,3 @@ def pixels_of(pixels: Pixels, found: Rebuilt) -> Pixels:
 def _in_levels(pixels: Array) -> Array:
     """Grey levels of 8 bits, float32."""
     return jnp.asarray(pixels, jnp.float32) * tiles.scale(pixels.dtype)
-
-
-def psnr(a: Pixels, b: Pixels) -> float:
-    """Of two photos of one type, dB; infinite where they are equal."""
-    parts = [tile.part for tile in tiles.grid(*a.shape[:2])]
-    error = math.fsum(_squares(tiles.levels(a[part]), tiles.levels(b[part])) for part in parts)
-    return _decibels(error, a.size)
-
-
-def _squares(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.sum(np.square(a - b), dtype=np.float64))
-
-
-def _decibels(error: float, count: int) -> float:
-    return 10 * math.log10(255**2 * count / error) if error > 0 else math.inf

@@ -1,13 +1,14 @@
-"""Seconds of the engine against those of the paper's method on the PyTorch twin, in one run.
+"""Seconds of the sparse method against those of the paper's on the PyTorch twin, in one run.
 
-    python -m benchmarks.engine --folder=FOLDER --size=256,512 --steps=1500
+    python -m benchmarks.sparse --folder=FOLDER --size=256,512 --steps=1500
 
-Of a photo's centre, for each size: the engine's seconds (the median of the turns, compiled before;
-the whole of `engine.anonymize`, the search for the PSNR included), aware and blind; the twin's
-seconds a step at the paper's settings (its 512 input channels, fresh noise), in turns with the
-engine. How far the paper's schedule has come after --steps steps is measured on a 128x128 crop,
-where a step is cheap, with 32 input channels. If that is below the engine's PSNR, the number of
-steps is a lower bound, and so is the ratio of the times. Needs the extra `bench`.
+Of a photo's centre, for each size: the seconds of the sparse method at its defaults (the median of
+the turns, compiled before; the whole of `sparse.anonymize`, the search for the PSNR included),
+aware and blind; the twin's seconds a step at the paper's settings (its 512 input channels, fresh
+noise), in turns with them. How far the paper's schedule has come after --steps steps is measured on
+a 128x128 crop, where a step is cheap, with 32 input channels. If that is below the sparse method's
+PSNR, the number of steps is a lower bound, and so is the ratio of the times. Needs the extra
+`torch`.
 """
 
 import argparse
@@ -18,17 +19,17 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks.run import _Side
+from benchmarks import run
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.io import files
-from dippas_jax.prior import anonymize, inversion
-from dippas_jax.sparse import anonymize as engine
+from dippas_jax.prior import anonymize as prior
+from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Sample
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sparse", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--folder", type=Path, required=True, help="photos with fingerprints")
     parser.add_argument("--size", default="256,512", help="sides of the crops, pixels")
@@ -57,43 +58,36 @@ def plain(folder: Path, steps: int) -> float:
         inversion=configuration.Inversion(max_steps=steps, stop_psnr=200.0),
         assembly=configuration.Assembly(thresholds=(60.0,)),
     )
-    problem = inversion.problem(jax.random.key(0), sample.pixels, sample.fingerprint)
-    progress = anonymize.start(problem, config)
-    while not anonymize.finished(progress, config):
-        progress = anonymize.advance(progress, problem, problem.fingerprint, config)
-    return float(progress.best.psnr)
+    result = prior.invert(jax.random.key(0), sample.pixels, sample.fingerprint, config)
+    return result.psnr  # no snapshot passes the threshold, so it is that of the best one
 
 
 def compare(size: int, steps: int, options: argparse.Namespace) -> None:
     """One line for a size."""
     sample = _sample(options.folder, size)
 
-    def run(fingerprint: np.ndarray | None) -> tuple[float, float]:
+    def timed(fingerprint: np.ndarray | None) -> tuple[float, float]:
         start = time.perf_counter()
-        made = engine.anonymize(
-            jax.random.key(0),
-            sample.pixels,
-            fingerprint,
-            target_psnr=options.target,
-            compensation=0.7,
+        made = sparse.anonymize(
+            jax.random.key(0), sample.pixels, fingerprint, target_psnr=options.target
         )
         return time.perf_counter() - start, made.psnr
 
     known = (sample.fingerprint, None)
     for fingerprint in known:
-        run(fingerprint)  # compiles
-    twin = _Side("torch", size, 512, options)
+        timed(fingerprint)  # compiles
+    twin = run.Side("torch", size, 512, options)
     ours: list[list[float]] = [[], []]
     for _ in range(options.turns):
         for times, fingerprint in zip(ours, known, strict=True):
-            seconds, psnr = run(fingerprint)
+            seconds, psnr = timed(fingerprint)
             times.append(seconds)
         twin.times.append(twin.turn())
     twin.close()
     aware, blind = (statistics.median(times) for times in ours)
     step = statistics.median(twin.times)
     print(
-        f"{size:4d}: engine {aware:.2f} s aware, {blind:.2f} s blind, {psnr:.2f} dB; twin "
+        f"{size:4d}: sparse {aware:.2f} s aware, {blind:.2f} s blind, {psnr:.2f} dB; twin "
         f"{step:.2f} s a step, {steps} steps {step * steps:.0f} s: "
         f"{step * steps / aware:.0f} times as long",
         flush=True,

@@ -1,10 +1,8 @@
-"""What the verbs of the command `dippas` do: files in, lines out; `cli` reads the command line.
+"""What the verbs share: the files they are given, and the lines and exit codes they give back.
 
 Each verb is one function and returns the exit code. Data go to stdout, as text or with `json` as
-one JSON object a line; everything else goes to stderr. A file that cannot be used does not stop the
-others. `types.InputError` leaves a verb when there is nothing to go on with. Sizes are HxW.
-
-Here is what the verbs share.
+one JSON object per line; everything else goes to stderr. A file that cannot be used does not stop
+the others. `types.InputError` leaves a verb when there is nothing to go on with. Sizes are HxW.
 """
 
 import glob
@@ -17,9 +15,9 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from dippas_jax.datasets import layouts
 from dippas_jax.forensics import identification
-from dippas_jax.io import files as store
+from dippas_jax.io import files
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
@@ -33,11 +31,11 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     for argument in arguments:
         path = Path(argument)
         if os.path.isdir(path):
-            inside = layouts.photos_in(path)
+            inside = photos_in(path)
             if not inside:
                 raise InputError(
-                    f"folder {path} holds no photos ({', '.join(layouts.PHOTO_EXTENSIONS)}); give "
-                    "one that does"
+                    f"folder {path} holds no photos ({', '.join(photo_file.EXTENSIONS)}); give one "
+                    "that does"
                 )
             paths += inside
         elif glob.has_magic(argument) and not os.path.exists(path):
@@ -48,6 +46,23 @@ def expand(arguments: Sequence[str]) -> list[Path]:
         else:
             paths.append(path)
     return list({path.absolute(): path for path in paths}.values())
+
+
+def photos_in(folder: Path, *, recursive: bool = False) -> list[Path]:
+    """The photos in a folder, by their extensions, in order; hidden files are passed over."""
+    try:
+        entries = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    except OSError as error:
+        raise InputError(
+            f"folder {folder} cannot be listed ({files.reason(error)}); check its permissions"
+        ) from None
+    return [
+        path
+        for path in entries
+        if path.suffix.lower() in photo_file.EXTENSIONS
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
 
 
 def centre(
@@ -72,21 +87,21 @@ def require_new(path: str, overwrite: bool) -> None:
         raise InputError(f"{path} exists; choose another name, or give --overwrite")
     folder = Path(path).absolute().parent
     if not os.path.isdir(folder):
-        raise InputError(f"{path} lies in a folder that does not exist; create the folder first")
+        raise InputError(f"the folder of {path} does not exist; create it first")
     if not os.access(folder, os.W_OK):
-        raise InputError(f"{path} lies in a folder that you may not write to; choose another one")
+        raise InputError(f"you may not write to the folder of {path}; choose another one")
 
 
-def cameras(files: Sequence[str]) -> dict[str, Fingerprint]:
-    """The fingerprints to look for, by the names of their files."""
-    found = {name: store.read_fingerprint_file(name) for name in files}
+def cameras(paths: Sequence[str]) -> dict[str, Fingerprint]:
+    """The fingerprints to look for, by the paths of their files."""
+    found = {path: files.read_fingerprint_file(path) for path in paths}
     for name, camera in found.items():
         mean, std = (f(camera.plane, dtype=np.float64) for f in (np.mean, np.std))
         if abs(mean) > std / 10:
             note(
                 f"fingerprint {name} has a mean of {mean:.3g} and a standard deviation of "
-                f"{std:.3g}, where the mean is to be zero, so all scores come out too low; "
-                "subtract the mean"
+                f"{std:.3g}, but its mean should be zero, so all scores come out too low; subtract "
+                "the mean"
             )
     return found
 
@@ -139,7 +154,7 @@ def exit_code(done: int, failed: Failures, found: bool) -> int:
 
 def print_json(value: Any) -> None:
     """One object, one line, at once."""
-    print(store.json_text(value), flush=True)
+    print(files.json_text(value), flush=True)
 
 
 def note(text: str) -> None:

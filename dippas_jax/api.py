@@ -1,0 +1,101 @@
+"""The public functions that join rooms; `import dippas_jax as dj` gives them all.
+
+A `key` comes first, then the photo, then the fingerprint; options are keyword-only. Photos are
+uint8 [h w 3] in [0, 255], pixels as the sensor has them; fingerprints are float32 [h w] in any
+unit.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float, Num, UInt8
+
+from dippas_jax import config as configuration
+from dippas_jax.forensics import identification
+from dippas_jax.prior import anonymize as prior
+from dippas_jax.signal import correlation, flat_field, image
+from dippas_jax.signal import residual as residuals
+from dippas_jax.sparse import anonymize as sparse
+from dippas_jax.types import InputError, Result
+
+
+def anonymize(
+    photo: UInt8[ArrayLike, "h w 3"],
+    fingerprint: Float[ArrayLike, "h w"] | None = None,
+    *,
+    method: Literal["sparse", "prior"] = "sparse",
+    config: configuration.Config | None = None,
+) -> Result:
+    """A photo with its camera's fingerprint reduced, by the method asked for.
+
+    Reduced, not removed: docs/photos.md says for which cameras this was tested, and by whom the
+    others are still found.
+
+    Args:
+      photo: uint8 [h w 3], at least 64x64.
+      fingerprint: K [h w] of these very pixels, in any unit; None for blind.
+      method: "sparse", in seconds and for any size, or "prior", the paper's method (`invert`).
+      config: Seed, target PSNR and the settings of the method; the defaults where it is left out.
+
+    Raises:
+      InputError: Photo, fingerprint or method cannot be used.
+      prior.anonymize.DivergedError: The loss of the prior became nan or infinite.
+    """
+    config = config or configuration.Config()
+    image.require_photo(photo)
+    photo = np.asarray(photo)
+    if fingerprint is not None:
+        correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
+    key = image.photo_key(config.seed, photo.tobytes())
+    if method == "prior":
+        return prior.invert(key, photo, fingerprint, config)
+    if method != "sparse":
+        raise InputError(f'method is "{method}"; choose "sparse" or "prior"')
+    return sparse.anonymize(key, photo, fingerprint, config.sparse, target_psnr=config.target_psnr)
+
+
+def fingerprint(
+    photos: Iterable[Num[ArrayLike, "h w 3"]], *, sigma: float = residuals.SIGMA
+) -> Float[np.ndarray, "h w"]:
+    """A camera's fingerprint K by maximum likelihood from flat-field photos (Chen et al., 2008).
+
+    Args:
+      photos: 20 or more of an even wall, out of focus, not overexposed, of one size; each is taken
+        when its turn comes, so an iterator of any length will do.
+      sigma: Standard deviation of the noise looked for, grey levels.
+
+    Returns:
+      K, zero-mean, about 255 times the physical PRNU: a photo is I0·(1 + K/255) to first order.
+
+    Raises:
+      InputError: There is no photo, or the photos differ in size.
+    """
+    return np.asarray(flat_field.estimate(photos, sigma=sigma).plane)
+
+
+def identify(
+    photo: Num[ArrayLike, "h w 3"],
+    fingerprints: Float[ArrayLike, "*m h w"],
+    *,
+    sigma: float = residuals.SIGMA,
+) -> identification.Match:
+    """How well a photo agrees with the fingerprints of cameras, pixel on pixel.
+
+    Args:
+      photo: Grey levels [h w 3], at least 32 pixels a side.
+      fingerprints: One K [h w], or several [m h w].
+      sigma: Standard deviation of the noise looked for, grey levels.
+
+    Returns:
+      NCC, z, PCE and p-value, one entry a fingerprint (scalars for one plane).
+
+    Raises:
+      InputError: A fingerprint is not of the photo's size.
+    """
+    planes = np.asarray(fingerprints)
+    if planes.ndim == 2:
+        found = identification.compare(photo, planes[None], sigma=sigma)
+        return identification.Match(*(values[0] for values in found))
+    return identification.compare(photo, planes, sigma=sigma)

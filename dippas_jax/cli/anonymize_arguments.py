@@ -1,0 +1,134 @@
+"""The command line of `dippas anonymize`."""
+
+import argparse
+
+from dippas_jax.cli import arguments
+
+SUMMARY = "write photos with their camera's fingerprint reduced"
+DESCRIPTION = (
+    "Write copies of photos with their camera's fingerprint reduced, beside the originals, which "
+    "are never changed. Without a fingerprint (blind) the noise of any camera is reduced; with one "
+    "(aware), what is left of it is measured and removed as well. Existing outputs are skipped, so "
+    "the same command continues an interrupted batch. The treatment can be detected, and nobody "
+    "can promise that a photo cannot be traced: --report says what was tested."
+)
+EPILOG = """
+A fingerprint belongs to the sensor: give photos as the camera wrote them, neither
+resized nor rotated. A crop needs a fingerprint that was built with the same --crop.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what may stand behind the verb."""
+    arguments.add_photos(parser)
+    parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
+    _add_fingerprints(parser)
+    _add_method(parser)
+    _add_format(parser)
+    _add_places(parser)
+    parser.add_argument(
+        "-n", "--dry-run", action="store_true", help="estimate time and memory, and write nothing"
+    )
+    parser.add_argument(
+        "--report", metavar="HTML", help="write a page that shows what was done and found"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    arguments.add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Does what the command line asks for; returns the exit code."""
+    from dippas_jax.cli import anonymize, outputs
+
+    given = vars(options) | {"kind": options.format}
+    chosen = outputs.Options(**{name: given[name] for name in outputs.Options._fields})
+    return anonymize.anonymize(options.photos, chosen, dry_run=options.dry_run, json=options.json)
+
+
+def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
+    known = parser.add_mutually_exclusive_group()
+    known.add_argument(
+        "--fingerprint", metavar="FILE", help="fingerprint of the camera that took the photos"
+    )
+    known.add_argument(
+        "--blind", action="store_true", help="use no fingerprint (default without --fingerprint)"
+    )
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a fingerprint that is only looked for afterwards; may be given several times",
+    )
+
+
+def _add_method(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--method",
+        choices=("sparse", "prior"),
+        default="sparse",
+        help="sparse: fast, any size (default); prior: the paper's method, minutes, photos up to "
+        "1024x1024",
+    )
+    strength = parser.add_mutually_exclusive_group()
+    strength.add_argument(
+        "--strength",
+        choices=("fast", "balanced", "strong"),
+        default="balanced",
+        help="PSNR to aim for: 41 dB (fast; balanced, the default) or 39 dB (strong); lower for "
+        "noisy photos, higher for smooth ones",
+    )
+    strength.add_argument(
+        "--target-psnr", type=arguments.decibels, metavar="DB", help="exact PSNR, 20 to 60 dB"
+    )
+    parser.add_argument(
+        "--max-minutes",
+        type=arguments.positive,
+        default=0.0,
+        metavar="M",
+        help="time limit for each photo",
+    )
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format",
+        choices=("same", "png", "jpeg", "tiff", "webp", "heic"),
+        default="same",
+        help="format of the output (default same)",
+    )
+    parser.add_argument(
+        "--jpeg-quality",
+        type=arguments.quality,
+        metavar="same|N",
+        help="same: the original's tables (default), or 1 to 100",
+    )
+    parser.add_argument(
+        "--metadata",
+        choices=("strip", "safe", "keep"),
+        default="strip",
+        help="strip: none (default); safe: exposure alone; keep: all EXIF but the thumbnail",
+    )
+    parser.add_argument(
+        "--icc",
+        choices=("keep", "srgb", "drop"),
+        default="keep",
+        help="colour profile: keep it (default), convert the colours to sRGB, or drop it",
+    )
+    parser.add_argument(
+        "--orientation",
+        choices=("upright", "tag"),
+        default="upright",
+        help="upright: rotate the pixels (default); tag: leave them as the sensor recorded them, "
+        "with the EXIF tag",
+    )
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="PATH", help="file or folder to write to")
+    parser.add_argument("--suffix", default=".anon", help="ending of output names (default .anon)")
+    parser.add_argument("--random-name", action="store_true", help="output names that say nothing")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--overwrite", action="store_true", help="replace existing outputs")
+    again.add_argument("--resume", action="store_true", help="skip existing outputs (the default)")

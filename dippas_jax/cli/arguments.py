@@ -1,0 +1,149 @@
+"""What the command lines of several verbs share: parsers, arguments and types of their values.
+
+Nothing heavy is imported here, nor in the `*_arguments` modules: `main` says why.
+"""
+
+import argparse
+from typing import NoReturn
+
+SCORES = """
+{scores}:
+  NCC      correlation of the photo's noise with {other}, -1 to 1
+  z        NCC in standard deviations of what another camera gives, if the noise is white
+  PCE      height of the correlation's peak over the noise around it, about z squared
+  p-value  probability that another camera scores this high by chance: P(N > z/spread);
+           spread, in the JSON, is the real standard deviation of z: 1, or more after JPEG
+  match    marks p-values below the threshold
+"""
+"""Explains the scores of photos, as the end of a help text."""
+
+
+class Help(argparse.HelpFormatter):
+    """Fills descriptions, and leaves a table of several lines as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if "\n" in text else super()._fill_text(text, width, indent)
+
+
+class Parser(argparse.ArgumentParser):
+    """Tells a usage error in one sentence on stderr, and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program."""
+        self.exit(2, f"dippas: {message}; see {self.prog} --help\n")
+
+
+def add_parser(
+    parsers: argparse._SubParsersAction,
+    name: str,
+    summary: str,
+    description: str,
+    epilog: str = "",
+) -> argparse.ArgumentParser:
+    """The parser of a verb, still without arguments."""
+    return parsers.add_parser(
+        name, help=summary, description=description, epilog=epilog, formatter_class=Help
+    )
+
+
+# --------------------------------------------------------------------------------------- arguments
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """--json."""
+    parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
+
+
+def add_photos(parser: argparse.ArgumentParser) -> None:
+    """PHOTO, one or more."""
+    parser.add_argument(
+        "photos",
+        nargs="+",
+        metavar="PHOTO",
+        help='photos, folders of photos, or patterns such as "*.jpg"',
+    )
+
+
+def add_output(parser: argparse.ArgumentParser, text: str, *, required: bool = False) -> None:
+    """-o and --overwrite, of a single file."""
+    parser.add_argument("-o", "--output", required=required, metavar="FILE", help=text)
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+
+
+def add_extent(parser: argparse.ArgumentParser) -> None:
+    """--crop and --full, of which `side` tells what was chosen."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--crop",
+        type=pixels,
+        default=1024,
+        metavar="N",
+        help="compare the centre, at most NxN pixels (default 1024); more pixels tell more",
+    )
+    group.add_argument("--full", action="store_true", help="compare all pixels; takes longer")
+
+
+def side(options: argparse.Namespace) -> int | None:
+    """Most pixels a side to compare; None for all."""
+    return None if options.full else options.crop
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """--threshold, a p-value."""
+    parser.add_argument(
+        "--threshold",
+        type=probability,
+        default=1e-6,
+        metavar="P",
+        help="call a p-value below P a match (default 1e-6)",
+    )
+
+
+# ------------------------------------------------------------------------------------------- types
+
+
+def pixels(text: str) -> int:
+    """A side of at least 64 pixels."""
+    if not text.isdecimal() or int(text) < 64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pixels, 64 or more")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    value = _number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return value
+
+
+def decibels(text: str) -> float:
+    """A PSNR."""
+    value = _number(text)
+    if not 20 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a PSNR from 20 to 60 dB")
+    return value
+
+
+def quality(text: str) -> int | None:
+    """A JPEG's, 1 to 100; None for "same"."""
+    if text == "same":
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither same nor a number from 1 to 100")
+    return int(text)
+
+
+def probability(text: str) -> float:
+    """Above 0, at most 1."""
+    value = _number(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability, such as 1e-6")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")

@@ -1,0 +1,277 @@
+"""One photo of `dippas anonymize`: read, anonymised by the method asked for, encoded, described."""
+
+import hashlib
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tqdm
+
+from dippas_jax import config as configuration
+from dippas_jax.cli import console, examine, pace
+from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.cli.photo_record import PhotoRecord
+from dippas_jax.io import photo as photo_file
+from dippas_jax.io import photo_writer
+from dippas_jax.prior import anonymize as prior
+from dippas_jax.prior import progress
+from dippas_jax.signal import extractors, image, placement, tiles
+from dippas_jax.sparse import anonymize as sparse
+from dippas_jax.sparse import threshold
+from dippas_jax.types import Fingerprint, InputError, Result
+
+MAX_LEAKAGE = 0.2
+"""Share of a planted fingerprint that may be left of a photo that came as a JPEG, as predicted
+behind the files; K known or not, for who looks for the camera may know it better. Other photos have
+the limits of `sparse.MAX_LEAKAGE`."""
+
+LARGEST_FOR_PRIOR = 1024
+"""Most pixels a side that one network is fitted to."""
+
+
+class _Task(NamedTuple):
+    """A photo at work: its file's content, the fingerprint's plane, what was asked for."""
+
+    job: Job
+    photo: photo_file.PhotoFile
+    plane: np.ndarray | None
+    options: Options
+
+    @property
+    def upright(self) -> bool:
+        return self.options.orientation == "upright"
+
+    @property
+    def target(self) -> float:
+        """The PSNR asked for, dB; 0 where the method decides."""
+        return self.options.target_psnr or 0.0
+
+    @property
+    def max_leakage(self) -> float:
+        if self.target:
+            return math.inf
+        if self.photo.jpeg is not None:
+            return MAX_LEAKAGE
+        return sparse.MAX_LEAKAGE["blind" if self.plane is None else "aware"]
+
+
+def treat(
+    source: Path, job: Job, cameras: dict[str, Fingerprint], options: Options
+) -> tuple[PhotoRecord, bytes]:
+    """Anonymises a photo; nothing is written.
+
+    Returns:
+      What is known of it, and the bytes of the output file.
+    """
+    photo = photo_file.read(source, srgb=options.icc == "srgb")
+    size = photo.pixels.shape[0], photo.pixels.shape[1]
+    camera = cameras.get(options.fingerprint or "")
+    plane = None if camera is None else plane_for(source, size, camera)
+    task = _Task(job, photo, plane, options)
+    started = time.monotonic()
+    result = (_by_prior if options.method == "prior" else _by_sparse)(task, started)
+    spent = time.monotonic() - started
+    data = _encoded(task, result.pixels)
+    return _record(task, result, data, spent, cameras), data
+
+
+def require_usable(
+    path: Path, size: tuple[int, int], camera: Fingerprint | None, method: str
+) -> None:
+    """Raise `InputError` if a photo of that size cannot be treated, before any work."""
+    if camera is not None:
+        plane_for(path, size, camera)
+    if method == "prior" and max(size) > LARGEST_FOR_PRIOR:
+        raise InputError(
+            f"photo {path} of {console.size_text(size)} pixels is too large for --method prior, "
+            f"which takes up to {LARGEST_FOR_PRIOR}x{LARGEST_FOR_PRIOR}; crop it, or use --method "
+            "sparse"
+        )
+
+
+def plane_for(path: Path, size: tuple[int, int], camera: Fingerprint) -> np.ndarray:
+    """The fingerprint of every pixel of a photo; `InputError` if it does not cover them all."""
+    corner = placement.corner(camera, size, side=None)
+    rows, columns = camera.plane.shape
+    if corner == (0, 0) and size == (rows, columns):
+        return camera.plane
+    if size == (columns, rows):
+        advice = "turn the photo back to the sensor's orientation"
+    else:
+        advice = "build one from photos of that size, or give --blind"
+    raise InputError(
+        f"photo {path} of {console.size_text(size)} pixels does not fit the fingerprint, which "
+        f"covers {console.size_text(camera.plane.shape)}; {advice}"
+    )
+
+
+# -------------------------------------------------------------------------------------- the methods
+
+
+def _by_sparse(task: _Task, started: float) -> Result:
+    """By the sparse method, behind the camera's and the output's files."""
+    photo, options = task.photo, task.options
+    size = photo.pixels.shape[0], photo.pixels.shape[1]
+    units = pace.work(
+        str(task.job.source),
+        size,
+        method="sparse",
+        aware=task.plane is not None,
+        target=bool(task.target),
+    )
+    area = min(size[0], tiles.SIDE) * min(size[1], tiles.SIDE) / tiles.SIDE**2
+    with _bar(task, total=round(units / area), unit="tile") as bar:
+
+        def on_tile(psnr: float | None) -> None:
+            bar.total = max(bar.total, bar.n + 1)
+            bar.set_postfix_str("" if psnr is None else f"PSNR {psnr:.2f} dB", refresh=False)
+            bar.update()
+
+        result = sparse.anonymize(
+            _key(task),
+            photo.pixels,
+            task.plane,
+            configuration.Sparse(strength=options.strength),
+            target_psnr=task.target,
+            max_leakage=task.max_leakage,
+            deadline=_deadline(options, started),
+            codecs=_codecs(task),
+            execution=tiles.Execution(tiles.batches(tiles.PLAIN, console.note), on_tile),
+        )
+        pace.remember("sparse", time.monotonic() - started, bar.n * area)
+    return result
+
+
+def _by_prior(task: _Task, started: float) -> Result:
+    """By the paper's method: one network for the photo, whose pixels are those of 8 bits."""
+    options = task.options
+    pixels = photo_file.eight_bits(task.photo.pixels)
+    config = configuration.Config(target_psnr=task.target, seed=options.seed)
+    settings = configuration.settled(config).inversion
+    with progress.Bar(settings) as bar:
+        result = prior.invert(
+            _key(task),
+            pixels,
+            task.plane,
+            config,
+            deadline=_deadline(options, started),
+            on_chunk=lambda state: bar.show(state.history.psnr[: int(state.steps)]),
+        )
+    area = pixels.shape[0] * pixels.shape[1] / tiles.SIDE**2
+    pace.remember("prior", time.monotonic() - started, float(result.settings["steps"]) * area)
+    if task.photo.pixels.dtype == np.uint16:
+        result = result._replace(pixels=result.pixels.astype(np.uint16) * 257)
+    seen = _decoded(task, _encoded(task, result.pixels))
+    z = {} if task.plane is None else extractors.scores(seen, task.plane)
+    return result._replace(psnr=tiles.psnr(seen, task.photo.pixels), z=z)
+
+
+def _key(task: _Task):
+    return image.photo_key(task.options.seed, task.photo.pixels.tobytes())
+
+
+def _deadline(options: Options, started: float) -> float:
+    return started + 60 * options.max_minutes if options.max_minutes else math.inf
+
+
+def _bar(task: _Task, **options: Any) -> tqdm.tqdm:
+    off = not sys.stderr.isatty()
+    name = task.job.source.name
+    return tqdm.tqdm(desc=name, leave=False, dynamic_ncols=True, disable=off, **options)
+
+
+# ----------------------------------------------------------------------------------------- its file
+
+
+def _encoded(task: _Task, pixels: np.ndarray) -> bytes:
+    """The output file with these pixels."""
+    options = task.options
+    return photo_writer.encode(
+        task.photo,
+        pixels,
+        kind=task.job.kind,
+        quality=options.jpeg_quality,
+        kept=options.metadata,
+        icc=options.icc != "drop",
+        upright=task.upright,
+    )
+
+
+def _decoded(task: _Task, data: bytes) -> np.ndarray:
+    """The pixels that a reader of the output sees, in sensor orientation."""
+    return photo_writer.decode(data, task.photo, upright=task.upright)
+
+
+def _codecs(task: _Task) -> tiles.Codecs:
+    """The camera's JPEG, if the photo came as one, and the output's format."""
+
+    def camera(pixels: np.ndarray) -> np.ndarray:
+        return photo_writer.decode(photo_writer.encode(task.photo, pixels), task.photo)
+
+    def output(pixels: np.ndarray) -> np.ndarray:
+        return _decoded(task, _encoded(task, pixels))
+
+    return tiles.Codecs(None if task.photo.jpeg is None else camera, output)
+
+
+# ------------------------------------------------------------------------------- what is said of it
+
+
+def _record(
+    task: _Task, result: Result, data: bytes, spent: float, cameras: dict[str, Fingerprint]
+) -> PhotoRecord:
+    photo, options, plane = task.photo, task.options, task.plane
+    examined = {}
+    if options.report or options.check:
+        with _bar(task, bar_format="{desc}: all attackers look"):
+            examined = examine.examined(photo.pixels, _decoded(task, data), cameras)
+    return PhotoRecord(
+        photo=str(task.job.source),
+        output=str(task.job.target),
+        height=photo.pixels.shape[0],
+        width=photo.pixels.shape[1],
+        format=photo.format if task.job.kind == "same" else task.job.kind,
+        method=options.method,
+        mode="blind" if plane is None else "aware",
+        fingerprint=options.fingerprint,
+        psnr=result.psnr,
+        settings=result.settings,
+        z_before={} if plane is None else extractors.scores(photo.pixels, plane),
+        z=result.z,
+        leakage=result.leakage,
+        seconds=spent,
+        seed=options.seed,
+        warnings=(*photo.words, *_warnings(task, result)),
+        orientation=photo.orientation,
+        sha256=hashlib.sha256(data).hexdigest(),
+        examined=examined,
+    )
+
+
+def _warnings(task: _Task, result: Result) -> list[str]:
+    """What fell short, as clauses."""
+    said = []
+    if np.array_equal(result.pixels, task.photo.pixels):
+        said.append("nothing was changed: the output shows the very pixels of the photo")
+    if result.settings.get("snapshots") == 0:
+        said.append(
+            f"no snapshot reached {result.settings['threshold']:g} dB, so the best one was written"
+        )
+    aim = configuration.STRENGTHS[task.options.strength]
+    if task.options.method == "sparse" and not task.target and result.psnr < aim - 1:
+        said.append(
+            f"at {aim:g} dB noise or JPEG would have left too much of a fingerprint; "
+            f"--target-psnr {aim:g} keeps that much of the photo all the same"
+        )
+    worst = threshold.worst(dict(result.leakage))
+    if worst > task.max_leakage:
+        finer = task.photo.jpeg is not None and task.job.kind in ("same", "jpeg")
+        said.append(
+            f"an estimated {100 * worst:+.0f} % of a fingerprint remains (limit "
+            f"{100 * task.max_leakage:.0f} %)"
+            + ("; --jpeg-quality 90, a larger file, leaves less" if finer else "")
+        )
+    return said
