@@ -124,11 +124,13 @@ class Side:
         return json.loads(line)
 
     def turn(self) -> float:
+        """Seconds a step, of one turn."""
         answer = self._ask()
         self.peak = answer["peak_mib"]
         return answer["seconds"]
 
     def close(self) -> None:
+        """Ends the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()

@@ -14,6 +14,8 @@ from dippas_jax.prior import generator
 
 
 class Layer(nn.Sequential):
+    """Convolution, normalisation, activation."""
+
     def __init__(self, inputs: int, features: int, side: int, stride: int = 1):
         super().__init__(
             nn.Conv2d(inputs, features, side, stride, padding=side // 2),
@@ -27,6 +29,8 @@ def _normalization(features: int) -> nn.BatchNorm2d:
 
 
 class MultiResolution(nn.Module):
+    """Three layers in a row, their outputs side by side, and a shortcut."""
+
     def __init__(self, inputs: int, width: int, alpha: float):
         super().__init__()
         a, b, c = generator.inner_widths(width, alpha)
@@ -37,6 +41,7 @@ class MultiResolution(nn.Module):
         self.total = _normalization(self.features)
 
     def forward(self, x):
+        """[1 c h w] to as many channels as its parts have together."""
         first = self.first(x)
         second = self.second(first)
         third = self.third(second)
@@ -45,18 +50,23 @@ class MultiResolution(nn.Module):
 
 
 class ResidualPath(nn.Module):
+    """What the two halves of the network share at one scale."""
+
     def __init__(self, inputs: int, features: int):
         super().__init__()
         self.main, self.shortcut = Layer(inputs, features, 3), Layer(inputs, features, 1)
         self.total = _normalization(features)
 
     def forward(self, x):
+        """[1 c h w] to `features` channels."""
         return self.total(
             nn.functional.leaky_relu(self.main(x) + self.shortcut(x), generator.SLOPE)
         )
 
 
 class Generator(nn.Module):
+    """The network of section 3.4, with the sigmoid output."""
+
     def __init__(self, config: configuration.Generator):
         super().__init__()
         widths, skips, alpha = config.widths, config.skips, config.alpha
@@ -73,6 +83,7 @@ class Generator(nn.Module):
         self.output = nn.Conv2d(blocks[-1].features, 3, 1)
 
     def forward(self, z):
+        """The image [1 3 h w] in [0, 1] of the noise [1 d h w]."""
         scales = len(self.downs)
         x = self.blocks[0](z)
         paths = []
@@ -163,6 +174,7 @@ class Inversion:
         )
 
     def step(self, z: torch.Tensor) -> torch.Tensor:
+        """One update of φ and γ."""
         h, w = self.fingerprint.shape
         self.optimizer.zero_grad()
         generated = self.net(z)[..., :h, :w]

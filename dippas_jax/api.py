@@ -6,11 +6,10 @@ unit.
 """
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Float, Num, UInt8
+from jaxtyping import Float, Num
 
 from dippas_jax import config as configuration
 from dippas_jax.forensics import identification
@@ -22,10 +21,10 @@ from dippas_jax.types import InputError, Result
 
 
 def anonymize(
-    photo: UInt8[ArrayLike, "h w 3"],
-    fingerprint: Float[ArrayLike, "h w"] | None = None,
+    photo: ArrayLike,
+    fingerprint: ArrayLike | None = None,
     *,
-    method: Literal["sparse", "prior"] = "sparse",
+    method: str = "sparse",
     config: configuration.Config | None = None,
 ) -> Result:
     """A photo with its camera's fingerprint reduced, by the method asked for.
@@ -57,7 +56,7 @@ def anonymize(
 
 
 def fingerprint(
-    photos: Iterable[Num[ArrayLike, "h w 3"]], *, sigma: float = residuals.SIGMA
+    photos: Iterable[ArrayLike], *, sigma: float = residuals.SIGMA
 ) -> Float[np.ndarray, "h w"]:
     """A camera's fingerprint K by maximum likelihood from flat-field photos (Chen et al., 2008).
 
@@ -77,7 +76,7 @@ def fingerprint(
 
 def identify(
     photo: Num[ArrayLike, "h w 3"],
-    fingerprints: Float[ArrayLike, "*m h w"],
+    fingerprints: Float[ArrayLike, "*m h2 w2"],
     *,
     sigma: float = residuals.SIGMA,
 ) -> identification.Match:

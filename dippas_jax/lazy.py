@@ -1,7 +1,7 @@
 """Modules of a room that are imported when they are asked for: `dj.forensics.attackers`.
 
-A room's `__init__` says `__getattr__ = lazy.modules(__name__)`. Nothing is imported before its turn,
-so `dippas --help` stays quick.
+A room's `__init__` says `__getattr__ = lazy.modules(__name__)`. Nothing is imported before its
+turn, so `dippas --help` stays quick.
 """
 
 import importlib

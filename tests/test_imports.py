@@ -12,11 +12,12 @@ import dippas_jax
 
 PACKAGE = Path(__file__).parents[1] / "dippas_jax"
 
-BASE = {"types", "config"}
+BASE = {"types", "config", "lazy"}
 METHODS = {"prior", "sparse", "forensics", "baselines"}
 LIBRARY = BASE | METHODS | {"signal", "io", "datasets"}
 
 MAY = {
+    "lazy": set(),
     "types": set(),
     "config": {"types"},
     "signal": BASE,

@@ -185,8 +185,8 @@ def assemble(
 
 def invert(
     key: Key[Array, ""],
-    photo: UInt8[ArrayLike, "h w 3"],
-    fingerprint: Float[ArrayLike, "h w"] | None = None,
+    photo: ArrayLike,
+    fingerprint: ArrayLike | None = None,
     config: configuration.Config | None = None,
     *,
     deadline: float = math.inf,

@@ -18,7 +18,7 @@ from dippas_jax.prior import convolution
 from dippas_jax.prior.state import Params
 
 EPSILON = 1e-5  # of the normalisation, PyTorch's default
-SLOPE = 0.2  # of the LeakyReLU, section 3.4
+SLOPE = 0.2  # of the LeakyReLU, as in the authors' program: the text gives none
 
 
 def inner_widths(width: int, alpha: float) -> tuple[int, int, int]:

@@ -64,7 +64,7 @@ class Result(NamedTuple):
     saturation: Float[Array, ""]
 
 
-def estimate(photos: Iterable[Num[ArrayLike, "h w 3"]], *, sigma: float = residual.SIGMA) -> Result:
+def estimate(photos: Iterable[ArrayLike], *, sigma: float = residual.SIGMA) -> Result:
     """The fingerprint from flat-field photos: the one loop over them in this package.
 
     Args:
