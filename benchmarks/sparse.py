@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     files.cache_compilations()
     reached = plain(options.folder, options.steps)
-    print(f"the paper's schedule after {options.steps} steps at 128x128: {reached:.2f} dB")
+    print(f"the paper's schedule, {options.steps} steps at 128x128: {reached:.2f} dB", flush=True)
     turn_steps, options.steps = options.steps, 2
     for size in map(int, options.size.split(",")):
         compare(size, turn_steps, options)

@@ -43,7 +43,7 @@ def walked():
     progress = anonymize.start(problem, settings)
     while not anonymize.finished(progress, settings):
         progress = anonymize.advance(progress, problem, problem.fingerprint, settings)
-    return problem, progress, anonymize.assemble(progress, settings), settings
+    return problem, progress, anonymize.assemble(progress, problem.pixels, settings), settings
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,7 +1,9 @@
 """`dippas anonymize`: what is written where, what is never touched, and what survives a kill."""
 
+import dataclasses
 import hashlib
 import json
+import math
 import os
 import random
 import re
@@ -13,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from dippas_jax.cli import anonymize, pace, photo_record, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import exif, files, weights
-from dippas_jax.signal import image
-from dippas_jax.sparse import leakage
+from dippas_jax.prior import anonymize as prior
+from dippas_jax.signal import extractors, image
+from tests import oracles, tiny
 from tests.test_photo_file import bad_files
 from tests.test_photo_file import exif as orientation_exif
 
@@ -78,7 +83,18 @@ def tree(folder):
 
 def scores(path):
     pixels = np.asarray(opened(path).convert("RGB"))
-    return leakage.scores(pixels, np.float32(CAMERA.fingerprint(SIZE, SIZE)))
+    return extractors.scores(pixels, np.float32(CAMERA.fingerprint(SIZE, SIZE)))
+
+
+def z(pixels):
+    """That of the wavelet filter, by NumPy alone; pixels of 8 bits."""
+    pattern = oracles.pattern(pixels, np.float32(CAMERA.fingerprint(SIZE, SIZE)))
+    return oracles.ncc(oracles.residual(pixels), pattern) * SIZE
+
+
+def cautioned(err):
+    """The caution is the last line, and stands there once."""
+    return err.splitlines()[-1] == f"dippas: {anonymize.CAUTION}" and err.count("traced") == 1
 
 
 def test_a_photo_is_written_beside_the_original_which_is_left_alone(dippas, tmp_path):
@@ -86,9 +102,12 @@ def test_a_photo_is_written_beside_the_original_which_is_left_alone(dippas, tmp_
     code, out, err = dippas("a.jpg", "--fingerprint", "K.npy")
     assert code == 0
     assert "a.jpg -> a.anon.jpg" in out
-    assert "too much of a fingerprint at 41 dB" in out
-    assert "of a planted fingerprint are left, more than should be; --jpeg-quality 90" in out
-    assert "1 tiles, about" in err
+    assert "Warning: the PSNR is below 41 dB, where too much of a fingerprint would have" in out
+    assert re.search(r"Warning: an estimated (\d+) % of a fingerprint remains \(limit 20 %\)", out)
+    assert "; --jpeg-quality 90, a larger file, leaves less" in out
+    assert re.match(r"dippas: 1 photo, about \d+ seconds on the cpu \(a guess; ", err)
+    assert len(err.splitlines()) == 2
+    assert cautioned(err)
     after = tree(tmp_path)
     assert after.pop("a.anon.jpg")
     assert after == before
@@ -105,9 +124,13 @@ def test_blind_needs_no_fingerprint_and_the_same_seed_gives_the_same_bytes(dippa
     code, out, _ = dippas("a.jpg", "--json", "--overwrite")
     record = json.loads(out)
     assert code == 0
+    assert list(record) == [field.name for field in dataclasses.fields(photo_record.PhotoRecord)]
     assert Path("a.anon.jpg").read_bytes() == data
     assert record["sha256"] == hashlib.sha256(data).hexdigest()
     assert record["mode"] == "blind"
+    assert record["z_before"] == record["z"] == record["examined"] == {}
+    assert set(record["leakage"]) == set(extractors.NAMES)
+    assert set(record["settings"]) == {"threshold", "compensation", "alpha"}
     written = np.asarray(opened("a.anon.jpg"))
     original = np.asarray(opened("a.jpg"))
     assert record["psnr"] == pytest.approx(float(image.psnr(written, original)), abs=1e-3)
@@ -136,7 +159,7 @@ def test_a_turned_photo_is_worked_on_as_the_sensor_has_it(dippas, tmp_path, orie
 def test_other_formats(dippas, kind, extension):
     code, out, _ = dippas("a.jpg", "--format", kind, "--target-psnr", "38")
     assert code == 0
-    assert "too much" not in out
+    assert "Warning" not in out
     written = opened(f"a.anon{extension}")
     assert written.format == kind.upper()
     psnr = float(image.psnr(np.asarray(written), np.asarray(opened("a.jpg"))))
@@ -172,35 +195,72 @@ def test_random_names_say_nothing_and_stay_the_same(dippas, tmp_path):
     (name,) = tree(tmp_path / "out")
     assert len(name) == 24
     assert "a." not in name[:2]
-    assert "skipped" in dippas("a.jpg", "-o", "out/", "--random-name")[2]
+    err = dippas("a.jpg", "-o", "out/", "--random-name")[2]
+    assert "skipped" in err
+    assert "traced" not in err, "nothing was written"
 
 
 def test_a_dry_run_writes_nothing_and_says_what_would_be(dippas, tmp_path):
-    before = tree(tmp_path)
+    before, names = tree(tmp_path), sorted(tmp_path.rglob("*"))
     code, out, err = dippas("a.jpg", "-n")
     assert (code, err) == (0, "")
-    assert "a.jpg -> a.anon.jpg  64x64, 1 tiles, about" in out
-    assert "GiB, on the cpu" in out
+    line = (
+        r"a.jpg -> a.anon.jpg  64x64, 1 tile, 0.6 GiB, about \d+ seconds on the cpu \(a guess; .*\n"
+    )
+    assert re.fullmatch(line, out)
     plan = json.loads(dippas("a.jpg", "-n", "--json")[1])
     assert plan["minutes"] > 0
+    assert plan["measured"] is False
     assert plan["memory_mib"] > 100
+    assert dippas("a.jpg", "-n", "-o", "new/deep/", "--report", "pages/r.html")[0] == 0
     assert tree(tmp_path) == before
+    assert sorted(tmp_path.rglob("*")) == names, "no folder either"
+
+
+def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    kept = []
+    monkeypatch.setattr(pace, "remember", lambda *known: kept.append(known))
+    assert dippas("a.jpg")[0] == 0
+    ((method, spent, units),) = kept
+    assert method == "sparse"
+    assert spent > 0
+    assert units * 64 == pytest.approx(round(units * 64)), "tiles of 64x64 in tiles of 512x512"
+    assert units * 64 >= 4
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    pace.remember("sparse", 100.0, 10.0)
+    plan = json.loads(dippas("a.jpg", "-n", "--json", "--overwrite")[1])
+    expected = pace.work("a.jpg", (64, 64), method="sparse", aware=False, target=False)
+    assert plan["measured"] is True
+    assert 60 * plan["minutes"] == pytest.approx(10 * expected + pace.START)
+    err = dippas("a.jpg", "--overwrite")[2]
+    assert "guess" not in err
+    assert "1 photo, about" in err
 
 
 def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
     files.write_fingerprint("other.npy", CAMERA.fingerprint(SIZE, SIZE) + 0.01)
     arguments = ("a.jpg", "--fingerprint", "K.npy", "--check", "other.npy", "--report", "r.html")
-    code, out, _ = dippas(*arguments)
+    code, out, err = dippas(*arguments)
     assert code == 0
     content = json.loads((tmp_path / "r.json").read_text())
     (record,) = content["photos"]
-    rows = {(row["attacker"], row["fingerprint"]): row for row in record["attacks"]}
+    examined = record["examined"]
+    assert set(examined) == {"ssim", "attacks", "untested", "verdict"}
+    rows = {(row["attacker"], row["fingerprint"]): row for row in examined["attacks"]}
     assert {name for _, name in rows} == {"K.npy", "other.npy"}
     row = rows["wavelet", "K.npy"]
     assert row["before"] == pytest.approx(scores("a.jpg")["sigma-3"], abs=0.01)
     assert row["after"] == pytest.approx(scores("a.anon.jpg")["sigma-3"], abs=0.01)
-    assert "learned" in record["untested"]
-    assert record["verdict"] in out
+    assert record["z_before"] == pytest.approx(scores("a.jpg"))
+    assert record["z"] == pytest.approx(scores("a.anon.jpg"))
+    assert 0 < examined["ssim"] < 1
+    assert "learned" in examined["untested"]
+    assert examined["verdict"] in out
+    assert "r.html shows parts of the originals; keep it to yourself" in err
+    assert cautioned(err)
     text = (tmp_path / "r.html").read_text()
     assert "a.anon.jpg" in text
     assert f"{row['before']:.1f}" in text
@@ -266,16 +326,19 @@ def test_malformed_and_odd_files_are_named_and_the_others_done(dippas, tmp_path)
     code, out, err = dippas(*paths, "-o", "out")
     assert code == 1
     assert count >= 30
-    told = [line for line in err.splitlines() if not re.search("about|compiling", line)]
+    assert cautioned(err)
+    announced = r"dippas: \d+ photos, about [\d.]+ (seconds|minutes) on the cpu \(a guess; "
+    told = [line for line in err.splitlines()[:-1] if not re.match(announced, line)]
     assert len(told) == count, "one sentence each"
     for name in before:
         assert sum(name in line for line in told) == (name != "good.png")
     assert set(tree(tmp_path / "out")) == {"good.anon.png"}
     assert tree(folder) == before
     assert out.count("->") == 1
-    code, out, _ = dippas(*[path for path in paths if "good" not in path], "-o", "out2")
+    code, out, err = dippas(*[path for path in paths if "good" not in path], "-o", "out2")
     assert code == 2
     assert out == ""
+    assert "traced" not in err
     assert tree(tmp_path / "out2") == {}
 
 
@@ -318,3 +381,283 @@ def test_a_damaged_first_photo_does_not_keep_the_others_waiting(dippas, tmp_path
     assert "a.jpg -> a.anon.jpg" in out
     assert (tmp_path / "a.anon.jpg").exists()
     assert not (tmp_path / "0.anon.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "1 second"), (1.4, "1 second"), (16.3, "16 seconds"), (90.0, "1.5 minutes")],
+)
+def test_times_are_rounded_to_what_is_known(seconds, text):
+    assert anonymize._time_text(seconds) == text
+
+
+@pytest.mark.parametrize(("method", "word"), [("sparse", " %, "), ("prior", "steps")])
+def test_progress_is_shown_on_a_terminal_alone(dippas, small_network, monkeypatch, method, word):
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal)
+        err = dippas("a.jpg", "--overwrite", "--method", method)[2]
+        assert (word in err) == terminal
+        assert cautioned(err)
+
+
+# ------------------------------------------------------------------------------- the paper's method
+
+NETWORK = dataclasses.replace(tiny.settings(stop_psnr=90.0), sigma=3.0)
+
+
+@pytest.fixture
+def small_network(monkeypatch):
+    """The paper's method with a network that takes seconds; gives the settings it is run with."""
+    used = []
+
+    def config(task):
+        used.append(honest(task))
+        return NETWORK
+
+    honest = treatment._prior_config
+    monkeypatch.setattr(treatment, "_prior_config", config)
+    return used
+
+
+def deep(path, number=0):
+    """A TIFF of 16 bits, whose levels lie between those of 8."""
+    rest = np.random.default_rng(number).integers(-100, 100, (SIZE, SIZE, 3))
+    pixels = np.clip(photo(number).astype(int) * 257 + rest, 0, 65535).astype(np.uint16)
+    tifffile.imwrite(path, pixels, photometric="rgb")
+    return pixels
+
+
+def test_the_papers_method_writes_a_png_whose_record_is_that_of_the_file(dippas, small_network):
+    save(Path("b.png"))
+    arguments = ("b.png", "--method", "prior", "--fingerprint", "K.npy", "--seed", 5, "--json")
+    code, out, err = dippas(*arguments)
+    assert code == 0
+    assert cautioned(err)
+    assert "steps" not in err, "a bar is for terminals"
+    record = json.loads(out)
+    assert (record["method"], record["format"], record["seed"]) == ("prior", "png", 5)
+    assert (small_network[0].seed, small_network[0].target_psnr) == (5, 0)
+    assert record["leakage"] == {}
+    assert record["settings"] | {"gamma": 0} == {
+        "side": 32, "average": 3, "threshold": 1.0, "snapshots": 12, "steps": 12, "gamma": 0,
+    }  # fmt: skip
+    written, original = (np.asarray(opened(name)) for name in ("b.anon.png", "b.png"))
+    assert written.dtype == np.uint8
+    assert written.shape == (SIZE, SIZE, 3)
+    assert opened("b.anon.png").format == "PNG"
+    assert record["psnr"] == pytest.approx(oracles.psnr(written, original), abs=1e-3)
+    assert record["z_before"] == pytest.approx(scores("b.png"))
+    assert record["z"] == pytest.approx(scores("b.anon.png"))
+    assert record["z"]["sigma-3"] == pytest.approx(z(written), abs=0.05)
+    assert record["z_before"]["sigma-3"] == pytest.approx(z(original), abs=0.05)
+    data = Path("b.anon.png").read_bytes()
+    assert dippas(*arguments, "--overwrite")[0] == 0
+    assert Path("b.anon.png").read_bytes() == data, "the same seed gives the same bytes"
+
+
+def test_the_papers_method_writes_a_tiff_of_sixteen_bits(dippas, small_network):
+    original = deep("d.tif")
+    code, out, _ = dippas("d.tif", "--method", "prior", "--fingerprint", "K.npy", "--json")
+    assert code == 0
+    record = json.loads(out)
+    written = tifffile.imread("d.anon.tif")
+    assert written.dtype == np.uint16
+    assert written.shape == (SIZE, SIZE, 3)
+    assert record["format"] == "tiff"
+    error = np.mean((written.astype(float) - original) ** 2)
+    assert record["psnr"] == pytest.approx(10 * math.log10(65535**2 / error), abs=1e-3)
+    eight, before = (np.rint(levels / 257).astype(np.uint8) for levels in (written, original))
+    assert record["z"]["sigma-3"] == pytest.approx(z(eight), abs=0.05)
+    assert record["z_before"]["sigma-3"] == pytest.approx(z(before), abs=0.1)
+
+
+def test_the_papers_method_is_judged_behind_a_jpeg(dippas, small_network):
+    assert dippas("a.jpg", "--method", "prior", "--fingerprint", "K.npy", "--json")[0] == 0
+    code, out, _ = dippas("a.jpg", "--method", "prior", "--blind", "--overwrite", "--json")
+    assert code == 0
+    record = json.loads(out)
+    written, original = (np.asarray(opened(name)) for name in ("a.anon.jpg", "a.jpg"))
+    assert record["psnr"] == pytest.approx(oracles.psnr(written, original), abs=1e-3)
+    assert record["z"] == {}, "K is not known"
+
+
+def test_a_photo_too_large_for_the_papers_method_is_refused_before_any_work(
+    dippas, small_network, tmp_path
+):
+    Image.fromarray(np.resize(photo(0), (SIZE, 1025, 3))).save("wide.png")
+    save(Path("b.png"))
+    refused(dippas("wide.png", "--method", "prior"), "wide.png", "64x1025", "too large", "1024")
+    assert small_network == []
+    code, out, err = dippas("wide.png", "b.png", "--method", "prior")
+    assert code == 1
+    first, second, *_ = err.splitlines()
+    assert "wide.png of 64x1025 pixels is too large for --method prior" in first
+    assert "1 photo, about" in second
+    assert out.count("->") == 1
+    assert (tmp_path / "b.anon.png").exists()
+    assert not (tmp_path / "wide.anon.png").exists()
+    assert len(small_network) == 1
+
+
+def test_a_network_that_does_not_settle_does_not_end_the_batch(dippas, small_network, monkeypatch):
+    save(Path("b.png"))
+    save(Path("c.png"), 1)
+    honest, calls = prior.invert, []
+
+    def invert(*data, **options):
+        calls.append(data)
+        if len(calls) == 1:
+            raise prior.DivergedError("the loss is nan at step 7")
+        return honest(*data, **options)
+
+    monkeypatch.setattr(prior, "invert", invert)
+    code, out, err = dippas("b.png", "c.png", "--method", "prior")
+    assert code == 1
+    assert "photo b.png cannot be treated by --method prior" in err
+    assert "c.png -> c.anon.png" in out
+
+
+def test_a_flat_photo_is_named_and_the_others_are_done(dippas, small_network):
+    Image.new("RGB", (SIZE, SIZE), (90, 90, 90)).save("flat.png")
+    save(Path("b.png"))
+    code, out, err = dippas("flat.png", "b.png", "--method", "prior")
+    assert code == 1
+    assert "dippas: flat.png: the photo has no noise to remove" in err
+    assert "b.png -> b.anon.png" in out
+
+
+def test_a_photo_of_which_no_snapshot_is_close_enough_says_so(dippas, small_network, monkeypatch):
+    grid = dataclasses.replace(NETWORK.assembly, thresholds=(80.0,))
+    monkeypatch.setitem(globals(), "NETWORK", dataclasses.replace(NETWORK, assembly=grid))
+    out = dippas("a.jpg", "--method", "prior")[1]
+    assert "Warning: no snapshot reached 80 dB, so the best one was written" in out
+    assert "leakage not measured" in out
+
+
+# -------------------------------------------------------------------- odd photos, names and reports
+
+
+def coarse(path):
+    """A JPEG so coarse that whatever is done to it, the same file comes out."""
+    y, x = np.mgrid[:SIZE, :SIZE]
+    levels = np.dstack([x + 60, y + 60, x // 2 + y // 2]).astype(np.uint8)
+    Image.fromarray(levels).save(path, quality=3)
+
+
+def test_a_photo_that_comes_back_unchanged_says_so(dippas, tmp_path):
+    coarse("same.jpg")
+    code, out, _ = dippas("same.jpg", "--report", "r.html")
+    assert code == 0
+    ours, theirs = (np.asarray(opened(name)) for name in ("same.anon.jpg", "same.jpg"))
+    np.testing.assert_array_equal(ours, theirs)
+    assert "no pixel changed" in out
+    assert "Warning: nothing was changed: the output has the same pixels as the photo" in out
+    assert not re.search("nan|inf", out)
+    assert "The pixels did not change." in (tmp_path / "r.html").read_text()
+    code, out, _ = dippas("same.jpg", "--overwrite", "--json")
+    record = json.loads(out)
+    assert code == 0
+    assert record["psnr"] is None
+    assert any("nothing was changed" in warning for warning in record["warnings"])
+    save(tmp_path / "b.png")
+    assert dippas("same.jpg", "b.png", "--report", "r.html")[0] == 0, "the null is read back"
+    first, second = json.loads((tmp_path / "r.json").read_text())["photos"]
+    assert first["psnr"] is None
+    assert second["psnr"] > 30
+
+
+def test_a_name_that_is_not_utf_8_ends_neither_the_batch_nor_the_report(dippas, tmp_path):
+    odd = os.fsdecode(b"a\xe9.png")
+    save(tmp_path / odd)
+    save(tmp_path / "b.png", 1)
+    save(tmp_path / "c.png", 1)
+    code, out, err = dippas(odd, "b.png", "--report", "r.html")
+    assert code == 0, err
+    assert "a\\udce9.png -> a\\udce9.anon.png" in out
+    assert (tmp_path / os.fsdecode(b"a\xe9.anon.png")).exists()
+    assert (tmp_path / "b.anon.png").exists()
+    names = [one["photo"] for one in json.loads((tmp_path / "r.json").read_bytes())["photos"]]
+    assert names == [odd, "b.png"]
+    assert "a\\udce9.png" in (tmp_path / "r.html").read_text("utf-8")
+    code, out, err = dippas(odd, "b.png", "c.png", "--report", "r.html", "--json")
+    assert code == 0, err
+    assert json.loads(out)["photo"] == "c.png"
+    found = json.loads((tmp_path / "r.json").read_bytes())["photos"]
+    assert [one["photo"] for one in found] == [odd, "b.png", "c.png"]
+    assert json.loads(dippas(odd, "--overwrite", "--json")[1])["photo"] == odd
+
+
+def test_a_second_start_keeps_the_earlier_photos_in_the_report(dippas, tmp_path):
+    save(tmp_path / "in" / "b.png")
+    command = ("in", "-o", "out", "--report", "pages/r.html")
+    assert dippas(*command)[0] == 0
+    first = json.loads((tmp_path / "pages" / "r.json").read_text())["photos"]
+    page = (tmp_path / "pages" / "r.html").read_text()
+    save(tmp_path / "in" / "a.png", 1)
+    save(tmp_path / "in" / "c.png", 1)
+    code, out, err = dippas(*command)
+    assert code == 0
+    assert out.count("->") == 2
+    assert err.count("skipped") == 1
+    records = json.loads((tmp_path / "pages" / "r.json").read_text())["photos"]
+    assert [Path(one["photo"]).name for one in records] == ["a.png", "b.png", "c.png"]
+    assert records[1] == first[0]
+    again = (tmp_path / "pages" / "r.html").read_text()
+    for picture in re.findall(r"data:image/png;base64,[\w+/=]+", page):
+        assert picture in again, "its pictures too"
+    assert f"{first[0]['psnr']:.1f} dB" in again
+
+
+@pytest.mark.parametrize("change", [
+    lambda content: content | {"photos": [{"photo": "a.jpg"}]},
+    lambda content: content | {"photos": [content["photos"][0] | {"left": {}}]},
+    lambda content: {"settings": content["settings"]},
+])  # fmt: skip
+def test_a_report_of_another_version_is_refused(dippas, tmp_path, change):
+    assert dippas("a.jpg", "--report", "r.html")[0] == 0
+    path = tmp_path / "r.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    refused(dippas("a.jpg", "--report", "r.html"), "r.json", "another version", "--overwrite")
+
+
+def test_a_photo_that_fails_where_it_is_written_is_named(dippas, tmp_path):
+    clear = np.dstack([photo(0), np.where(photo(0)[..., 0] < 90, 0, 255).astype(np.uint8)])
+    Image.fromarray(clear).save("clear.png")
+    save(tmp_path / "b.png")
+    code, out, err = dippas("clear.png", "b.png", "--format", "jpeg")
+    assert code == 1
+    assert "dippas: clear.png: a photo with transparent pixels cannot be written as a JPEG" in err
+    assert out.count("->") == 1
+
+
+def record(**changes):
+    values = {
+        "photo": "a.jpg", "output": "a.anon.jpg", "height": 64, "width": 80, "format": "jpeg",
+        "method": "sparse", "mode": "blind", "fingerprint": None, "psnr": 40.126, "settings": {},
+        "z_before": {}, "z": {}, "leakage": {}, "seconds": 2.4, "seed": 0, "warnings": (),
+        "orientation": 1, "sha256": "", "examined": {},
+    }  # fmt: skip
+    return photo_record.PhotoRecord(**values | changes)
+
+
+@pytest.mark.parametrize(
+    ("leakage", "words"),
+    [
+        ({"sigma-2": 0.034, "busy": 0.161}, "leakage +16 % of a planted fingerprint"),
+        ({"sigma-2": 0.034, "busy": -0.161}, "leakage -16 % of a planted fingerprint"),
+        ({"sigma-2": math.nan, "busy": 0.034}, "leakage +3 % of a planted fingerprint"),
+        ({"sigma-2": math.nan}, "leakage not measured"),
+        ({}, "leakage not measured"),
+    ],
+)
+def test_the_leakage_is_printed_with_its_sign(leakage, words):
+    text = photo_record.text(record(leakage=leakage))
+    assert text == f"a.jpg -> a.anon.jpg\n  64x80, PSNR 40.13 dB, {words}, 2 s"
+
+
+def test_of_a_known_fingerprint_the_largest_score_is_printed():
+    known = {"mode": "aware", "z_before": {"a": 3.0, "b": 21.26}, "z": {"a": -1.8, "b": math.nan}}
+    text = photo_record.text(record(**known, warnings=("one; two",), examined={"verdict": "Gone."}))
+    _, figures, warning, verdict = text.splitlines()
+    assert "largest |z| of four extractors 21.3 before, 1.8 after" in figures
+    assert (warning, verdict) == ("  Warning: one; two", "  Gone.")

@@ -95,7 +95,7 @@ KILLED = """
     import os, signal, sys
     import numpy as np
     import orbax.checkpoint as ocp
-    from dippas_jax import checkpoint, store
+    from dippas_jax.io import checkpoint, files
 
     folder, when = sys.argv[1:]
     tree = {"a": np.arange(1000, dtype=np.float32)}
@@ -111,7 +111,7 @@ KILLED = """
         from orbax.checkpoint._src.path import atomicity
         atomicity.AtomicRenameTemporaryPath.finalize = killed_async
     else:
-        store.write_json = killed
+        files.write_json = killed
     checkpoint.save(folder, 2, {"a": tree["a"] + 1})
 """
 

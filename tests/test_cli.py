@@ -188,6 +188,36 @@ def test_a_photo_that_fails_does_not_stop_the_others(dippas, tmp_path):
     assert files.read_fingerprint_file(output).photos == 6
 
 
+def test_where_no_photo_can_be_decoded_each_is_named_and_nothing_is_written(dippas, tmp_path):
+    photos = [tmp_path / "0.png", tmp_path / "1.png"]
+    for path in photos:
+        path.write_bytes(Path("flats/A/5.png").read_bytes()[:-3000])
+    output = tmp_path / "K.npz"
+    code, out, err = dippas("fingerprint", "build", *photos, "-o", output)
+    assert (code, out) == (2, "")
+    assert [str(path) in line for path, line in zip(photos, err.splitlines(), strict=True)] == [
+        True, True
+    ]  # fmt: skip
+    assert err.count("truncated") == 2
+    assert not output.exists()
+
+
+def test_the_noise_looked_for_is_that_asked_for(dippas, tmp_path):
+    output = tmp_path / "K.npz"
+    assert dippas("fingerprint", "build", "flats/A", "-o", output, "--sigma", 5)[0] == 0
+    photos = [np.asarray(Image.open(path)) for path in sorted(Path("flats/A").iterdir())]
+    found = files.read_fingerprint_file(output)
+    assert found.sigma == 5
+    assert oracles.ncc(found.plane, oracles.fingerprint(photos, sigma=5)) > 0.9999
+    assert oracles.ncc(found.plane, oracles.fingerprint(photos, sigma=3)) < 0.999
+
+
+def test_photos_without_any_noise_are_refused(dippas, tmp_path):
+    photos = [write(tmp_path / f"{i}.png", WALL) for i in range(2)]
+    outcome = dippas("fingerprint", "build", *photos, "-o", tmp_path / "K.npz")
+    refused(outcome, "the 2 photos, ", photos[0], "no noise at all")
+
+
 def test_a_fingerprint_built_as_a_bare_plane_is_said_to_lose_its_origin(dippas, tmp_path):
     _, _, err = dippas("fingerprint", "build", "flats/A", "-o", tmp_path / "K.npy")
     assert "plane alone" in err

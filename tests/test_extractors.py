@@ -1,20 +1,16 @@
-"""What a mixture of extractors finds, in photos of one part and of several."""
+"""What extractors find in photos of one part and of several, and the one compiled residual."""
 
-import io
 import math
 
-import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.signal import residual, tiles
-from dippas_jax.sparse import leakage, transform
+from dippas_jax.signal import extractors, residual, tiles
 from tests import oracles
 
-extract = jax.jit(lambda pixels, sigma: residual.residual(pixels, sigma=sigma))
 HEIGHT, WIDTH = 101, 150
+SIGMAS = {"sigma-2": 2.0, "sigma-3": 3.0, "sigma-5": 5.0}
 
 
 @pytest.fixture(scope="module")
@@ -32,81 +28,94 @@ def parts(monkeypatch):
     return [(0, 0, 0), (0, 43, 21), (0, 86, 21), (37, 0, 0), (37, 43, 21), (37, 86, 21)]
 
 
+def test_the_members_are_the_mixture_by_name():
+    assert extractors.NAMES == ("sigma-2", "sigma-3", "sigma-5", "busy")
+    plain = {member.name: member.sigma for member in extractors.MEMBERS if not member.busy}
+    assert plain == SIGMAS
+    assert extractors.named(np.arange(4.0)) == dict(zip(extractors.NAMES, range(4), strict=True))
+
+
+def test_the_compiled_residual_is_the_residual(photo):
+    for sigma in (3.0, 6.0):
+        ours = extractors.extract(photo[0], sigma=sigma)
+        np.testing.assert_allclose(ours, oracles.residual(photo[0], sigma), atol=2e-3)
+    programs = extractors._extract._cache_size()
+    usual, told = extractors.extract(photo[0]), extractors.extract(photo[0], sigma=residual.SIGMA)
+    np.testing.assert_array_equal(usual, told)
+    assert extractors._extract._cache_size() == programs, "a shape is compiled once"
+
+
+def test_scores_are_the_correlations_of_residuals_in_standard_deviations(photo):
+    pixels, fingerprint = photo
+    scores = extractors.scores(pixels, fingerprint)
+    assert tuple(scores) == extractors.NAMES
+    pattern = oracles.pattern(pixels, fingerprint)
+    for name, sigma in SIGMAS.items():
+        ncc = oracles.ncc(oracles.residual(pixels, sigma), pattern)
+        assert scores[name] == pytest.approx(math.sqrt(HEIGHT * WIDTH) * ncc, abs=1e-3)
+    assert min(scores.values()) > 5
+    other = np.float32(synthetic.Camera(seed=1).fingerprint(HEIGHT, WIDTH))
+    assert max(map(abs, extractors.scores(pixels, other).values())) < 4
+
+
+def test_the_busy_score_does_not_see_what_is_flat(photo):
+    pixels, fingerprint = photo
+    pixels = pixels.copy()
+    pixels[:, :48] = 100
+    changed = fingerprint.copy()
+    changed[8:-8, 12:36] *= -5
+    one, other = extractors.scores(pixels, fingerprint), extractors.scores(pixels, changed)
+    assert one["busy"] == pytest.approx(other["busy"], abs=1e-4)
+    assert abs(one["sigma-3"] - other["sigma-3"]) > 1
+
+
+def test_a_photo_without_noise_has_no_score(photo):
+    flat = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+    assert all(map(math.isnan, extractors.scores(flat, photo[1]).values()))
+    nothing = np.zeros((HEIGHT, WIDTH), np.float32)
+    assert all(map(math.isnan, extractors.scores(photo[0], nothing).values()))
+
+
 def test_scores_of_several_parts_are_those_of_their_sums(photo, parts):
     pixels, fingerprint = photo
-    scores = leakage.scores(pixels, fingerprint)
-    for sigma in leakage.SIGMAS:
+    scores = extractors.scores(pixels, fingerprint)
+    for name, sigma in SIGMAS.items():
         sums = np.zeros(3)
         for top, left, across in parts:
             down = 27 if top else 0
             part = slice(top, top + 64), slice(left, left + 64)
             new = np.s_[down:, across:]
-            plane = np.asarray(extract(pixels[part], sigma), np.float64)[new]
+            plane = oracles.residual(pixels[part], sigma)[new]
             pattern = oracles.pattern(pixels, fingerprint)[part][new]
             sums += np.sum(plane * pattern), np.sum(plane**2), np.sum(pattern**2)
         z = sums[0] / math.sqrt(sums[1] * sums[2]) * math.sqrt(HEIGHT * WIDTH)
-        assert scores[f"sigma-{sigma:g}"] == pytest.approx(z, abs=1e-3)
+        assert scores[name] == pytest.approx(z, abs=1e-3)
 
 
 def test_parts_find_what_the_whole_photo_does(photo, monkeypatch):
-    whole = leakage.scores(*photo)
+    whole = extractors.scores(*photo)
     monkeypatch.setattr(tiles, "SIDE", 64)
-    apart = leakage.scores(*photo)
+    apart = extractors.scores(*photo)
     assert min(whole.values()) > 5
     for name, z in whole.items():
         assert apart[name] == pytest.approx(z, rel=0.2)  # the busy half is that of each part
 
 
-def test_batches_and_ticks_of_several_parts(photo, parts):
+def test_batches_change_no_score_and_every_part_is_told_of(photo, parts):
     ticks = []
     alone, together = (
-        leakage.scores(*photo, ways=tiles.Ways(tiles.Batches(size), ticks.append))
+        extractors.scores(
+            *photo, execution=tiles.Execution(tiles.Batches(size), on_tile=ticks.append)
+        )
         for size in (1, 4)
     )
     assert alone == pytest.approx(together, rel=1e-4)
     assert ticks == [None] * 2 * len(parts)
 
 
-def test_a_planted_fingerprint_is_followed_in_several_parts(photo, parts):
-    key = jax.random.key(0)
-    none, half = (
-        np.array(list(leakage.share_left(key, photo[0], 20.0, share).values()))
-        for share in (0.0, 0.7)
-    )
-    assert np.all((none > 0.2) & (none < 0.6))
-    assert np.all(np.abs(half) < 0.6 * none)
-    everything = leakage.share_left(key, photo[0], 0.0, 0.5)
-    np.testing.assert_allclose(list(everything.values()), 1, atol=1e-3)
-
-
 def test_sixteen_bits_are_the_same_photo(photo):
     pixels, fingerprint = photo
     wide = pixels.astype(np.uint16) * 257
-    assert leakage.scores(wide, fingerprint) == pytest.approx(
-        leakage.scores(pixels, fingerprint), rel=1e-4
+    assert extractors.scores(wide, fingerprint) == pytest.approx(
+        extractors.scores(pixels, fingerprint), rel=1e-4
     )
-
-
-def test_behind_a_jpeg_a_planted_fingerprint_fares_as_a_cameras_does():
-    def jpeg(pixels):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=75)
-        return np.asarray(Image.open(buffer).convert("RGB"))
-
-    threshold, compensation, side = 16.0, 0.5, 256
-    truth, followed, without = [], [], []
-    for seed in range(3):
-        camera = synthetic.Camera(seed=seed, strength=0.02)
-        pixels = jpeg(synthetic.expose(camera, synthetic.scene(seed, side), seed))
-        fingerprint = np.float32(camera.fingerprint(side, side))
-        spectrum = transform.noise_spectrum(pixels, threshold)
-        levels = transform.resynthesise(pixels, threshold, spectrum, compensation)
-        done = jpeg(np.asarray(levels).round().clip(0, 255).astype(np.uint8))
-        before, after = (leakage.scores(one, fingerprint) for one in (pixels, done))
-        truth.append([after[name] / before[name] for name in leakage.NAMES])
-        settings = jax.random.key(seed), pixels, threshold, compensation
-        for kind, files in ((followed, {"came": jpeg, "written": jpeg}), (without, {})):
-            kind.append(list(leakage.share_left(*settings, **files).values()))
-    truth, followed, without = (np.mean(one) for one in (truth, followed, without))
-    assert truth == pytest.approx(followed, abs=0.15)
-    assert truth > without + 0.25, "what is left is left by the JPEG"

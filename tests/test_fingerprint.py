@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax.signal import correlation, fingerprint, image, residual
+from dippas_jax.signal import correlation, extractors, fingerprint, image
 from tests import oracles
 
 update = jax.jit(fingerprint.update)
@@ -81,7 +81,7 @@ def test_a_planted_fingerprint_is_found_in_its_unit_and_another_is_not():
     other = planted_fingerprint(3, 64, 64)
     found = estimate(from_photos(flats(20, planted)))
     pixels = oracles.photo(4, 64, 64, planted)
-    noise = jax.jit(residual.residual)(pixels)
+    noise = extractors.extract(pixels)
     assert float(correlation.ncc(found, planted.astype(np.float32))) > 0.8
     for k, found_in_photo in ((found, True), (other.astype(np.float32), False)):
         ncc = correlation.ncc(noise, correlation.pattern(pixels, k))
@@ -139,6 +139,6 @@ def test_real_flat_photos_give_the_published_correlation():
     assert len(crops) == 10
     k = estimate(from_photos(crops))
     pixels = read(folder / "crop512" / "Nikon_D70_0_19446.png")
-    noise = jax.jit(residual.residual)(pixels)
+    noise = extractors.extract(pixels)
     ncc = float(correlation.ncc(noise, correlation.pattern(pixels, k)))
     assert ncc == pytest.approx(0.02369, abs=2e-4)

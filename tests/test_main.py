@@ -122,12 +122,23 @@ def only_line(capsys):
         (["--config={config}", "--workdir={w}", "--config.inversion.max_steps=0"], "max_steps"),
         (["--config={config}", "--workdir={w}", "--config.inversion.chunk=1"], "inversion.chunk"),
         (["--config={config}", "--workdir={w}", "--config.mode=aweer"], "aweer"),
+        (["--config={config}", "--workdir={w}", "--config.sparse.compensation=2"], "compensation"),
         (["--config={config}", "--workdir={w}", "--strength=huge"], "huge"),
         (["--config={config}", "--workdir={w}", "--target-psnr=high"], '--target-psnr is "high"'),
         (["--config={config}", "--workdir={w}", "--target-psnr=7"], "7.0 dB"),
         (["--config={config}", "--workdir={w}", "--max-minutes"], "--max-minutes=5"),
         (["--config={config}", "--workdir={w}", "--max-minutes=-1"], "max_minutes"),
         (["--config={w}/none.py", "--workdir={w}"], "none.py"),
+        (["--config=configs/awre.py", "--workdir={w}"], 'did you mean "aware"'),
+        (["--config=studies/pannel", "--workdir={w}"], 'did you mean "studies/panel"'),
+        (["--config=aware:papr", "--workdir={w}"], 'did you mean "paper"'),
+        (["--config={aware}:papr", "--workdir={w}"], 'did you mean "paper"'),
+        (["--config={aware}:papr", "--config.mode=blind", "--workdir={w}"],
+         'there is no setting "papr"; did you mean "paper"'),
+        (["--config"], "--config"),
+        (["--config=studies/panel", "--workdir={w}", "--config.mode=blind"], '"mode"'),
+        (["--config=aware", "--workdir={w}", "--config.sparse.strenght=fast"],
+         'did you mean "sparse.strength"'),
         (["--config={config}"], "--workdir"),
         (["--workdir={w}"], "--config"),
         ([], "--config"),
@@ -142,8 +153,9 @@ def test_a_bad_command_line_is_answered_in_one_line(case, program, capsys, argum
     empty = case["folder"].parent / "empty"
     empty.mkdir()
     names = {"config": case["config"], "w": case["workdir"], "file": case["config"], "empty": empty}
-    assert program(*(argument.format(**names) for argument in arguments)) == 2
+    assert program(*(argument.format(**names, aware=AWARE) for argument in arguments)) == 2
     assert words in only_line(capsys)
+    assert not case["workdir"].exists()
 
 
 @pytest.mark.parametrize(
@@ -180,6 +192,10 @@ def not_finite(folder):
     np.save(folder / "cam" / "prnu.npy", plane)
 
 
+def constant(folder):
+    np.save(folder / "cam" / "prnu.npy", np.full((64, 64), 0.25, np.float32))
+
+
 def without_fingerprint(folder):
     (folder / "cam" / "prnu.npy").unlink()
 
@@ -194,6 +210,7 @@ def too_small(folder):
         (spoil_photo, "b.png"),
         (other_size, "64x80"),
         (not_finite, "nan"),
+        (constant, "constant"),
         (without_fingerprint, "blind"),
         (too_small, "63x64"),
     ],
@@ -226,21 +243,66 @@ def test_help_shows_the_command_and_every_setting(program, capsys, option):
     assert said.err == ""
 
 
+def read_settings(monkeypatch, *arguments):
+    """What a command line asks for, and the work folder."""
+    command = ["dippas_jax", *arguments]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+    with flagsaver.flagsaver():
+        return main._settings(command)
+
+
 def test_settings_come_from_the_file_and_the_command_line(monkeypatch, tmp_path):
-    command = [
-        "dippas_jax",
+    settings, workdir = read_settings(
+        monkeypatch,
         f"--config={AWARE}",
         f"--workdir={tmp_path}",
         "--config.inversion.max_steps=17",
         "--config.assembly.sides=(32,16)",
         "--config.mode=blind",
-    ]
-    monkeypatch.setattr(sys, "argv", command)
-    with flagsaver.flagsaver():
-        settings, workdir = main._settings(command)
+    )
     assert workdir == str(tmp_path)
     assert (settings.inversion.max_steps, settings.mode) == (17, "blind")
     assert settings.assembly.sides == (32, 16)
+
+
+@pytest.mark.parametrize("setting", ["", ":paper"])
+def test_a_file_that_comes_with_the_package_is_found_by_its_name_from_anywhere(
+    setting, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    settings, _ = read_settings(monkeypatch, f"--config=aware{setting}", f"--workdir={tmp_path}")
+    same, _ = read_settings(monkeypatch, f"--config={AWARE}{setting}", f"--workdir={tmp_path}")
+    assert settings == same
+    assert settings.generator.depth == (512 if setting else 32)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["--config={aware}", "--workdir=runs/study_x", "--config.mode=blind"], config.Config),
+        (["--config", "aware", "--workdir=study", "--config.mode=blind"], config.Config),
+        (["--workdir=runs/aware", "--config=studies/aware", "--config.seed=3"], config.Study),
+    ],
+)
+def test_whether_it_is_a_run_or_a_study_is_told_from_the_file(arguments, kind, monkeypatch):
+    given = [argument.format(aware=AWARE) for argument in arguments]
+    settings, _ = read_settings(monkeypatch, *given)
+    assert type(settings) is kind
+    if kind is config.Config:
+        assert settings.mode == "blind"
+    else:
+        assert (settings.seed, settings.fingerprints) == (3, "file")
+
+
+@pytest.mark.parametrize("name", ["sparse", "studies/sparse"])
+def test_what_is_given_in_short_goes_to_the_settings_of_the_run(name, monkeypatch, tmp_path):
+    short = ["--strength=strong", "--target-psnr=42", "--max-minutes=5"]
+    settings, _ = read_settings(
+        monkeypatch, f"--config={name}", f"--workdir={tmp_path}", *short
+    )
+    run = settings.run if isinstance(settings, config.Study) else settings
+    assert (run.sparse.strength, run.target_psnr, run.max_minutes) == ("strong", 42.0, 5.0)
 
 
 # ---------------------------------------------------------------------------------- what is written
@@ -379,20 +441,23 @@ def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
     shutil.rmtree(cut)
 
 
-# --------------------------------------------------------------------------------------- the engine
+# ------------------------------------------------------------------------------- the sparse method
 
 
 @pytest.mark.parametrize("mode", ["aware", "blind"])
-def test_the_engine_writes_the_photo_asked_for_and_its_neighbours_figures(case, program, mode):
+def test_the_sparse_method_writes_the_photo_asked_for_and_its_neighbours_figures(
+    case, program, mode
+):
     sparse = of(case, "--config.method=sparse", f"--config.mode={mode}", "--target-psnr=36")
     assert program(*sparse, "--config.data.limit=1") == 0
     (record,) = json.loads((case["workdir"] / "summary.json").read_text())["photos"]
     aims = [row["target_psnr"] for row in record["results"]]
     assert aims == [36, pytest.approx(record["psnr"] + 3), pytest.approx(record["psnr"] - 3)]
     assert record["psnr"] == pytest.approx(36, abs=0.06)
-    assert record["left_is"] == {"aware": "z", "blind": "share"}[mode]
+    names = ["sigma-2", "sigma-3", "sigma-5", "busy"]
     for row in record["results"]:
-        assert row["worst"] == max(map(abs, row["left"].values()))
+        assert list(row["extractors"]) == (names if mode == "aware" else [])
+        assert list(row["leakage"]) == ([] if mode == "aware" else names)
     folder = case["workdir"] / "photos"
     written = read(folder / f"{record['id']}.png")
     original = read(case["folder"] / "cam" / "photos" / "a.png")
@@ -402,7 +467,7 @@ def test_the_engine_writes_the_photo_asked_for_and_its_neighbours_figures(case, 
     ]
 
 
-def test_the_engines_second_start_makes_nothing_again_and_its_bytes_are_those_of_another(
+def test_a_second_sparse_start_makes_nothing_again_and_its_bytes_are_those_of_another(
     case, program
 ):
     sparse = ["--config.method=sparse", "--strength=fast"]
@@ -417,6 +482,26 @@ def test_the_engines_second_start_makes_nothing_again_and_its_bytes_are_those_of
     photos = [name for name in before if name.endswith(".png")]
     assert len(photos) == 4
     assert {name: before[name] for name in photos} == {name: again[name] for name in photos}
+
+
+@pytest.mark.parametrize("mode", ["aware", "blind"])
+def test_a_photo_that_comes_back_as_it_was_does_not_end_the_run(case, program, capsys, mode):
+    """A black one: its PSNR is infinite, null in the record, and the next start reads that."""
+    black = np.zeros((64, 64, 3), np.uint8)
+    Image.fromarray(black).save(case["folder"] / "cam" / "photos" / "a.png")
+    sparse = of(case, "--config.method=sparse", f"--config.mode={mode}")
+    code = 0 if mode == "aware" else 1  # blind, the photo has nothing to remove
+    for _ in range(2):
+        assert program(*sparse) == code
+        said = capsys.readouterr()
+        assert "cam_b  64×64 pixels" in said.out
+        assert "Traceback" not in said.err
+        photos = json.loads((case["workdir"] / "summary.json").read_text())["photos"]
+        assert [one["id"] for one in photos] == ["cam_a", "cam_b"][code:]
+        if mode == "aware":
+            assert "cam_a  64×64 pixels" in said.out
+            assert photos[0]["psnr"] is None
+            np.testing.assert_array_equal(read(case["workdir"] / "photos" / "cam_a.png"), black)
 
 
 def test_a_prior_out_of_time_gives_its_best_result(case, program):

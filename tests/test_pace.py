@@ -1,53 +1,97 @@
-"""Estimates of time: what is remembered, and that compiling is left out of it."""
+"""Estimates of time: one remembered rate a method, and a guess where there is none."""
 
 import json
-import time
 
 import jax
-import jax.numpy as jnp
 import pytest
+from PIL import Image
 
 from dippas_jax.cli import pace
 from dippas_jax.io import files
+from dippas_jax.signal import tiles
+from dippas_jax.sparse import anonymize as sparse
+
+PLAIN = {"method": "sparse", "aware": False, "target": False}
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path)
-    return tmp_path / "speed.json"
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    return tmp_path / "cache" / "pace.json"
 
 
-def test_a_pace_is_seconds_by_tiles_and_kept_by_kind(cache):
-    assert pace.remembered("blind") is None
-    pace.remember("blind", 12.0, 48)
-    pace.remember("report", 9.0, 3)
-    assert pace.remembered("blind") == 0.25
-    assert pace.remembered("report") == 3
-    assert pace.remembered("aware") is None
+def rate(method="sparse"):
+    """Seconds a unit, and whether they were measured."""
+    return pace.seconds(1.0, method, attacked=False)
 
 
-def test_less_than_a_tile_tells_nothing(cache):
-    pace.remember("report", 9.0, 0.25)
+def test_a_rate_is_seconds_by_units_and_kept_by_method_and_device(cache):
+    guessed, measured = rate()
+    assert guessed > 0
+    assert not measured
+    pace.remember("sparse", 12.0, 48.0)
+    pace.remember("prior", 90.0, 30.0)
+    assert rate() == (0.25, True)
+    assert rate("prior") == (3.0, True)
+    assert pace.seconds(8.0, "sparse", attacked=False) == (2.0, True)
+    assert json.loads(cache.read_text()).keys() == {"cpu sparse", "cpu prior"}
+
+
+def test_the_last_photo_decides(monkeypatch):
+    pace.remember("sparse", 12.0, 48.0)
+    pace.remember("sparse", 24.0, 48.0)
+    assert rate() == (0.5, True)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not rate()[1], "of a device that was not timed, nothing is known"
+
+
+def test_attackers_take_their_time_too():
+    assert pace.seconds(1.0, "sparse", attacked=True)[0] > rate()[0]
+
+
+def test_a_small_photo_tells_nothing(cache):
+    pace.remember("sparse", 9.0, 0.25)
+    pace.remember("prior", 9.0, 0.0)
     assert not cache.exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", json.dumps({"cpu blind": -1})])
+def test_a_memory_that_cannot_be_kept_is_no_failure(cache):
+    cache.parent.write_text("a file in the folder's place")
+    pace.remember("sparse", 12.0, 48.0)
+    assert not rate()[1]
+
+
+@pytest.mark.parametrize("content", [
+    "", "{", "[1]", "7", '{"cpu sparse": -1}', '{"cpu sparse": NaN}', '{"cpu sparse": "fast"}',
+    '{"cpu sparse": null}', '{"cpu sparse": 1e9}',
+])  # fmt: skip
 def test_a_damaged_memory_is_none(cache, content):
+    cache.parent.mkdir()
     cache.write_text(content)
-    assert pace.remembered("blind") is None
-    pace.remember("blind", 1.0, 1)
-    assert pace.remembered("blind") == 1
+    assert not rate()[1]
+    pace.remember("sparse", 16.0, 16.0)
+    assert rate() == (1.0, True)
 
 
-def test_compiling_is_told_from_working():
-    scale = time.monotonic()  # a program that no cache has
-    function = jax.jit(lambda x: jnp.sin(scale * x) @ x)
-    x = jnp.ones((8, 8))
-    with pace.compiling() as first:
-        started = time.monotonic()
-        function(x).block_until_ready()
-        elapsed = time.monotonic() - started
-    with pace.compiling() as second:
-        function(x).block_until_ready()
-    assert 0 < sum(first) < elapsed
-    assert second == []
+def test_the_work_grows_with_the_photo(tmp_path):
+    name = str(tmp_path / "none.jpg")
+    small, large = (pace.work(name, (side, side), **PLAIN) for side in (64, 256))
+    assert large == pytest.approx(16 * small)
+    assert pace.work(name, (3000, 4000), **PLAIN) > 10 * large
+    aware = pace.work(name, (256, 256), method="sparse", aware=True, target=False)
+    assert aware > large
+    steps = [pace.work(name, size, method="prior", aware=False, target=False)
+             for size in ((tiles.SIDE, tiles.SIDE), (tiles.SIDE, 2 * tiles.SIDE))]  # fmt: skip
+    assert steps[1] == 2 * steps[0] > 100
+
+
+def test_a_coarse_jpeg_takes_longer_unless_a_psnr_is_to_be_met(tmp_path):
+    for quality in (50, 95):
+        Image.new("RGB", (64, 64)).save(tmp_path / f"{quality}.jpg", quality=quality)
+    coarse, fine = (str(tmp_path / f"{quality}.jpg") for quality in (50, 95))
+    size = (64, 64)
+    assert pace.work(coarse, size, **PLAIN) > pace.work(fine, size, **PLAIN)
+    met = {**PLAIN, "target": True}
+    assert pace.work(coarse, size, **met) == pace.work(fine, size, **met)
+    ticks = sparse.expected_ticks(64, 64, aware=False)
+    assert pace.work(fine, size, **PLAIN) == ticks * 64 * 64 / tiles.SIDE**2

@@ -1,8 +1,10 @@
 """The report page: alone, whole, honest, and looked at by a real browser."""
 
 import base64
+import dataclasses
 import html.parser
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax.cli import report_html
+from dippas_jax.cli import photo_record, report_html
+from dippas_jax.io import files
 from tests import oracles
 
 QUESTIONS = {"wavelet": "the whole photo, as <most> would", "shifts": "all positions"}
@@ -27,22 +30,32 @@ def photo(height=700, width=900):
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
+EXAMINED = {
+    "ssim": 0.9712,
+    "attacks": [
+        {"attacker": "wavelet", "fingerprint": "cam.npz", "before": 22.61, "after": -0.44,
+         "found": False, "pixels": "700x900"},
+        {"attacker": "wavelet", "fingerprint": "other.npz", "before": 21.9, "after": 3.21,
+         "found": True, "pixels": "700x900"},
+        {"attacker": "shifts", "fingerprint": "cam.npz", "before": 20.0, "after": float("nan"),
+         "found": False, "pixels": "700x900"},
+    ],
+    "untested": ["set", "link"], "verdict": "The camera is still found by wavelet.",
+}  # fmt: skip
+NONE_LOOKED = EXAMINED | {"attacks": [], "verdict": ""}
+
+
 def record(**changes):
-    return {
+    values = {
         "photo": "IMG_1.jpg", "output": "IMG_1.anon.jpg", "height": 700, "width": 900,
-        "format": "jpeg", "mode": "aware", "fingerprint": "cam.npz", "psnr": 41.237, "ssim": 0.9712,
-        "threshold": 16.82, "alpha": 0.1, "left": {"sigma-2": 0.71, "busy": None},
-        "seconds": 48.2, "seed": 3, "sha256": "ab12", "words": ["palette converted to colours"],
-        "attacks": [
-            {"attacker": "wavelet", "fingerprint": "cam.npz", "before": 22.61, "after": -0.44,
-             "found": False},
-            {"attacker": "wavelet", "fingerprint": "other.npz", "before": 21.9, "after": 3.21,
-             "found": True},
-            {"attacker": "shifts", "fingerprint": "cam.npz", "before": 20.0, "after": float("nan"),
-             "found": False},
-        ],
-        "untested": ["set", "link"], "verdict": "The camera is still found by wavelet.",
-    } | changes  # fmt: skip
+        "format": "jpeg", "method": "sparse", "mode": "aware", "fingerprint": "cam.npz",
+        "psnr": 41.237, "settings": {"threshold": 16.82, "compensation": 0.5, "alpha": 0.1},
+        "z_before": {"sigma-2": 23.04, "busy": 12.5},
+        "z": {"sigma-2": -0.61, "busy": float("nan")}, "leakage": {"sigma-2": 0.71},
+        "seconds": 48.2, "seed": 3, "warnings": ("palette converted to colours",),
+        "orientation": 1, "sha256": "ab12", "examined": EXAMINED,
+    }  # fmt: skip
+    return photo_record.PhotoRecord(**values | changes)
 
 
 def report(*records, **changes):
@@ -90,7 +103,7 @@ def made(*records, **changes):
 
 
 def test_the_page_stands_alone_and_is_well_formed():
-    text = made(record(), record(photo="IMG_2.jpg", psnr=None), failed=["broken.jpg"])
+    text = made(record(), record(photo="IMG_2.jpg", psnr=float("nan")), failed=["broken.jpg"])
     found, _ = parsed(text)
     without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", text)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", without_pictures)
@@ -101,10 +114,12 @@ def test_the_page_stands_alone_and_is_well_formed():
 def test_every_figure_and_every_warning_is_in_words():
     _, words = parsed(made(record()))
     for expected in (
-        "41.2 dB", "0.971", "900×700", "48 s", "22.6", "−0.4", "21.9", "3.2 found", "16.82",
-        "Palette converted to colours.", "The camera is still found by wavelet.", "set, link",
-        "the whole photo, as <most> would", "(known to the program)", "ab12", "dippas_jax 0",
-        "Keep this page to yourself", "no proof that a photo cannot be traced", "—",
+        "41.2 dB", "0.971", "900×700", "48 s", "22.6", "−0.4", "21.9", "3.2 found",
+        "Method sparse (threshold 16.82, compensation 0.50, alpha 0.10), seed 3",
+        "Warning: palette converted to colours.", "The camera is still found by wavelet.",
+        "set, link", "the whole photo, as <most> would", "(known to the program)", "ab12",
+        "dippas_jax 0", "Keep this page to yourself", "no proof that a photo cannot be traced",
+        "—",
     ):  # fmt: skip
         assert expected in words
     assert "anonymous" not in words
@@ -112,11 +127,38 @@ def test_every_figure_and_every_warning_is_in_words():
 
 
 def test_a_blind_photo_tells_what_is_left_of_a_planted_fingerprint():
-    left = {"sigma-2": 0.031, "busy": None}
-    text = made(record(mode="blind", fingerprint=None, attacks=[], left=left, verdict=""))
+    leakage = {"sigma-2": 0.031, "sigma-3": -0.124, "sigma-5": float("nan")}
+    blind = {"mode": "blind", "fingerprint": None, "z_before": {}, "z": {}}
+    text = made(record(**blind, examined=NONE_LOOKED, leakage=leakage))
     _, words = parsed(text)
     assert "planted" in words
-    assert "3.1 %" in words
+    for row in ("sigma-2 3.1 %", "sigma-3 −12.4 %", "sigma-5 —"):
+        assert row in words
+    _, words = parsed(made(record(**blind, examined=NONE_LOOKED, leakage={})))
+    assert "planted" not in words, "the paper's method measures none"
+
+
+def test_a_known_fingerprint_without_attackers_is_told_by_its_scores():
+    _, words = parsed(made(record(examined=NONE_LOOKED)))
+    assert (
+        "Largest |z| of four extractors with the known fingerprint: sigma-2 −0.6, busy —." in words
+    )
+
+
+@pytest.mark.parametrize("psnr", [float("inf"), float("nan")])
+def test_a_photo_that_did_not_change_is_said_not_to_have(psnr):
+    _, words = parsed(made(record(psnr=psnr, warnings=("nothing was changed",))))
+    assert "The pixels did not change. Warning: nothing was changed." in words
+    assert "— dB" in words
+    assert not re.search(r"\b(inf|nan|None)\b", words)
+
+
+def test_a_record_is_the_same_when_it_comes_back_from_its_json():
+    text = files.json_text(record(psnr=float("inf")))
+    back = photo_record.from_json(json.loads(text))
+    assert files.json_text(back) == text
+    assert made(back) == made(record(psnr=float("inf")))
+    assert dataclasses.fields(back) == dataclasses.fields(record())
 
 
 def test_file_names_cannot_run_anything():

@@ -240,6 +240,76 @@ def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
     assert_one_sentence(str(error.value), broken, "profile")
 
 
+@pytest.mark.parametrize("clear", [False, True], ids=["L", "LA"])
+def test_grey_is_converted_to_srgb_by_its_profile_and_stays_grey(tmp_path, clear):
+    levels = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) % 256
+    levels = levels.astype(np.uint8)
+    alpha = np.where(levels < 9, 0, 255).astype(np.uint8)
+    array = np.dstack([levels, alpha]) if clear else levels
+    path = put(tmp_path, saved(array, "PNG", icc_profile=grey_profile()))
+    kept = photo_file.read(path)
+    np.testing.assert_array_equal(kept.pixels, np.dstack([levels] * 3))
+    made = photo_file.read(path, srgb=True)
+    assert made.icc is None
+    assert made.words == ("colours converted to sRGB",)
+    assert made.grey
+    for channel in range(3):
+        np.testing.assert_array_equal(made.pixels[..., channel], made.pixels[..., 0])
+    light = levels / 255  # the profile says that levels are proportional to light
+    expected = np.where(light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    assert np.abs(made.pixels[..., 0] - 255 * expected).max() < 1.5
+    np.testing.assert_array_equal(made.alpha, alpha if clear else None)
+    written = opened(photo_writer.encode(made, made.pixels))
+    assert written.mode == ("LA" if clear else "L")
+    assert "icc_profile" not in written.info
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_grey_with_a_profile_of_colours_is_converted_as_equal_channels(tmp_path, kind):
+    grey = np.asarray(Image.fromarray(pixels()).convert("L"))
+    same = photo_file.read(put(tmp_path, saved(grey, kind, icc_profile=icc())), srgb=True)
+    plain = photo_file.read(put(tmp_path, saved(grey, kind)))
+    assert same.grey
+    assert same.icc is None
+    assert np.abs(same.pixels.astype(int) - plain.pixels).max() <= 1
+
+
+def test_a_grey_profile_that_cannot_be_used_is_refused_in_a_sentence(tmp_path):
+    path = put(tmp_path, saved(pixels()[..., 0], "PNG", icc_profile=b"no profile at all"))
+    assert photo_file.read(path).icc == b"no profile at all"
+    with pytest.raises(InputError) as error:
+        photo_file.read(path, srgb=True)
+    assert_one_sentence(str(error.value), path, "profile")
+
+
+def test_grey_of_sixteen_bits_keeps_its_profile_and_says_so(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH), np.uint16)
+    for kind in ("PNG", "TIFF"):
+        data = saved(Image.fromarray(deep), kind, icc_profile=grey_profile())
+        photo = photo_file.read(put(tmp_path, data), srgb=True)
+        assert photo.icc == grey_profile()
+        assert any("16 bits cannot be converted to sRGB" in word for word in photo.words)
+
+
+def grey_profile():
+    """A profile of grey whose levels are proportional to light, by hand."""
+    white = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
+    name = b"a scanner\0"
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(8 + 2 + 1 + 67),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + bytes(8),  # no entries: the identity
+        b"cprt": b"text" + bytes(4) + b"none\0",
+    }
+    table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    for tag, data in tags.items():
+        table += tag + struct.pack(">II", start + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    kind = b"\x02\x40\0\0" + b"scnr" + b"GRAY" + b"XYZ " + bytes(12) + b"acsp"
+    header = struct.pack(">I", start + len(body)) + bytes(4) + kind + bytes(28) + white + bytes(48)
+    return header + table + body
+
+
 def swapped_profile():
     """An RGB profile whose red and blue primaries are exchanged."""
     data = bytearray(icc())

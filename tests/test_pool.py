@@ -129,6 +129,38 @@ def test_an_empty_pool_gives_the_best_snapshot():
         np.testing.assert_array_equal(pool.assemble(kept, any_best(), 3), any_best().pixels)
 
 
+@functools.cache
+def cases():
+    """A filled, a partly filled and an empty pool of five, each with a best snapshot of its own,
+    and what they give for three, written with NumPy."""
+    two, nobody = np.zeros((2, STEPS), bool)
+    two[[2, 9]] = True
+    pools = [fill(8, 5), fill(8, 5, admitted=two), fill(8, 5, admitted=nobody)]
+    draw = np.random.default_rng(1).integers(0, 256, (3, HEIGHT, WIDTH, 3), np.uint8)
+    bests = [Best(jnp.asarray(pixels), jnp.float32(30)) for pixels in draw]
+    photos = snapshots()[0].astype(np.float64)
+    return pools, bests, [assembled(8, 3), photos[[2, 9]].mean(0), draw[2].astype(np.float64)]
+
+
+@pytest.mark.parametrize("index", range(3), ids=["filled", "partly", "empty"])
+def test_assembling_may_be_compiled(index):
+    kept, best, expected = (of[index] for of in cases())
+    plain = pool.assemble(kept, best, 3)
+    compiled = jax.jit(pool.assemble, static_argnames="length")(kept, best, length=3)
+    np.testing.assert_allclose(plain, expected, atol=1e-3)
+    np.testing.assert_allclose(compiled, plain, atol=1e-4)
+
+
+def test_assembling_may_be_mapped_over_photos_whose_pools_are_not_equally_full():
+    pools, bests, expected = cases()
+    batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *zip(pools, bests, strict=True))
+    mapped = jax.vmap(lambda kept, best: pool.assemble(kept, best, 3))
+    for photos in (mapped(*batch), jax.jit(mapped)(*batch)):
+        np.testing.assert_allclose(photos, expected, atol=1e-3)
+        for photo, kept, best in zip(photos, pools, bests, strict=True):
+            np.testing.assert_allclose(photo, pool.assemble(kept, best, 3), atol=1e-4)
+
+
 def test_memory_does_not_grow_with_the_steps():
     sizes = {
         jax.tree.map(lambda x: (x.shape, str(x.dtype)), kept)

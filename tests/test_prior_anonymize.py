@@ -10,7 +10,7 @@ import pytest
 
 from dippas_jax import config
 from dippas_jax.io import checkpoint
-from dippas_jax.prior import anonymize, inversion
+from dippas_jax.prior import anonymize
 from dippas_jax.types import InputError
 from tests import oracles, tiny
 
@@ -39,12 +39,22 @@ def whole():
     return walk(settings())
 
 
+def assembled(progress, chosen):
+    """The photos of every combination; all runs here are of the one photo."""
+    return anonymize.assemble(progress, tiny.problem().pixels, chosen)
+
+
+def choice(result):
+    """B, L and τ of a result."""
+    return tuple(result.settings[name] for name in ("side", "average", "threshold"))
+
+
 def outcome(progress, chosen):
-    """What a run leaves: its photos, their numbers of snapshots, and its history."""
-    results = anonymize.assemble(progress, chosen)
-    history = [values[: int(progress.steps)] for values in progress.history]
+    """What a run leaves: its photos, their settings, its history, and its best snapshot."""
+    results = assembled(progress, chosen)
     best = progress.best.pixels, progress.best.psnr
-    return [result.pixels for result in results], [r.snapshots for r in results], history, best
+    pixels, settings = [result.pixels for result in results], [dict(r.settings) for r in results]
+    return pixels, settings, list(results[0].history), best
 
 
 @functools.cache
@@ -55,7 +65,7 @@ def crossing():
     return step, float((psnr[:step].max() + psnr[step]) / 2)
 
 
-@pytest.mark.parametrize("chunk", [2, 3, 5])
+@pytest.mark.parametrize("chunk", [2, 3, pytest.param(5, marks=pytest.mark.slow)])
 def test_the_run_ends_with_the_first_snapshot_past_the_limit_for_any_chunk_length(chunk):
     step, limit = crossing()
     chosen = settings(stop_psnr=limit, chunk=chunk)
@@ -83,8 +93,8 @@ def test_steps_beyond_the_last_do_not_count_where_chunks_do_not_divide_them():
     progress = walk(chosen)
     assert progress.steps == 7
     assert progress.history.psnr.shape == (7,)
-    results = anonymize.assemble(progress, chosen)
-    assert results[0].snapshots == 7
+    results = assembled(progress, chosen)
+    assert results[0].settings["snapshots"] == results[0].settings["steps"] == 7
     assert progress.best.psnr == whole().history.psnr[:7].max()
 
 
@@ -103,36 +113,39 @@ def test_every_number_and_photo_is_that_of_the_snapshots_at_once():
     np.testing.assert_allclose(progress.history.ncc, ncc, atol=2e-5)
     tiny.assert_same_bytes(progress.history.psnr, trace.psnr)
     admitted = [step for step in range(9) if trace.psnr[step] >= tau]
-    for result in anonymize.assemble(progress, chosen):
-        side, photo = min(result.choice.side, 64), np.zeros((64, 64, 3))
+    before = np.asarray(problem.pixels)
+    for result in assembled(progress, chosen):
+        side, average, _ = choice(result)
+        side, photo = min(side, 64), np.zeros((64, 64, 3))
         for y in range(0, 64, side):
             for x in range(0, 64, side):
                 cut = slice(y, y + side), slice(x, x + side)
                 score = {s: oracles.ncc(noise[s][cut], patterns[s][cut]) for s in admitted}
                 order = sorted(admitted, key=lambda s: (score[s] >= 0, abs(score[s])))
-                photo[cut] = np.mean(
-                    [trace.pixels[s][cut] for s in order[: result.choice.average]], 0
-                )
-        assert result.snapshots == len(admitted) == 7
+                photo[cut] = np.mean([trace.pixels[s][cut] for s in order[:average]], 0)
+        assert result.settings["snapshots"] == len(admitted) == 7
+        assert result.settings["gamma"] == trace.gamma[-1]
         assert result.pixels.dtype == np.uint8
-        assert np.abs(result.pixels - photo).max() < 0.501, result.choice
+        assert np.abs(result.pixels - photo).max() < 0.501, choice(result)
+        np.testing.assert_allclose(result.psnr, oracles.psnr(result.pixels, before), rtol=1e-5)
+        assert result.z == result.leakage == {}, "nothing is looked for here"
 
 
 def test_one_inversion_serves_the_grid_as_runs_of_their_own_would():
     progress = whole()
-    results = anonymize.assemble(progress, settings())
-    assert [tuple(result.choice) for result in results] == [
+    results = assembled(progress, settings())
+    assert [choice(result) for result in results] == [
         (side, average, tau) for side in (32, 64, 512) for average in (3, 1) for tau in (1.0, 12.0)
     ]
     for result in (results[0], results[3]):
-        side, average, tau = result.choice
+        side, average, tau = choice(result)
         alone = config.Assembly(sides=(side,), averages=(average,), thresholds=(tau,))
         chosen = tiny.settings(assembly=alone, stop_psnr=90.0, max_steps=STEPS)
-        (single,) = anonymize.assemble(walk(chosen), chosen)
+        (single,) = assembled(walk(chosen), chosen)
         tiny.assert_same_bytes(single.pixels, result.pixels)
-        assert single.snapshots == result.snapshots
-    whole_photo = [r.pixels for r in results if r.choice.side == 64]
-    tiny.assert_same_bytes(whole_photo, [r.pixels for r in results if r.choice.side == 512])
+        assert (single.psnr, single.settings) == (result.psnr, result.settings)
+    whole_photo = [r.pixels for r in results if r.settings["side"] == 64]
+    tiny.assert_same_bytes(whole_photo, [r.pixels for r in results if r.settings["side"] == 512])
     assert (results[0].pixels != whole_photo[0]).any()
 
 
@@ -216,14 +229,26 @@ def test_without_a_snapshot_past_the_threshold_the_best_one_is_given_and_flagged
     grid = config.Assembly(sides=(32,), averages=(3,), thresholds=(80.0, 1.0))
     chosen = tiny.settings(assembly=grid, stop_psnr=90.0, max_steps=STEPS)
     progress = walk(chosen)
-    fallback, usual = anonymize.assemble(progress, chosen)
-    assert (fallback.snapshots, usual.snapshots) == (0, STEPS)
+    fallback, usual = assembled(progress, chosen)
+    assert [r.settings["snapshots"] for r in (fallback, usual)] == [0, STEPS]
     trace = tiny.run(tiny.problem(), chosen, STEPS)
     np.testing.assert_array_equal(fallback.pixels, trace.pixels[np.argmax(trace.psnr)])
     assert (fallback.pixels != usual.pixels).any()
 
 
-def test_nothing_is_finished_before_its_first_step():
+def test_a_run_is_finished_by_the_last_of_its_steps_and_never_before_the_first():
     chosen = settings()
-    assert not anonymize.finished(anonymize.start(tiny.problem(), chosen), chosen)
-    assert inversion.FINGERPRINT_STD == 0.01, "the unit of gamma in every history"
+    start = anonymize.start(tiny.problem(), chosen)
+    past = np.full(STEPS, 91.0)
+    for psnr, steps, end in (
+        (past, 0, False),
+        (past, 1, True),
+        (past - 1, 1, False),  # just at the limit
+        (np.where(np.arange(STEPS) == 4, past, 0), 4, False),
+        (np.where(np.arange(STEPS) == 4, past, 0), 5, True),
+        (0 * past, STEPS - 1, False),
+        (0 * past, STEPS, True),
+    ):
+        history = start.history._replace(psnr=psnr.astype(np.float32))
+        progress = start._replace(history=history, steps=np.int32(steps))
+        assert anonymize.finished(progress, chosen) is end

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from dippas_jax.forensics import identification
-from dippas_jax.signal import correlation, fingerprint, residual
+from dippas_jax.signal import correlation, extractors, fingerprint
 from tests import oracles, tiny
 
 SIZES = [(64, 64), (71, 130), (65, 67), (130, 64)]
@@ -60,7 +60,7 @@ def _ordinary(draw, height, width):
 
 def extract(pixels):
     """The residual, by the program that identification runs too."""
-    return np.asarray(identification._residual(jnp.float32(pixels), residual.SIGMA))
+    return np.asarray(extractors.extract(jnp.float32(pixels)))
 
 
 CONTENTS = [_flat, _single, _checkerboard, _halves, _extremes, _ordinary]

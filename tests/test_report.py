@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import io
 import json
 import math
@@ -12,13 +13,13 @@ import scipy.ndimage
 from PIL import Image
 
 from dippas_jax import config
-from dippas_jax.experiments import report
+from dippas_jax.experiments import report, runs
 from dippas_jax.forensics import scores
 from dippas_jax.io import files
+from dippas_jax.types import Record, Result, Sample, Window
 from tests import oracles, tiny
 
 SIGMA = 3.0
-KEYS = [f"{name}_{when}" for name in ("ncc", "z", "pce") for when in ("before", "after")]
 
 
 def structural_similarity(a, b):
@@ -84,74 +85,119 @@ def test_ssim_is_that_of_its_definition():
     assert scores.ssim(a, 255 - a) < 0.3
 
 
+def of(name):
+    """A record of which nothing is read."""
+    return Record(name, "cam", read=lambda: pytest.fail("nothing is to be read"))
+
+
 @pytest.fixture(scope="module")
 def record(walked):
     problem, progress, results, settings = walked
     before = np.asarray(problem.pixels)
-    plane = tiny.fingerprint()
+    notes = {"steps": int(progress.steps), "best_psnr": float(progress.best.psnr), "seconds": 3.2}
     reference = tiny.fingerprint(seed=9)
-    versions, notes = report.prior(plane, progress, results)
-    found = report.photo("cam_1", "cam", before, reference, versions, settings.sigma)
-    return found | notes | {"reference": "camera", "method": "prior"}
+    return report.photo(
+        of("cam_1"), before, reference, results, settings, reference="camera", **notes
+    )
 
 
 @pytest.fixture(scope="module")
 def rebuilt(walked):
-    """The record of a photo that was rebuilt without an inversion, in three versions."""
+    """The record of a photo that was made again without an inversion, in three versions."""
     before = np.asarray(walked[0].pixels)
-    versions = [
-        report.Version(
+    results = [
+        Result(
             np.clip(before.astype(int) + change, 0, 255).astype(np.uint8),
-            {"target_psnr": aim, "left": {"sigma-3": left, "busy": 1.0}, "worst": max(left, 1.0)},
-            f".psnr{aim}",
+            oracles.psnr(np.clip(before.astype(int) + change, 0, 255), before),
+            {"sigma-3": z, "busy": 1.0},
+            {},
+            {"target_psnr": aim, "threshold": 10.0, "compensation": 0.5, "alpha": 0.1},
         )
-        for change, aim, left in ((2, 42, 1.5), (1, 48, 2.5), (3, 38, 0.5))
+        for change, aim, z in ((2, 42.0, -1.5), (1, 48.0, 2.5), (3, 38.0, 0.5))
     ]
-    found = report.photo("cam_2", "cam", before, tiny.fingerprint(), versions, SIGMA)
-    return found | {"reference": "camera", "method": "sparse", "left_is": "z", "seconds": 0.2}
+    sparse = config.Config(method="sparse", sigma=SIGMA)
+    return report.photo(
+        of("cam_2"), before, tiny.fingerprint(), results, sparse, reference="camera", seconds=0.2
+    )
+
+
+def blind(rebuilt):
+    """The same photo where K is not known: what is followed is a planted fingerprint."""
+    rows = [row | {"extractors": {}, "leakage": row["extractors"]} for row in rebuilt.results]
+    return dataclasses.replace(rebuilt, mode="blind", reference="residual", results=rows)
 
 
 def test_a_record_has_the_figures_of_the_written_photo(walked, record):
     problem, progress, results, settings = walked
     before, after = np.asarray(problem.pixels), results[0].pixels
-    assert {"id", "device", "psnr", "ssim", "steps", "fallback", *KEYS} <= set(record)
-    assert (record["id"], record["device"]) == ("cam_1", "cam")
-    assert (record["height"], record["width"]) == (64, 64)
-    assert record["steps"] == settings.inversion.max_steps
-    assert record["fallback"] is False
-    np.testing.assert_allclose(record["psnr"], oracles.psnr(after, before), rtol=1e-5)
-    np.testing.assert_allclose(record["ssim"], structural_similarity(after, before), rtol=1e-5)
+    assert (record.id, record.device) == ("cam_1", "cam")
+    assert (record.height, record.width) == (64, 64)
+    assert (record.mode, record.method) == ("aware", "prior")
+    assert record.steps == settings.inversion.max_steps
+    np.testing.assert_allclose(record.psnr, oracles.psnr(after, before), rtol=1e-5)
+    np.testing.assert_allclose(record.ssim, structural_similarity(after, before), rtol=1e-5)
+    assert record.sha256 == hashlib.sha256(after.tobytes()).hexdigest()
     reference = tiny.fingerprint(seed=9)
     for pixels, when in ((before, "before"), (after, "after")):
         for name, value in report.figures(pixels, reference, settings.sigma).items():
-            assert record[f"{name}_{when}"] == value
-    assert record["ncc_before"] != record["ncc_after"]
-    np.testing.assert_allclose(record["best_psnr"], progress.history.psnr.max())
+            assert getattr(record, f"{name}_{when}") == value
+    assert record.ncc_before != record.ncc_after
+    np.testing.assert_allclose(record.best_psnr, progress.history.psnr.max())
 
 
 def test_a_record_has_a_row_for_every_combination(walked, record):
-    problem, _, results, _ = walked
-    assert len(record["results"]) == len(results) == 4
-    for row, result in zip(record["results"], results, strict=True):
-        assert (row["side"], row["average"], row["threshold"]) == tuple(result.choice)
-        assert row["snapshots"] == result.snapshots
-        assert row["fallback"] is (result.snapshots == 0)
+    problem, _, results, settings = walked
+    assert len(record.results) == len(results) == 4
+    reference = tiny.fingerprint(seed=9)
+    for row, result in zip(record.results, results, strict=True):
+        assert result.settings.items() <= row.items()
         by_hand = oracles.psnr(result.pixels, np.asarray(problem.pixels))
         np.testing.assert_allclose(row["psnr"], by_hand, rtol=1e-5)
-    assert [row["fallback"] for row in record["results"]] == [False, True, False, True]
+        assert report.figures(result.pixels, reference, settings.sigma).items() <= row.items()
+        assert row["extractors"] == row["leakage"] == {}
+    assert [row["threshold"] for row in record.results] == [1.0, 80.0, 1.0, 80.0]
+    assert [row["snapshots"] == 0 for row in record.results] == [False, True, False, True]
 
 
-def test_gamma_is_also_given_in_the_unit_of_the_fingerprint(walked, record):
-    problem, progress, _, _ = walked
-    gamma = float(progress.history.gamma[record["steps"] - 1])
-    assert record["gamma"] == gamma
-    injected = gamma * np.asarray(problem.fingerprint)
-    same = record["gamma_in_unit_of_fingerprint"] * tiny.fingerprint()
+def test_a_row_holds_what_the_extractors_found_and_what_leaked(rebuilt):
+    assert [row["extractors"]["sigma-3"] for row in rebuilt.results] == [-1.5, 2.5, 0.5]
+    assert [row["target_psnr"] for row in rebuilt.results] == [42, 48, 38]
+    assert rebuilt.psnr == rebuilt.results[0]["psnr"], "the first is the one that is written"
+    assert (rebuilt.steps, rebuilt.best_psnr, rebuilt.gamma) == (None, None, None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of one photo, its fingerprint in another unit: folder, records, and K."""
+    folder = tmp_path_factory.mktemp("run")
+    plane = np.float32(255) * tiny.fingerprint()
+    pixels = pair()[0]
+    sample = Sample(pixels, plane, Window((64, 64), 0, 0, 64, 64))
+    settings = tiny.settings(stop_psnr=90.0)
+    found = list(runs.photos([Record("cam_3", "cam", lambda: sample)], settings, folder))
+    return folder, found, plane
+
+
+def test_gamma_is_also_given_in_the_unit_of_the_fingerprint(run):
+    folder, (record,), plane = run
+    history = files.read_json(folder / "photos" / "cam_3.history.json")
+    assert record.gamma == history["gamma"][-1] > 0
+    injected = record.gamma * 0.01 * plane / plane.std()
+    same = record.gamma_in_unit_of_fingerprint * plane
     np.testing.assert_allclose(same, injected, rtol=1e-4, atol=1e-12)
 
 
-def test_a_record_is_strict_json(tmp_path, record):
-    bad = {**record, "ncc_after": math.nan, "pce_after": math.inf}
+def test_a_record_is_read_back_as_it_was(run):
+    folder, (record,), _ = run
+    assert record == report.from_json(files.read_json(folder / "photos" / "cam_3.json"))
+    summary = files.read_json(folder / "summary.json")
+    assert [report.from_json(one) for one in summary["photos"]] == [record]
+    assert record.fallback is record.out_of_time is False
+    assert (record.steps, record.reference) == (12, "camera")
+
+
+def test_a_record_is_strict_json_and_what_is_undefined_is_nan_again(tmp_path, record):
+    bad = dataclasses.replace(record, ncc_after=math.nan, pce_after=math.inf)
     files.write_json(tmp_path / "summary.json", {"config": config.Config(), "photos": [bad]})
 
     def refuse(literal):
@@ -162,16 +208,28 @@ def test_a_record_is_strict_json(tmp_path, record):
     assert read["photos"][0]["ncc_after"] is None
     assert read["photos"][0]["id"] == "cam_1"
     assert read["config"] == json.loads(json.dumps(dataclasses.asdict(config.Config())))
+    again = report.from_json(read["photos"][0])
+    assert math.isnan(again.ncc_after)
+    assert math.isnan(again.pce_after)
+    assert again.best_psnr == record.best_psnr
+    assert again.gamma is None, "what there is not is not undefined"
+    assert "NCC" in report.lines(again)
+    assert "none after" in report.lines(again)
 
 
 def test_the_terminal_shows_the_figures_and_says_when_it_is_a_fallback(record):
-    text = report.lines({**record, "seconds": 3.2})
-    assert f"PSNR {record['psnr']:.2f} dB" in text
+    text = report.lines(record)
+    assert "cam_1  64×64 pixels, 12 steps, 3 s" in text
+    assert f"PSNR {record.psnr:.2f} dB" in text
     for key, places in (("ncc", 4), ("z", 1), ("pce", 1)):
         for when in ("before", "after"):
-            assert f"{record[f'{key}_{when}']:.{places}f} {when}" in text
+            assert f"{getattr(record, f'{key}_{when}'):.{places}f} {when}" in text
     assert "no snapshot" not in text
-    assert "no snapshot reached" in report.lines({**record, "seconds": 3.2, "fallback": True})
+    assert "minutes" not in text
+    fallback = dataclasses.replace(record, fallback=True)
+    assert "no snapshot reached 1 dB" in report.lines(fallback)
+    late = dataclasses.replace(record, out_of_time=True)
+    assert "the minutes were over" in report.lines(late)
 
 
 def test_the_picture_is_a_png_that_opens_and_shows_the_photos(walked, record):
@@ -190,26 +248,48 @@ def test_the_picture_is_a_png_that_opens_and_shows_the_photos(walked, record):
 
 def test_the_terminal_shows_the_trade_off_of_a_rebuilt_photo(rebuilt):
     text = report.lines(rebuilt)
-    rows = sorted(rebuilt["results"], key=lambda row: row["psnr"])
-    pairs = ", ".join(f"{row['worst']:.2f} at {row['psnr']:.1f} dB" for row in rows)
+    rows = sorted(rebuilt.results, key=lambda row: row["psnr"])
+    sizes = (1.0, 1.5, 2.5)  # of the largest by either extractor; the sign does not count
+    pairs = ", ".join(
+        f"{size:.2f} at {row['psnr']:.1f} dB" for size, row in zip(sizes, rows, strict=True)
+    )
     assert f"largest |z| of four extractors: {pairs}" in text
-    assert "1.50 at" in text
     assert "steps" not in text
-    assert f"{rebuilt['z_after']:.1f} after" in text
+    assert "leakage" not in text
+    assert f"{rebuilt.z_after:.1f} after" in text
 
 
 def test_without_a_fingerprint_the_residual_is_not_shown_as_one(rebuilt):
-    text = report.lines(rebuilt | {"reference": "residual", "left_is": "share"})
-    assert "largest share of a planted fingerprint that is left" in text
+    text = report.lines(blind(rebuilt))
+    rows = sorted(rebuilt.results, key=lambda row: row["psnr"])
+    shares = (1.0, 1.0, 2.5)  # a share of -1.5 is not much: too much was taken out
+    pairs = ", ".join(
+        f"{share:.2f} at {row['psnr']:.1f} dB" for share, row in zip(shares, rows, strict=True)
+    )
+    assert f"leakage of a planted fingerprint, at most: {pairs}" in text
     assert "NCC" not in text
+    assert "extractors" not in text
+
+
+def test_a_version_without_any_figure_is_shown_all_the_same(rebuilt):
+    """A photo that came back as it was: its PSNR is infinite, null in the file."""
+    nothing = {"psnr": None, "extractors": {"sigma-3": None, "busy": math.nan}}
+    rows = [rebuilt.results[0] | nothing, *rebuilt.results[1:]]
+    text = report.lines(dataclasses.replace(rebuilt, results=rows, psnr=math.nan))
+    assert "nan at nan dB" in text
+    assert "2.50 at" in text
 
 
 def test_the_picture_of_a_rebuilt_photo_shows_its_trade_off(walked, rebuilt):
     before = np.asarray(walked[0].pixels)
     pictures = [
-        report.picture(before, before, None, rebuilt | {"results": rows}, config.Config())
-        for rows in (rebuilt["results"], rebuilt["results"][:1])
+        report.picture(before, before, None, record, config.Config())
+        for record in (
+            rebuilt,
+            dataclasses.replace(rebuilt, results=rebuilt.results[:1]),
+            blind(rebuilt),
+        )
     ]
     sizes = [Image.open(io.BytesIO(data)).size for data in pictures]
-    assert sizes[0] == sizes[1]
-    assert pictures[0] != pictures[1]
+    assert sizes[0] == sizes[1] == sizes[2]
+    assert len(set(pictures)) == 3

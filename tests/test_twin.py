@@ -9,7 +9,9 @@ from dippas_jax.prior import generator, inversion
 from dippas_jax.signal import image
 from tests import tiny
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip(
+    "torch", reason="PyTorch is not installed; pip install -e '.[bench]' adds it"
+)
 from benchmarks import twin  # noqa: E402
 
 torch.set_num_threads(1)  # its threads wait spinning, for minutes where the cores are busy

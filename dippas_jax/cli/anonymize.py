@@ -20,8 +20,9 @@ CAUTION = (
     "Photos of phones, and of cameras other than those that were tested, may still be traced: "
     "docs/photos.md has the figures"
 )
-"""The last line of every run."""
+"""The last line of a run that wrote something."""
 
+_GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
 _MEMORY_PER_PIXEL = {"sparse": 60, "prior": 6000}  # bytes
 
@@ -51,6 +52,9 @@ def anonymize(
     if waiting and dry_run:
         _plan(waiting, options, json=json)
     elif waiting:
+        written = [job.target for job in waiting] + ([page_file[0]] if page_file else [])
+        for folder in dict.fromkeys(path.parent for path in written):
+            files.prepare_workdir(folder)
         _announce(waiting, options)
         _run(list(waiting), cameras, options, failed, known, page_file, jobs, json=json)
     elif page_file and known and not dry_run:
@@ -97,6 +101,7 @@ def _run(
 ) -> None:
     """Anonymises, writes and reports photo after photo."""
     records = [record for record in known if Path(record.output).exists()]
+    done = False
 
     def one(source: Path, job: Job) -> PhotoRecord:
         record, data = treatment.treat(source, job, cameras, options)
@@ -107,11 +112,14 @@ def _run(
         record = failed.catch(one, job.source, job)
         if record is None:
             continue
+        done = True
         records = [other for other in records if other.output != record.output] + [record]
         print(files.json_text(record) if json else photo_record.text(record), flush=True)
         if page_file:
             examine.write(page_file, records, jobs, failed, options)
-    if records:
+    if done and page_file:
+        console.note(f"{page_file[0]} shows parts of the originals; keep it to yourself")
+    if done:
         console.note(CAUTION)
 
 
@@ -130,38 +138,41 @@ def _choose_device(device: str) -> None:
 # --------------------------------------------------------------------------------- before it starts
 
 
-def _seconds(job: Job, size: tuple[int, int], options: Options) -> tuple[float, bool]:
-    """How long a photo will take, and whether that rests on a measurement."""
-    aware = options.fingerprint is not None
-    target = bool(options.target_psnr)
-    units = pace.work(str(job.source), size, method=options.method, aware=aware, target=target)
+def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]]:
+    """How long every photo will take, and whether that rests on a measurement."""
+    aware, target = options.fingerprint is not None, bool(options.target_psnr)
     attacked = bool(options.check) or bool(options.report and options.fingerprint)
-    seconds, measured = pace.seconds(units, options.method, attacked=attacked)
-    if options.max_minutes:
-        seconds = min(seconds, 60 * options.max_minutes)
-    return seconds, measured
+    estimates: dict[Job, tuple[float, bool]] = {}
+    for job, size in waiting.items():
+        units = pace.work(str(job.source), size, method=options.method, aware=aware, target=target)
+        seconds, measured = pace.seconds(units, options.method, attacked=attacked)
+        if options.max_minutes:
+            seconds = min(seconds, 60 * options.max_minutes)
+        estimates[job] = seconds if estimates else seconds + pace.START, measured
+    return estimates
 
 
 def _announce(waiting: Sizes, options: Options) -> None:
     """How many photos, how long and where, on stderr."""
-    estimates = [_seconds(job, size, options) for job, size in waiting.items()]
-    total = sum(seconds for seconds, _ in estimates)
-    count = "1 photo" if len(waiting) == 1 else f"{len(waiting)} photos"
-    first = "" if estimates[0][1] else ", a guess until a first photo is done here"
-    console.note(f"{count}, about {_minutes(total)} on the {jax.default_backend()}{first}")
+    estimates = _estimates(waiting, options).values()
+    time = _time_text(sum(seconds for seconds, _ in estimates))
+    guess = "" if all(measured for _, measured in estimates) else _GUESS
+    count = console.counted(len(waiting), "photo")
+    console.note(f"{count}, about {time} on the {jax.default_backend()}{guess}")
 
 
 def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
     """What would be done with every photo, on stdout."""
-    for job, (height, width) in waiting.items():
-        seconds, measured = _seconds(job, (height, width), options)
+    for job, (seconds, measured) in _estimates(waiting, options).items():
+        height, width = waiting[job]
         memory = _BASE_MEMORY + height * width * _MEMORY_PER_PIXEL[options.method] / 2**20
+        parts = len(tiles.grid(height, width))
         plan = {
             "photo": str(job.source),
             "output": str(job.target),
             "height": height,
             "width": width,
-            "tiles": len(tiles.grid(height, width)),
+            "tiles": parts,
             "method": options.method,
             "minutes": seconds / 60,
             "measured": measured,
@@ -169,11 +180,14 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
             "device": jax.default_backend(),
         }
         text = (
-            f"{job.source} -> {job.target}  {height}x{width}, {plan['tiles']} tiles, about "
-            f"{_minutes(seconds)}, {memory / 1024:.1f} GiB, on the {plan['device']}"
+            f"{job.source} -> {job.target}  {height}x{width}, "
+            f"{console.counted(parts, 'tile')}, {memory / 1024:.1f} GiB, about "
+            f"{_time_text(seconds)} on the {plan['device']}{'' if measured else _GUESS}"
         )
         print(files.json_text(plan) if json else text, flush=True)
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f} minutes" if seconds >= 60 else f"{seconds:.0f} seconds"
+def _time_text(seconds: float) -> str:
+    if seconds >= 60:
+        return f"{seconds / 60:.1f} minutes"
+    return console.counted(max(round(seconds), 1), "second")

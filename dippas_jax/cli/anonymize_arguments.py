@@ -19,7 +19,7 @@ resized nor rotated. A crop needs a fingerprint that was built with the same --c
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas anonymize`."""
     arguments.add_photos(parser)
     parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     _add_fingerprints(parser)
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Run `dippas anonymize` and return its exit code."""
     from dippas_jax.cli import anonymize, outputs
 
     given = vars(options) | {"kind": options.format}
@@ -76,8 +76,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--strength",
         choices=("fast", "balanced", "strong"),
         default="balanced",
-        help="PSNR to aim for: 41 dB (fast; balanced, the default) or 39 dB (strong); lower for "
-        "noisy photos, higher for smooth ones",
+        help="PSNR that --method sparse aims for: 41 dB (fast; balanced, the default) or 39 dB "
+        "(strong); lower for noisy photos, higher for smooth ones",
     )
     strength.add_argument(
         "--target-psnr", type=arguments.decibels, metavar="DB", help="exact PSNR, 20 to 60 dB"

@@ -118,7 +118,7 @@ class Failures:
             return read(path, *rest)
         except InputError as error:
             self.paths.append(path)
-            note(str(error))
+            note(str(error) if str(path) in str(error) else f"{path}: {error}")
             return None
 
 
@@ -165,6 +165,11 @@ def note(text: str) -> None:
 def or_unknown(text: str) -> str:
     """What a file says, or that it does not."""
     return text or "unknown (the file does not say)"
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: "1 photo", "2 photos"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def size_text(size: Sequence[int]) -> str:

@@ -80,7 +80,7 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> dict[str, Any]
     """What a check says, or why it failed and what to do."""
     try:
         return {"name": name, "ok": True, "says": check()}
-    except Exception as error:  # noqa: BLE001  whatever is broken, a doctor tells it
+    except Exception as error:  # noqa: BLE001 - a doctor reports whatever is broken
         reason = str(error).partition("\n")[0] or type(error).__name__
         return {"name": name, "ok": False, "says": f"{reason}; {advice}"}
 

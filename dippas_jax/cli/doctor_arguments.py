@@ -12,12 +12,12 @@ EPILOG = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas doctor`."""
     arguments.add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Run `dippas doctor` and return its exit code."""
     from dippas_jax.cli import doctor
 
     return doctor.doctor(json=options.json)

@@ -65,7 +65,6 @@ def page_files(options: Options) -> tuple[Path, Path] | None:
     path = Path(options.report)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--report {path} is no .html file; give it that extension")
-    store.prepare_workdir(path.parent)
     return path, path.with_suffix(".json")
 
 
@@ -85,7 +84,13 @@ def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[Pho
             f"report {paths[1]} was made with other settings; choose another --report, or give "
             "--overwrite"
         )
-    return [photo_record.from_json(values) for values in earlier["photos"]]
+    try:
+        return [photo_record.from_json(values) for values in earlier["photos"]]
+    except (KeyError, TypeError):
+        raise InputError(
+            f"report {paths[1]} is damaged or was made by another version of this program; choose "
+            "another --report, or give --overwrite"
+        ) from None
 
 
 def write(
@@ -111,8 +116,12 @@ def write(
     }
     pictures = [_pictures(record, options) for record in ours]
     questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
-    store.write_json(paths[1], content)
-    store.write_bytes(paths[0], report_html.html(content, pictures, questions).encode())
+    for path, text in (
+        (paths[1], store.json_text(content, indent=2) + "\n"),
+        (paths[0], report_html.html(content, pictures, questions)),
+    ):
+        # A file name may not be UTF-8; written as \udce9 it is still valid JSON.
+        store.write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def _pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:

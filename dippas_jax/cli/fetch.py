@@ -11,12 +11,12 @@ EPILOG = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas fetch`."""
     parser.add_argument("what", choices=["learned"], metavar="learned", help="what to download")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Downloads, and prints the path; returns the exit code."""
+    """Run `dippas fetch` and return its exit code."""
     from dippas_jax.io import weights
 
     print(weights.fetch())

@@ -1,11 +1,11 @@
 """`dippas fingerprint build`, `show` and `convert`."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from dippas_jax.cli import console
@@ -46,15 +46,17 @@ def build(
     if not sizes:
         return console.UNUSABLE
     window = _window(sizes, crop, any_orientation=any_orientation)
-    flats, used = _add_up(list(sizes), window, sigma, failed)
-    if not used:
+    used: list[Path] = []
+    flats = _readable(list(sizes), window, failed, used)
+    first = next(flats, None)
+    if first is None:
         return console.UNUSABLE
-    result = jax.jit(flat_field.finish)(flats)
+    result = flat_field.estimate(itertools.chain([first], flats), sigma=sigma)
     plane = np.asarray(result.plane)
     if not plane.std() > 0:
         raise InputError(
-            f"the {used} photos, {next(iter(sizes))} and others, have no noise at all; give photos "
-            "as the camera wrote them"
+            f"the {len(used)} photos, {next(iter(sizes))} and others, have no noise at all; give "
+            "photos as the camera wrote them"
         )
     fingerprint = fingerprint_file.new(
         plane,
@@ -62,14 +64,14 @@ def build(
         photo=window.photo,
         offset=(window.top, window.left),
         orientation="sensor",
-        photos=used,
+        photos=len(used),
         extractor=flat_field.EXTRACTOR,
         sigma=sigma,
         reliability=float(result.reliability),
     )
     files.write_fingerprint_file(output, fingerprint)
     flatness, saturation = float(result.flatness), float(result.saturation)
-    _warn_of_flats(used, flatness, saturation)
+    _warn_of_flats(len(used), flatness, saturation)
     _warn_of_bare_plane(output, fingerprint)
     if json:
         console.print_json(
@@ -101,18 +103,15 @@ def _window(sizes: dict[Path, tuple[int, int]], crop: int, *, any_orientation: b
     return console.centre(size, crop or None)
 
 
-def _add_up(
-    paths: Sequence[Path], window: Window, sigma: float, failed: console.Failures
-) -> tuple[flat_field.Flats, int]:
-    """The sums over all photos that can be read, and their number."""
-    update = jax.jit(flat_field.update, donate_argnums=0)
-    flats, used = flat_field.init(window.height, window.width), 0
+def _readable(
+    paths: Sequence[Path], window: Window, failed: console.Failures, used: list[Path]
+) -> Iterator[np.ndarray]:
+    """The window's pixels of every photo that can be read, whose path then joins `used`."""
     for path in console.bar(paths, "photo"):
         pixels = failed.catch(photo_file.read_pixels, path)
         if pixels is not None:
-            flats = update(flats, placement.cut(pixels, window, offset=(0, 0)), sigma=sigma)
-            used += 1
-    return flats, used
+            used.append(path)
+            yield placement.cut(pixels, window, offset=(0, 0))
 
 
 def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:

@@ -10,7 +10,7 @@ EPILOG = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas fingerprint`."""
     parsers = parser.add_subparsers(metavar="VERB", required=True, dest="what")
     _add_build(parsers)
     _add_show(parsers)
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Run `dippas fingerprint` and return its exit code."""
     from dippas_jax.cli import fingerprint
 
     if options.what == "build":

@@ -15,7 +15,7 @@ EPILOG = arguments.SCORES.format(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas identify`."""
     arguments.add_photos(parser)
     parser.add_argument(
         "--fingerprints",
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Run `dippas identify` and return its exit code."""
     from dippas_jax.cli import identify
 
     return identify.identify(

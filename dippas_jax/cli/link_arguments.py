@@ -14,7 +14,7 @@ EPILOG = arguments.SCORES.format(scores="scores", other="the other's")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas link`."""
     arguments.add_photos(parser)
     arguments.add_extent(parser)
     arguments.add_threshold(parser)
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Run `dippas link` and return its exit code."""
     from dippas_jax.cli import link
 
     return link.link(

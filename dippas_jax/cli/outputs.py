@@ -88,11 +88,16 @@ def jobs(photos: Sequence[str], options: Options) -> list[Job]:
         made.append(Job(path, folder / (stem + extension), options.kind))
     _require_apart(made)
     for folder in {job.target.parent for job in made}:
-        if into:
-            files.prepare_workdir(folder)
-        elif not os.access(folder, os.W_OK):
-            raise InputError(f"folder {folder} cannot be written to; choose another with -o")
+        _require_writable(folder)
     return made
+
+
+def _require_writable(folder: Path) -> None:
+    """`InputError` if nothing may be written to a folder, or where it is still to be created."""
+    above = folder.absolute()
+    existing = next(one for one in (above, *above.parents) if one.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise InputError(f"folder {folder} cannot be written to; choose another with -o")
 
 
 def _single(path: Path, target: Path, kind: str) -> Job:

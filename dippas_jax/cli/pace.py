@@ -1,4 +1,7 @@
-"""How long `dippas anonymize` will take: one rate a method, remembered from the last photo."""
+"""How long `dippas anonymize` will take: one rate a method, remembered from the last photo.
+
+A photo takes its units of work times the rate. The first one of a command also takes `START`.
+"""
 
 import jax
 
@@ -10,6 +13,11 @@ from dippas_jax.types import InputError
 _FIRST = {"sparse": 0.5, "prior": 1.5}
 """Seconds a unit of work on two CPU cores, until something was measured on this machine."""
 
+START = 15.0
+"""Seconds on two CPU cores until the programs are loaded; the first time they are compiled, which
+may take a minute."""
+
+_LEAST = 8  # units, below which compiling and reading take longer than the work
 _STEPS = 300  # of an inversion; three quarters of real photos need fewer (benchmarks/defaults.py)
 _ATTACKED = 2.0  # attackers take about as long again as the work
 
@@ -41,9 +49,9 @@ def seconds(units: float, method: str, *, attacked: bool) -> tuple[float, bool]:
 def remember(method: str, spent: float, units: float) -> None:
     """Keep the rate of a photo that was done; one that cannot be kept is no failure.
 
-    Of less than one unit nothing is kept: there what a photo takes at all counts more.
+    Of a small photo nothing is kept: there what any photo takes counts more than its pixels.
     """
-    if units < 1:
+    if units < _LEAST:
         return
     try:
         files.prepare_workdir(_file().parent)

@@ -1,9 +1,8 @@
 """What `dippas anonymize` knows of one photo, for --json, the report and the terminal."""
 
 import dataclasses
-import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dippas_jax.cli import console
@@ -47,7 +46,7 @@ class PhotoRecord:
     mode: str
     fingerprint: str | None
     psnr: float
-    settings: Mapping[str, float]
+    settings: Mapping[str, int | float]
     z_before: Mapping[str, float]
     z: Mapping[str, float]
     leakage: Mapping[str, float]
@@ -72,24 +71,25 @@ def from_json(values: Mapping[str, Any]) -> PhotoRecord:
 
 def text(record: PhotoRecord) -> str:
     """A photo's record for the terminal."""
-    largest = functools.partial(max, default=math.nan)
     if record.mode == "aware":
-        before, after = (
-            largest(abs(v) for v in values.values() if not math.isnan(v))
-            for values in (record.z_before, record.z)
-        )
+        before, after = (abs(_largest(z.values())) for z in (record.z_before, record.z))
         left = f"largest |z| of four extractors {before:.1f} before, {after:.1f} after"
-    elif record.leakage:
-        worst = largest((v for v in record.leakage.values() if not math.isnan(v)), key=abs)
-        left = f"leakage of a planted fingerprint {100 * worst:+.0f} % at most"
+    elif math.isnan(worst := _largest(record.leakage.values())):
+        left = "leakage not measured"
     else:
-        left = "no fingerprint given, so none was looked for"
+        left = f"leakage {100 * worst:+.0f} % of a planted fingerprint"
     size = console.size_text((record.height, record.width))
+    psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
     said = [
         f"{record.photo} -> {record.output}",
-        f"  {size}, PSNR {record.psnr:.2f} dB, {left}, {record.seconds:.0f} s",
+        f"  {size}, {psnr}, {left}, {record.seconds:.0f} s",
         *(f"  Warning: {warning}" for warning in record.warnings),
     ]
     if verdict := record.examined.get("verdict"):
         said.append(f"  {verdict}")
     return "\n".join(said)
+
+
+def _largest(values: Iterable[float]) -> float:
+    """The value farthest from 0, with its sign; nan where there is none."""
+    return max((value for value in values if not math.isnan(value)), key=abs, default=math.nan)

@@ -141,7 +141,7 @@ def _data(png: bytes) -> str:
 
 def _number(value: Any, places: int = 1) -> str:
     """A figure, or a dash where there is none."""
-    if not isinstance(value, int | float) or value != value:
+    if not isinstance(value, int | float) or not math.isfinite(value):
         return "—"
     return f"{value:.{places}f}".replace("-", "−")
 

@@ -1,5 +1,6 @@
 """One photo of `dippas anonymize`: read, anonymised by the method asked for, encoded, described."""
 
+import contextlib
 import hashlib
 import math
 import sys
@@ -30,6 +31,9 @@ the limits of `sparse.MAX_LEAKAGE`."""
 
 LARGEST_FOR_PRIOR = 1024
 """Most pixels a side that one network is fitted to."""
+
+
+_PROGRESS = "{desc}: {bar:24} {percentage:3.0f} %, {remaining} left{postfix}"
 
 
 class _Task(NamedTuple):
@@ -123,11 +127,14 @@ def _by_sparse(task: _Task, started: float) -> Result:
         target=bool(task.target),
     )
     area = min(size[0], tiles.SIDE) * min(size[1], tiles.SIDE) / tiles.SIDE**2
-    with _bar(task, total=round(units / area), unit="tile") as bar:
+    ticks: list[float] = []  # when each tile was done; the first one waits for the compiler
+    with _bar(task, total=round(units / area), bar_format=_PROGRESS) as bar:
 
         def on_tile(psnr: float | None) -> None:
-            bar.total = max(bar.total, bar.n + 1)
-            bar.set_postfix_str("" if psnr is None else f"PSNR {psnr:.2f} dB", refresh=False)
+            ticks.append(time.monotonic())
+            bar.total = max(bar.total, bar.n + 2)  # full only where all is done
+            if psnr is not None:
+                bar.set_postfix_str(f"PSNR {psnr:.2f} dB", refresh=False)
             bar.update()
 
         result = sparse.anonymize(
@@ -141,7 +148,8 @@ def _by_sparse(task: _Task, started: float) -> Result:
             codecs=_codecs(task),
             execution=tiles.Execution(tiles.batches(tiles.PLAIN, console.note), on_tile),
         )
-        pace.remember("sparse", time.monotonic() - started, bar.n * area)
+    if ticks:
+        pace.remember("sparse", ticks[-1] - ticks[0], (len(ticks) - 1) * area)
     return result
 
 
@@ -149,24 +157,44 @@ def _by_prior(task: _Task, started: float) -> Result:
     """By the paper's method: one network for the photo, whose pixels are those of 8 bits."""
     options = task.options
     pixels = photo_file.eight_bits(task.photo.pixels)
-    config = configuration.Config(target_psnr=task.target, seed=options.seed)
-    settings = configuration.settled(config).inversion
-    with progress.Bar(settings) as bar:
-        result = prior.invert(
-            _key(task),
-            pixels,
-            task.plane,
-            config,
-            deadline=_deadline(options, started),
-            on_chunk=lambda state: bar.show(state.history.psnr[: int(state.steps)]),
-        )
+    config = _prior_config(task)
+    chunks: list[float] = []  # when each was done; the first entry is when all was compiled
+    with contextlib.ExitStack() as stack:
+        bar = None
+        if sys.stderr.isatty():
+            bar = stack.enter_context(progress.Bar(configuration.settled(config).inversion))
+
+        def on_chunk(state: prior.Progress) -> None:
+            chunks.append(time.monotonic())
+            if bar is not None:
+                bar.show(state.history.psnr[: int(state.steps)])
+
+        try:
+            result = prior.invert(
+                _key(task),
+                pixels,
+                task.plane,
+                config,
+                deadline=_deadline(options, started),
+                on_chunk=on_chunk,
+            )
+        except prior.DivergedError:
+            raise InputError(
+                f"photo {task.job.source} cannot be treated by --method prior, whose network did "
+                "not settle; give another --seed, or use --method sparse"
+            ) from None
     area = pixels.shape[0] * pixels.shape[1] / tiles.SIDE**2
-    pace.remember("prior", time.monotonic() - started, float(result.settings["steps"]) * area)
+    pace.remember("prior", chunks[-1] - chunks[0], result.settings["steps"] * area)
     if task.photo.pixels.dtype == np.uint16:
         result = result._replace(pixels=result.pixels.astype(np.uint16) * 257)
     seen = _decoded(task, _encoded(task, result.pixels))
     z = {} if task.plane is None else extractors.scores(seen, task.plane)
     return result._replace(psnr=tiles.psnr(seen, task.photo.pixels), z=z)
+
+
+def _prior_config(task: _Task) -> configuration.Config:
+    """What the paper's method is run with: its defaults, and the PSNR and seed asked for."""
+    return configuration.Config(target_psnr=task.target, seed=task.options.seed)
 
 
 def _key(task: _Task):
@@ -226,7 +254,7 @@ def _record(
     photo, options, plane = task.photo, task.options, task.plane
     examined = {}
     if options.report or options.check:
-        with _bar(task, bar_format="{desc}: all attackers look"):
+        with _bar(task, bar_format="{desc}: looking for the camera"):
             examined = examine.examined(photo.pixels, _decoded(task, data), cameras)
     return PhotoRecord(
         photo=str(task.job.source),
@@ -254,8 +282,8 @@ def _record(
 def _warnings(task: _Task, result: Result) -> list[str]:
     """What fell short, as clauses."""
     said = []
-    if np.array_equal(result.pixels, task.photo.pixels):
-        said.append("nothing was changed: the output shows the very pixels of the photo")
+    if math.isinf(result.psnr):
+        said.append("nothing was changed: the output has the same pixels as the photo")
     if result.settings.get("snapshots") == 0:
         said.append(
             f"no snapshot reached {result.settings['threshold']:g} dB, so the best one was written"
@@ -263,14 +291,14 @@ def _warnings(task: _Task, result: Result) -> list[str]:
     aim = configuration.STRENGTHS[task.options.strength]
     if task.options.method == "sparse" and not task.target and result.psnr < aim - 1:
         said.append(
-            f"at {aim:g} dB noise or JPEG would have left too much of a fingerprint; "
-            f"--target-psnr {aim:g} keeps that much of the photo all the same"
+            f"the PSNR is below {aim:g} dB, where too much of a fingerprint would have remained; "
+            f"--target-psnr {aim:g} keeps the photo closer to the original all the same"
         )
     worst = threshold.worst(dict(result.leakage))
     if worst > task.max_leakage:
         finer = task.photo.jpeg is not None and task.job.kind in ("same", "jpeg")
         said.append(
-            f"an estimated {100 * worst:+.0f} % of a fingerprint remains (limit "
+            f"an estimated {100 * worst:.0f} % of a fingerprint remains (limit "
             f"{100 * task.max_leakage:.0f} %)"
             + ("; --jpeg-quality 90, a larger file, leaves less" if finer else "")
         )

@@ -19,7 +19,7 @@ before, after:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand behind the verb."""
+    """Add the options of `dippas verify`."""
     parser.add_argument("original", metavar="ORIGINAL", help="the photo as the camera wrote it")
     parser.add_argument(
         "anonymised", nargs="+", metavar="ANONYMISED", help="versions of it, of the same size"
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Run `dippas verify` and return its exit code."""
     from dippas_jax.cli import verify
 
     return verify.verify(

@@ -78,8 +78,13 @@ def from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.
 
 
 def to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
-    """The picture in sRGB by its profile; `InputError` where the profile cannot be used."""
+    """The picture in sRGB by its profile; `InputError` where the profile cannot be used.
+
+    A grey picture stays grey: sRGB has no channel of its own for grey, but equal ones.
+    """
     try:
+        if image.mode in ("L", "LA"):
+            return _grey_to_srgb(image, icc)
         return _converted(image, icc, image.mode)
     except (ImageCms.PyCMSError, OSError):
         raise InputError(
@@ -88,8 +93,25 @@ def to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
         ) from None
 
 
-def _converted(image: Image.Image, icc: bytes, mode: str) -> Image.Image:
+def _grey_to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
+    """A grey picture, whose profile may be one of grey or of colours, in sRGB's grey levels."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
+    mode = "RGB" if profile.xcolor_space.strip() == "RGB" else "L"
+    every = Image.frombytes("L", (256, 1), bytes(range(256))).convert(mode)
+    # Optimised, the conversion of grey is off by up to ten levels in the shadows.
+    levels = _converted(every, icc, "RGB", ImageCms.Flags.NOOPTIMIZE).convert("L")
+    grey = image.getchannel("L").point(list(levels.tobytes()))
+    if image.mode == "LA":
+        return Image.merge("LA", (grey, image.getchannel("A")))
+    return grey
+
+
+def _converted(
+    image: Image.Image, icc: bytes, mode: str, flags: ImageCms.Flags = ImageCms.Flags.NONE
+) -> Image.Image:
     source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    made = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode=mode)
+    made = ImageCms.profileToProfile(
+        image, source, ImageCms.createProfile("sRGB"), outputMode=mode, flags=flags
+    )
     assert made is not None
     return made

@@ -55,6 +55,7 @@ _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
 File = io.BufferedReader | io.BytesIO
 
+_PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 _QUALITY_75 = 1860  # sum of the luma table that libjpeg makes of quality 75
 
 
@@ -178,7 +179,7 @@ def _reasons(path: Path | str, file: File) -> Iterator[None]:
         raise InputError(
             f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
         ) from None
-    except Exception as error:  # noqa: BLE001  OSError, SyntaxError, struct.error and others
+    except Exception as error:  # noqa: BLE001 - decoders meet damage with OSError, SyntaxError, struct.error and others
         if getattr(error, "errno", None) is not None:  # the system's
             raise files.unreadable(path, "photo", error) from None
         file.seek(0)
@@ -242,7 +243,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     if kind == "tiff" and bits == 16:
         pixels, alpha, grey = tiff16.read(path, data)
         if srgb and icc:
-            words.append("colours of 16 bits cannot be converted to sRGB; the profile is kept")
+            words.append(_PROFILE_KEPT)
     else:
         image.load()
         if bits == 16 and image.mode in ("RGB", "RGBA"):
@@ -279,11 +280,14 @@ def _converted(
     """The photo in colours that can be written, and their profile."""
     if image.mode == "CMYK":
         return color_profiles.from_cmyk(image, icc, words), None
-    if srgb and icc and image.mode in ("RGB", "RGBA"):
-        converted = color_profiles.to_srgb(path, image, icc)
-        words.append("colours converted to sRGB")
-        return converted, None
-    return image, icc
+    if not srgb or not icc:
+        return image, icc
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        words.append(_PROFILE_KEPT)
+        return image, icc
+    converted = color_profiles.to_srgb(path, image, icc)
+    words.append("colours converted to sRGB")
+    return converted, None
 
 
 def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:

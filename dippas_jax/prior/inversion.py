@@ -43,7 +43,8 @@ def init(problem: Problem, config: configuration.Config) -> State:
     moments = optimizer.make(config.inversion).init((params, gamma))
     fallback = None
     if config.inversion.rollback > 0:
-        fallback = Fallback(-jnp.full((), jnp.inf), params, gamma, moments, jnp.ones(()))
+        nothing = jnp.asarray(-jnp.inf, jnp.float32)  # weakly typed, `chunk` would compile twice
+        fallback = Fallback(nothing, params, gamma, moments, jnp.ones(()))
     return State(jnp.zeros((), jnp.int32), params, gamma, moments, fallback)
 
 

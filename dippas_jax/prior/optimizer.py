@@ -49,7 +49,13 @@ def scale_by_pytorch_amsgrad() -> optax.GradientTransformation:
 
 
 def make(config: configuration.Inversion) -> optax.GradientTransformation:
-    """The optimiser that `config` names, learning rate included."""
+    """The optimiser that `config` names, learning rate included.
+
+    It works on all parameters as one vector: the arithmetic is elementwise, and one update of a
+    vector is compiled in half the time that a hundred updates of small arrays take.
+    """
     if config.optimizer == "adam":
-        return optax.adam(config.learning_rate, BETA1, BETA2, EPSILON)
-    return optax.chain(scale_by_pytorch_amsgrad(), optax.scale(-config.learning_rate))
+        return optax.flatten(optax.adam(config.learning_rate, BETA1, BETA2, EPSILON))
+    return optax.flatten(
+        optax.chain(scale_by_pytorch_amsgrad(), optax.scale(-config.learning_rate))
+    )

@@ -56,7 +56,7 @@ def expected_steps(psnr: np.ndarray, config: configuration.Inversion) -> int:
     """
     steps = len(psnr)
     gap = config.stop_psnr - float(np.mean(np.sort(psnr[-10:])[-5:]))
-    if gap <= 0:
+    if gap <= 0 or psnr[-1] > config.stop_psnr:
         return steps
     later = np.arange(steps // 2, steps)
     measured = np.polyfit(np.log2(later + 1.0), psnr[later], 1)[0] if steps >= 4 else _SLOPE

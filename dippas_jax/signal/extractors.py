@@ -39,11 +39,15 @@ MEMBERS = (
 NAMES = tuple(member.name for member in MEMBERS)
 
 
-@jax.jit
 def extract(
     pixels: Num[ArrayLike, "*n h w 3"], *, sigma: ArrayLike = residual.SIGMA
 ) -> Float[Array, "*n h w"]:
     """`residual.residual`, compiled: a shape is compiled once for all that look at photos."""
+    return _extract(pixels, sigma)  # σ is passed on: left out, it would be another program
+
+
+@jax.jit
+def _extract(pixels: Array, sigma: ArrayLike) -> Array:
     return residual.residual(pixels, sigma=sigma)
 
 
