@@ -25,13 +25,11 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--size", type=int, default=512, help="side of the photo, pixels")
     parser.add_argument("--depth", type=int, default=32, help="channels of the input noise")
-    parser.add_argument("--widths", default="", help="of the network; empty for the paper's")
+    parser.add_argument("--widths", default="16,32,64,128,256", help="of the network")
     parser.add_argument("--steps", default="1000,3000", help="numbers of steps to compare")
     options = parser.parse_args()
-    network = configuration.Generator(depth=options.depth)
-    if options.widths:
-        widths = tuple(map(int, options.widths.split(",")))
-        network = configuration.Generator(options.depth, widths, widths[:-1])
+    widths = tuple(map(int, options.widths.split(",")))
+    network = configuration.Generator(options.depth, widths, widths[:-1])
     marks = sorted(map(int, options.steps.split(",")))
     config = configuration.Config(
         generator=network,

@@ -19,6 +19,18 @@ import time
 CASES = ("inversion_step",)
 
 
+def _network(depth: int):
+    """The paper's network, with so many channels of input noise."""
+    from dippas_jax import config as configuration
+
+    return configuration.Generator(
+        depth=depth,
+        widths=(16, 32, 64, 128, 256),
+        skips=(16, 32, 64, 128),
+        output="sigmoid",
+    )
+
+
 def _jax_worker(size: int, depth: int, steps: int, noise: float):
     """Yields the seconds of compilation, then, for ever, seconds a step."""
     import jax
@@ -27,8 +39,8 @@ def _jax_worker(size: int, depth: int, steps: int, noise: float):
     from dippas_jax.prior import inversion
 
     config = configuration.Config(
-        generator=configuration.Generator(depth=depth),
-        inversion=configuration.Inversion(chunk=steps, noise_std=noise),
+        generator=_network(depth),
+        inversion=configuration.Inversion(chunk=steps, noise_std=noise, rollback=0.0),
     )
     photo, fingerprint = _inputs(size)
     problem = inversion.problem(jax.random.key(0), jax.numpy.asarray(photo), fingerprint)
@@ -53,7 +65,7 @@ def _torch_worker(size: int, depth: int, steps: int, noise: float, compiled: boo
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.set_flush_denormal(True)
-    net = twin.Generator(configuration.Generator(depth=depth))
+    net = twin.Generator(_network(depth))
     net = net.to(memory_format=torch.channels_last)
     if compiled:
         net = torch.compile(net)

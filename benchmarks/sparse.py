@@ -55,7 +55,12 @@ def plain(folder: Path, steps: int) -> float:
     """PSNR of the paper's schedule after so many steps, dB."""
     sample = _sample(folder, 128)
     config = configuration.Config(
-        inversion=configuration.Inversion(max_steps=steps, stop_psnr=200.0),
+        generator=configuration.Generator(
+            widths=(16, 32, 64, 128, 256), skips=(16, 32, 64, 128), output="sigmoid"
+        ),
+        inversion=configuration.Inversion(
+            learning_rate=1e-3, noise_std=0.1, max_steps=steps, stop_psnr=200.0, rollback=0.0
+        ),
         assembly=configuration.Assembly(thresholds=(60.0,)),
     )
     result = prior.invert(jax.random.key(0), sample.pixels, sample.fingerprint, config)

@@ -19,7 +19,7 @@ SETTINGS = {
     "default": c.Config(
         mode="blind",
         method="prior",
-        generator=c.Generator(depth=32, widths=(16, 32, 64), skips=(16, 32), output="linear"),
+        generator=c.Generator(depth=32, widths=(32, 64), skips=(32,), output="linear"),
         inversion=c.Inversion(
             optimizer="adam",
             learning_rate=1e-2,
@@ -60,7 +60,12 @@ SETTINGS = {
         data=c.Data(crop=64),
         generator=c.Generator(depth=8, widths=(16, 32), skips=(8,), output="sigmoid"),
         inversion=c.Inversion(
-            optimizer="adam", learning_rate=1e-2, noise_std=0.0, max_steps=100, chunk=20
+            optimizer="adam",
+            learning_rate=1e-2,
+            noise_std=0.0,
+            max_steps=100,
+            chunk=20,
+            rollback=0.0,
         ),
         assembly=c.Assembly(sides=(32,), averages=(5,), thresholds=(25.0,)),
     ),

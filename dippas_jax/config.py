@@ -82,10 +82,10 @@ class Generator:
     """
 
     depth: int = 32
-    widths: tuple[int, ...] = (16, 32, 64, 128, 256)
-    skips: tuple[int, ...] = (16, 32, 64, 128)
+    widths: tuple[int, ...] = (32, 64)
+    skips: tuple[int, ...] = (32,)
     alpha: float = 1.67
-    output: str = "sigmoid"
+    output: str = "linear"
 
     def __post_init__(self):
         _check(self.depth >= 1, f"generator.depth is {self.depth}; choose 1 or more channels")
@@ -128,14 +128,14 @@ class Inversion:
     """
 
     optimizer: str = "adam"
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-2
     input_std: float = 0.1
-    noise_std: float = 0.1
-    max_steps: int = 10_000
+    noise_std: float = 0.0
+    max_steps: int = 2000
     stop_psnr: float = 39.0
     chunk: int = 25
     decorrelation: float = 0.0
-    rollback: float = 0.0
+    rollback: float = 6.0
 
     def __post_init__(self):
         _check(

@@ -97,6 +97,8 @@ def _located(arguments: Sequence[str]) -> tuple[list[str], str]:
         if not equals and index + 1 < len(rest):
             value = rest.pop(index + 1)
         name, colon, setting = value.partition(":")
+        if not name:
+            break
         rest[index] = f"--config={overrides.locate(name)}{colon}{setting}"
         return rest, rest[index].partition("=")[2]
     raise InputError("give both --config=configs/aware.py and --workdir=DIR")

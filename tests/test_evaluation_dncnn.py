@@ -70,7 +70,9 @@ def oracle(tree, plane, sigma):
 def real():
     path = weights.find()
     if path is None:
-        pytest.skip("the learned extractor's weights are not here; `dippas fetch learned` gets them")
+        pytest.skip(
+            "the learned extractor's weights are not here; `dippas fetch learned` gets them"
+        )
     data = path.read_bytes()
     return dncnn.parse(data), serialization.msgpack_restore(data)
 

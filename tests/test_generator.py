@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax import config
 from dippas_jax.prior import generator
 from tests import network, tiny
 
@@ -27,7 +26,7 @@ def case(scales):
 
 @pytest.mark.parametrize(("depth", "count"), [(512, 2_219_718), (32, 2_190_438)])
 def test_number_of_parameters_is_the_papers(depth, count):
-    settings = config.Generator(depth=depth)
+    settings = dataclasses.replace(tiny.PAPER, depth=depth)
     shapes = jax.eval_shape(lambda: generator.init(jax.random.key(0), settings))
     assert generator.count(shapes) == count
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {np.dtype("float32")}
@@ -46,7 +45,7 @@ def test_padded_is_the_next_size_that_every_down_sampling_divides(scales, size, 
 
 
 def test_padded_sizes_of_the_papers_network():
-    assert [generator.padded(n, config.Generator()) for n in (512, 500, 513)] == [512, 512, 528]
+    assert [generator.padded(n, tiny.PAPER) for n in (512, 500, 513)] == [512, 512, 528]
 
 
 @pytest.mark.parametrize("scales", NETWORKS)
@@ -118,7 +117,7 @@ def test_fresh_parameters_differ_from_layer_to_layer_and_from_key_to_key(fresh):
 
 
 def test_every_layer_starts_uniform_within_its_own_bound():
-    settings = config.Generator(depth=32)
+    settings = tiny.PAPER
     params = generator.init(jax.random.key(5), settings)
 
     def check(tree):

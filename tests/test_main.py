@@ -17,7 +17,8 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from dippas_jax import config, main
-from dippas_jax.prior import anonymize
+from dippas_jax.io import checkpoint
+from dippas_jax.prior import anonymize, progress
 from tests import oracles, tiny
 
 pytestmark = pytest.mark.filterwarnings(  # ml_collections 1.1 loads files of settings with it
@@ -37,9 +38,10 @@ def get_config(setting=""):
         c.Config(
             checkpoint_seconds=0.0,
             data=c.Data(folder={folder!r}),
-            generator=c.Generator(depth=3, widths=(8,), skips=()),
+            generator=c.Generator(depth=3, widths=(8,), skips=(), output="sigmoid"),
             inversion=c.Inversion(
-                learning_rate=0.01, noise_std=0.03, max_steps=40, chunk=3, stop_psnr=90.0
+                learning_rate=0.01, noise_std=0.03, max_steps=40, chunk=3, stop_psnr=90.0,
+                rollback=0.0
             ),
             assembly=c.Assembly(sides=(32, 512), averages=(3, 1), thresholds=(14.0,)),
         )
@@ -135,7 +137,9 @@ def only_line(capsys):
         (["--config={aware}:papr", "--workdir={w}"], 'did you mean "paper"'),
         (["--config={aware}:papr", "--config.mode=blind", "--workdir={w}"],
          'there is no setting "papr"; did you mean "paper"'),
-        (["--config"], "--config"),
+        (["--config"], "give both --config"),
+        (["--config="], "give both --config"),
+        (["--config=:paper", "--workdir={w}"], "give both --config"),
         (["--config=studies/panel", "--workdir={w}", "--config.mode=blind"], '"mode"'),
         (["--config=aware", "--workdir={w}", "--config.sparse.strenght=fast"],
          'did you mean "sparse.strength"'),
@@ -155,7 +159,7 @@ def test_a_bad_command_line_is_answered_in_one_line(case, program, capsys, argum
     names = {"config": case["config"], "w": case["workdir"], "file": case["config"], "empty": empty}
     assert program(*(argument.format(**names, aware=AWARE) for argument in arguments)) == 2
     assert words in only_line(capsys)
-    assert not case["workdir"].exists()
+    assert digests(case["workdir"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -298,9 +302,7 @@ def test_whether_it_is_a_run_or_a_study_is_told_from_the_file(arguments, kind, m
 @pytest.mark.parametrize("name", ["sparse", "studies/sparse"])
 def test_what_is_given_in_short_goes_to_the_settings_of_the_run(name, monkeypatch, tmp_path):
     short = ["--strength=strong", "--target-psnr=42", "--max-minutes=5"]
-    settings, _ = read_settings(
-        monkeypatch, f"--config={name}", f"--workdir={tmp_path}", *short
-    )
+    settings, _ = read_settings(monkeypatch, f"--config={name}", f"--workdir={tmp_path}", *short)
     run = settings.run if isinstance(settings, config.Study) else settings
     assert (run.sparse.strength, run.target_psnr, run.max_minutes) == ("strong", 42.0, 5.0)
 
@@ -412,6 +414,32 @@ def until(condition, process, seconds=120):
         time.sleep(0.01)
 
 
+def test_an_interrupted_run_given_again_writes_the_same_bytes(case, program, monkeypatch):
+    assert program(*of(case)) == 0
+    whole, save, seen = case["workdir"], checkpoint.save, []
+
+    def interrupted(*given):
+        save(*given)
+        seen.append(given[1])
+        if len(seen) == 5:
+            raise KeyboardInterrupt
+
+    case["workdir"] = whole.with_name("cut")
+    monkeypatch.setattr(checkpoint, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        program(*of(case))
+    assert seen == [3, 6, 9, 12, 15]
+    assert outputs(case["workdir"]) == {}
+    monkeypatch.setattr(checkpoint, "save", save)
+    started_at = []
+    bar = progress.Bar
+    monkeypatch.setattr(progress, "Bar", lambda c, done: started_at.append(done) or bar(c, done))
+    assert program(*of(case)) == 0
+    assert started_at == [15, 0], "the second photo from its start"
+    assert outputs(case["workdir"]) == outputs(whole)
+
+
+@pytest.mark.slow
 def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
     """The reference runs first and fills the cache of programs, so that a kill tears none of it."""
     whole, cut = case["workdir"], case["workdir"].with_name("cut")

@@ -133,7 +133,7 @@ def test_a_flat_photo_is_told_from_what_is_wrong():
         anonymize.invert(KEY, np.zeros((64, 64, 3), np.uint8), None, SETTINGS)
 
 
-# ------------------------------------------------------------------------------------- as it goes on
+# ------------------------------------------------------------------------------------ as it goes on
 
 
 def test_the_caller_hears_before_the_first_step_and_after_every_chunk(monkeypatch):
@@ -174,7 +174,7 @@ def test_out_of_time_the_run_ends_after_one_chunk():
     assert_same(in_time, aware())
 
 
-# -------------------------------------------------------------------------- how long a run will take
+# ------------------------------------------------------------------------- how long a run will take
 
 
 def line(steps, end, slope):

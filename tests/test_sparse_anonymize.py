@@ -124,7 +124,9 @@ def test_out_of_time_the_first_threshold_has_to_do(photo):
     assert abs(high.psnr - 48) > threshold.CLOSE
 
 
-@pytest.mark.parametrize(("target", "limit"), [(5.0, threshold.STRONGEST), (90.0, threshold.WEAKEST)])
+@pytest.mark.parametrize(
+    ("target", "limit"), [(5.0, threshold.STRONGEST), (90.0, threshold.WEAKEST)]
+)
 def test_a_psnr_out_of_reach_gives_the_nearest_threshold_there_is(photo, target, limit):
     pixels, fingerprint = photo
     version = anonymize(pixels, fingerprint, target_psnr=target)
@@ -223,9 +225,7 @@ def test_without_a_target_the_strength_says_the_psnr_and_the_leakage(photo, awar
     for strength in ("balanced", "strong"):
         settings = config.Sparse(strength=strength, compensation=0.7)
         found = sparse.anonymize(jax.random.key(0), pixels, known, settings)
-        same = anonymize(
-            pixels, known, target_psnr=config.STRENGTHS[strength], max_leakage=limit
-        )
+        same = anonymize(pixels, known, target_psnr=config.STRENGTHS[strength], max_leakage=limit)
         assert found.pixels.tobytes() == same.pixels.tobytes()
         assert found[1:] == same[1:]
         assert max(found.leakage.values()) <= limit

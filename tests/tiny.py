@@ -9,14 +9,16 @@ from dippas_jax.prior import generator, inversion
 from dippas_jax.prior.state import Problem, Trace
 from tests import oracles
 
-ONE_SCALE = config.Generator(depth=3, widths=(8,), skips=())
-TWO_SCALES = config.Generator(depth=4, widths=(8, 16), skips=(8,))
-THREE_SCALES = config.Generator(depth=2, widths=(8, 12, 9), skips=(5, 3))
+ONE_SCALE = config.Generator(depth=3, widths=(8,), skips=(), output="sigmoid")
+TWO_SCALES = config.Generator(depth=4, widths=(8, 16), skips=(8,), output="sigmoid")
+THREE_SCALES = config.Generator(depth=2, widths=(8, 12, 9), skips=(5, 3), output="sigmoid")
+PAPER = config.Generator(widths=(16, 32, 64, 128, 256), skips=(16, 32, 64, 128), output="sigmoid")
 
 
-def settings(network=ONE_SCALE, assembly=None, **options):
-    """Fast steps, and fresh noise in each; `options` are those of `config.Inversion`."""
-    options = {"learning_rate": 0.01, "noise_std": 0.03, "max_steps": 12, "chunk": 3, **options}
+def settings(network=ONE_SCALE, assembly=None, **given):
+    """Fast steps, fresh noise in each, nothing undone; `given` are fields of `config.Inversion`."""
+    options = {"learning_rate": 0.01, "noise_std": 0.03, "max_steps": 12, "chunk": 3}
+    options = options | {"rollback": 0.0} | given
     chosen = assembly or config.Assembly(sides=(32,), averages=(3,), thresholds=(1.0,))
     return config.Config(generator=network, inversion=config.Inversion(**options), assembly=chosen)
 

@@ -21,7 +21,12 @@ PAPER = c.Config(  # sections 3.4 and 4.3, as in configs/aware.py:paper
         depth=512, widths=(16, 32, 64, 128, 256), skips=(16, 32, 64, 128), output="sigmoid"
     ),
     inversion=c.Inversion(
-        learning_rate=1e-3, input_std=0.1, noise_std=0.1, stop_psnr=39.0, max_steps=10_000
+        learning_rate=1e-3,
+        input_std=0.1,
+        noise_std=0.1,
+        stop_psnr=39.0,
+        max_steps=10_000,
+        rollback=0.0,
     ),
     assembly=c.Assembly(
         sides=(64, 32, 128, 256, 512),

@@ -17,7 +17,7 @@ from dippas_jax.signal import correlation
 from dippas_jax.types import InputError, Record
 
 
-def load(
+def load(  # noqa: D417 - the arguments are the fields of config.Data
     *,
     folder: str = "",
     layout: str = "devices",

@@ -92,9 +92,7 @@ def on_edges(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores
     def one_photo(one: np.ndarray) -> Array:
         mask = edges.mask(one)
         patterns = correlation.pattern(one, evidence.fingerprints)
-        return edges.ncc(extractors.extract(one), patterns, mask) * np.sqrt(
-            mask.sum()
-        )
+        return edges.ncc(extractors.extract(one), patterns, mask) * np.sqrt(mask.sum())
 
     return _per_photo(photos, one_photo)
 
