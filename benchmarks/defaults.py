@@ -94,9 +94,7 @@ def read(folder: Path, side: int, most: int) -> list[Photo]:
     """The embedded photo, then the centres of the crops in the folder."""
     real = configuration.Data(folder=str(folder), photos=("crop512",), crop=side)
     found = [
-        (data, record)
-        for data in (configuration.Data(), real)
-        for record in reader.load(**dataclasses.asdict(data))
+        (data, record) for data in (configuration.Data(), real) for record in reader.load(data)
     ]
     photos = []
     for data, record in found[: most or None]:

@@ -47,7 +47,9 @@ def main() -> None:
 
 
 def _sample(folder: Path, size: int) -> Sample:
-    records = reader.load(folder=str(folder), photos=("crop512",), crop=size, limit=1)
+    records = reader.load(
+        configuration.Data(folder=str(folder), photos=("crop512",), crop=size, limit=1)
+    )
     return records[0].read()
 
 

@@ -13,7 +13,6 @@ sparse.strength. Exit codes: 0 done, 1 a photo's run
 failed, 2 something that was given cannot be used.
 """
 
-import dataclasses
 import runpy
 import sys
 from collections.abc import Sequence
@@ -49,9 +48,7 @@ def run(config: configuration.Config, workdir: str | Path) -> list[report.PhotoR
       runs.FailedError: After all photos, if some could not be done; the others are kept.
     """
     folder = files.prepare_workdir(workdir)
-    records = reader.load(
-        **dataclasses.asdict(config.data), need_fingerprint=config.mode == "aware"
-    )
+    records = reader.load(config.data, need_fingerprint=config.mode == "aware")
     reader.check(records)
     runs.claim(folder, config)
     done = []

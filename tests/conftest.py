@@ -53,3 +53,10 @@ def programs_freed():
     import jax
 
     jax.clear_caches()
+
+
+def pytest_configure(config):
+    """Two workers share the kept programs, and one may read what the other has half written."""
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Error reading persistent compilation cache:UserWarning"
+    )

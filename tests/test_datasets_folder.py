@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dippas_jax import config
 from dippas_jax.datasets import folder, reader
 from dippas_jax.io import files as store
 from dippas_jax.io import fingerprint_file
@@ -84,7 +85,7 @@ def test_the_options_choose_photos_and_devices(dataset):
 
 def test_load_reads_the_folder_of_a_config(dataset):
     options = {"folder": str(dataset), "devices": ("D200",), "crop": 64}
-    (record,) = reader.load(**options)
+    (record,) = reader.load(config.Data(**options))
     assert record.id == "D200_9"
     assert reader.check([record]) == [(64, 64)]
 
@@ -237,7 +238,9 @@ def test_so_many_photos_of_each_device(dataset):
 def test_a_plain_folder_of_photos_is_one_camera_without_a_fingerprint(tmp_path):
     for name in ("holiday.png", "IMG 1.png"):
         add(tmp_path / "mine" / name, pixels(seed=len(name)))
-    records = reader.load(folder=str(tmp_path / "mine"), crop=64, need_fingerprint=False)
+    records = reader.load(
+        config.Data(folder=str(tmp_path / "mine"), crop=64), need_fingerprint=False
+    )
     assert ids(records) == ["mine_IMG_1", "mine_holiday"]
     assert {record.device for record in records} == {"mine"}
     assert [record.read().fingerprint for record in records] == [None, None]
@@ -357,7 +360,7 @@ def test_folders_that_do_not_fit_are_refused_before_anything_is_read(tmp_path, n
 def test_a_missing_folder_or_a_file_in_its_place_is_refused(tmp_path, name):
     add(tmp_path / "file.png", pixels())
     with pytest.raises(InputError) as caught:
-        reader.load(folder=str(tmp_path / name))
+        reader.load(config.Data(folder=str(tmp_path / name)))
     assert_refused(caught, tmp_path / name, "cannot be listed")
 
 
@@ -395,8 +398,8 @@ def test_a_closed_folder_is_refused(dataset):
 def test_options_that_do_not_fit_are_refused():
     for wrong in ({"limit": -1}, {"per_device": -1}, {"cameras": 0}, {"layout": "Vision"}):
         with pytest.raises(InputError, match=rf"data\.{next(iter(wrong))} is .*; choose"):
-            reader.load(**wrong)
+            reader.load(config.Data(**wrong))
     with pytest.raises(InputError, match="simulated"):
-        reader.load(crop=64, crops=0)
+        reader.load(config.Data(crop=64, crops=0))
     with pytest.raises(InputError, match="folder is empty"):
-        reader.load(devices=("D70",))
+        reader.load(config.Data(devices=("D70",)))

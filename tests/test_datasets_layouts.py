@@ -61,7 +61,9 @@ def ids(records):
 @pytest.mark.parametrize("kept", DRESDEN)
 def test_dresden_photos_are_their_cameras_wherever_they_lie(tmp_path, kept):
     build(tmp_path, DRESDEN[kept])
-    records = reader.load(folder=str(tmp_path), layout="dresden", need_fingerprint=False)
+    records = reader.load(
+        config.Data(folder=str(tmp_path), layout="dresden"), need_fingerprint=False
+    )
     assert [(record.id, record.device) for record in records] == [
         ("Nikon_D70_0_19445", "Nikon_D70_0"),
         ("Nikon_D70_0_19446", "Nikon_D70_0"),
@@ -84,7 +86,9 @@ def test_dresden_flat_fields_are_found_and_kept_apart_from_the_photos(tmp_path, 
 @pytest.mark.parametrize("above", ["", "dataset"])
 def test_vision_gives_the_natural_photos_and_the_flat_fields(tmp_path, above):
     build(tmp_path / above, VISION)
-    records = reader.load(folder=str(tmp_path), layout="vision", need_fingerprint=False)
+    records = reader.load(
+        config.Data(folder=str(tmp_path), layout="vision"), need_fingerprint=False
+    )
     assert ids(records) == ["D12_I_nat_0001", "D12_I_nat_0002", "D17_I_nat_0001"]
     assert records[0].device == "D12_Sony_XperiaZ1Compact"
     (flat,) = folder.flat_files(tmp_path, "D12_Sony_XperiaZ1Compact", layout="vision")
@@ -138,7 +142,7 @@ def turned(tmp_path):
 
 def test_photos_of_another_size_than_most_are_passed_over_and_named(turned):
     data = config.Data(folder=str(turned), layout="vision")
-    records = reader.load(**dataclasses.asdict(data), need_fingerprint=False)
+    records = reader.load(data, need_fingerprint=False)
     assert ids(records) == ["D21_I_nat_0", "D21_I_nat_2", "D21_I_nat_4"]
     left_out = reader.passed_over(data)
     assert [path.stem for path in left_out] == ["D21_I_nat_1", "D21_I_nat_3"]
@@ -163,7 +167,7 @@ def test_in_the_plain_layout_photos_of_all_sizes_are_read(tmp_path):
     add(tmp_path / "cam" / "a.png", 80, 100)
     add(tmp_path / "cam" / "b.png", 100, 80)
     data = config.Data(folder=str(tmp_path))
-    records = reader.load(**dataclasses.asdict(data), need_fingerprint=False)
+    records = reader.load(data, need_fingerprint=False)
     assert reader.check(records) == [(80, 100), (100, 80)]
     assert reader.passed_over(data) == []
 
@@ -192,7 +196,7 @@ def test_the_paper_sets_are_six_cameras_of_a_hundred_centre_crops(tmp_path, pres
             add(tmp_path / where / f"{label}_I_nat_{number}.jpg", 64, 66)
             add(tmp_path / where / f"{label}_{number}.jpg", 64, 66)
     some = dataclasses.replace(preset, folder=str(tmp_path), per_device=2, crop=64)
-    records = reader.load(**dataclasses.asdict(some), need_fingerprint=False)
+    records = reader.load(some, need_fingerprint=False)
     devices = [record.device for record in records]
     assert sorted(set(devices)) == sorted(preset.devices)
     assert len(devices) == 12
@@ -206,7 +210,7 @@ def test_missing_data_is_one_sentence_that_says_where_to_get_it(tmp_path, preset
     if state == "incomplete":
         build(tmp_path, VISION if preset.layout == "vision" else DRESDEN["one folder for all"])
     with pytest.raises(InputError) as caught:
-        reader.load(**dataclasses.asdict(data), need_fingerprint=False)
+        reader.load(data, need_fingerprint=False)
     message = str(caught.value)
     assert "http" in message
     assert {"dresden": "natural/*.JPG", "vision": "images/nat"}[preset.layout] in message

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dippas_jax import config
 from dippas_jax.datasets import folder, manifests, reader, synthetic
 from dippas_jax.types import InputError
 
@@ -29,7 +30,7 @@ def dataset(tmp_path):
 
 
 def load(root):
-    return reader.load(folder=str(root), crop=64, crops=0)
+    return reader.load(config.Data(folder=str(root), crop=64, crops=0))
 
 
 def flats(root):

@@ -156,13 +156,13 @@ def test_a_window_of_a_simulated_photo_is_all_of_it():
 
 def test_several_cameras_take_as_many_photos_each_as_asked_for():
     def devices(**options):
-        return [record.device for record in reader.load(crop=64, **options)]
+        return [record.device for record in reader.load(config.Data(crop=64, **options))]
 
     assert devices(cameras=3) == ["synthetic_0", "synthetic_1", "synthetic_2"]
     assert devices(cameras=2, per_device=2) == ["synthetic_0"] * 2 + ["synthetic_1"] * 2
     assert devices(cameras=2, limit=3) == ["synthetic_0", "synthetic_0", "synthetic_1"]
     assert devices(per_device=2) == ["synthetic_0"] * 2
-    records = reader.load(crop=64, cameras=2)
+    records = reader.load(config.Data(crop=64, cameras=2))
     (alone,) = synthetic.records(size=64, seed=1)
     np.testing.assert_array_equal(records[1].read().pixels, alone.read().pixels)
     np.testing.assert_array_equal(records[1].read().fingerprint, alone.read().fingerprint)
@@ -197,10 +197,12 @@ def test_flat_fields_on_call_are_not_those_behind_the_fingerprint():
 def test_load_gives_the_simulated_camera_where_no_folder_is_named():
     records = reader.load()
     assert reader.check(records) == [(synthetic.SIZE, synthetic.SIZE)]
-    assert reader.check(reader.load(crop=64, limit=2)) == [(64, 64)] * 2
+    assert reader.check(reader.load(config.Data(crop=64, limit=2))) == [(64, 64)] * 2
 
 
-@pytest.mark.parametrize("size", [63, 301, -1])
-def test_a_size_beyond_the_scenes_is_refused(size):
-    with pytest.raises(InputError, match="choose 64 to 300"):
-        reader.load(crop=size)
+@pytest.mark.parametrize(
+    ("size", "words"), [(63, "at least 64"), (301, "choose 64 to 300"), (-1, "at least 64")]
+)
+def test_a_size_beyond_the_scenes_is_refused(size, words):
+    with pytest.raises(InputError, match=words):
+        reader.load(config.Data(crop=size))

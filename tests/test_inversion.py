@@ -13,7 +13,8 @@ from tests import oracles, tiny
 
 SETTINGS = tiny.settings(tiny.TWO_SCALES)
 STEPS = 12
-BOTH = {"decorrelation": 1.0, "rollback": 3.0}  # what the paper has not
+UNDONE = {"rollback": 3.0}
+BOTH = {"decorrelation": 1.0, **UNDONE}  # what the paper has not
 COLLAPSING = {"learning_rate": 1.0, "noise_std": 0.0}
 apply = jax.jit(generator.apply, static_argnames="config")
 
@@ -50,9 +51,12 @@ def test_chunk_length_does_not_change_the_trace(network, chunk):
     tiny.assert_same_bytes(traced(chunk, network=network), traced(3, network=network))
 
 
-def test_chunk_length_does_not_change_what_is_penalised_and_undone():
+@pytest.mark.parametrize(
+    "more", [UNDONE, pytest.param(BOTH, marks=pytest.mark.slow)], ids=["undone", "both"]
+)
+def test_chunk_length_does_not_change_what_is_penalised_and_undone(more):
     """At this learning rate steps are undone on both sides of the chunks' borders."""
-    options = {**BOTH, **COLLAPSING, "network": tiny.ONE_SCALE}
+    options = {**more, **COLLAPSING, "network": tiny.ONE_SCALE}
     tiny.assert_same_bytes(traced(2, **options), traced(3, **options))
     assert len(undone(traced(3, **options).psnr, 3)) > 1
 
@@ -166,7 +170,8 @@ def test_every_step_has_noise_of_its_own():
     ("size", "network"), [((65, 79), tiny.TWO_SCALES), ((100, 64), tiny.ONE_SCALE)]
 )
 def test_photos_of_any_size_come_out_in_their_size(size, network):
-    trace = tiny.run(tiny.problem(*size), tiny.settings(network, chunk=2), 2)
+    settings = tiny.settings(network, learning_rate=1e-3, chunk=2)  # a program of `test_twin` too
+    trace = tiny.run(tiny.problem(*size), settings, 2)
     assert trace.pixels.shape == (2, *size, 3)
     photo = np.asarray(tiny.problem(*size).pixels)
     np.testing.assert_allclose(trace.psnr[1], oracles.psnr(trace.pixels[1], photo), rtol=1e-5)
@@ -198,8 +203,11 @@ def weights_of(tree):
 
 @pytest.mark.parametrize(
     ("network", "options"),
-    [(tiny.TWO_SCALES, {}), (tiny.ONE_SCALE, BOTH | COLLAPSING)],
-    ids=["paper", "both"],
+    [
+        pytest.param(tiny.TWO_SCALES, {}, id="paper"),
+        pytest.param(tiny.ONE_SCALE, UNDONE | COLLAPSING, id="undone"),
+        pytest.param(tiny.ONE_SCALE, BOTH | COLLAPSING, id="both", marks=pytest.mark.slow),
+    ],
 )
 def test_a_batch_is_its_photos_one_by_one(network, options):
     """Chunk by chunk from the same states: rounding differs, and later steps would magnify it.
@@ -342,16 +350,44 @@ def test_a_snapshot_without_noise_has_no_penalty_and_no_gradient(level):
     assert np.isnan(level) or (np.asarray(slope) == 0).all()
 
 
-def test_the_loss_is_equation_9_and_the_weighted_penalty():
+def first_snapshot(settings):
+    """The first state, I_φ of it, and equation 9, where nothing is injected yet."""
     problem = tiny.problem()
-    settings = tiny.settings(**BOTH, **COLLAPSING)
     state = inversion.init_compiled(problem, config=settings)
     z = inversion.input_noise(problem.key, 64, 64, settings)
-    made = apply(state.params, z, config=tiny.ONE_SCALE)
+    made = apply(state.params, z, config=settings.generator)
+    photo = np.asarray(problem.pixels, np.float64) / 255
+    return state, made, np.mean((np.asarray(made, np.float64) - photo) ** 2)
+
+
+def test_the_loss_is_equation_9_and_a_weight_times_a_penalty(monkeypatch):
+    """Of a penalty that is easily told, of the snapshot, the busier half and the step."""
+
+    def easy(generated, problem, where, step):
+        return jnp.mean(generated * where[..., None]) * (1 + step) * problem.fingerprint[3, 4]
+
+    monkeypatch.setattr(extensions, "correlation_penalty", easy)
+    problem = tiny.problem()
+    settings = tiny.settings(decorrelation=300.0, noise_std=0.0)
+    state, made, equation = first_snapshot(settings)
+    chunk = jax.jit(functools.partial(inversion.chunk, config=settings))
+    traces = []
+    for step in (0, 5):
+        _, trace = chunk(state._replace(step=jnp.int32(step)), problem)
+        value = float(easy(made, problem, image.busy(problem.pixels), step))
+        assert abs(300 * value) > 0.1 * equation
+        np.testing.assert_allclose(trace.loss[0], equation + 300 * value, rtol=1e-4)
+        traces.append(trace)
+    assert traces[0].psnr[0] == traces[1].psnr[0]
+    assert traces[0].psnr[1] != traces[1].psnr[1], "its gradient counts"
+
+
+@pytest.mark.slow
+def test_the_loss_is_equation_9_and_the_weighted_penalty():
+    problem = tiny.problem()
+    _, made, equation = first_snapshot(tiny.settings(**BOTH, **COLLAPSING))
     value, _ = penalty(made, problem, image.busy(problem.pixels), 0)
     assert value > 0
-    photo = np.asarray(problem.pixels, np.float64) / 255
-    equation = np.mean((np.asarray(made, np.float64) - photo) ** 2)
     trace = traced(**BOTH, **COLLAPSING, network=tiny.ONE_SCALE)
     np.testing.assert_allclose(trace.loss[0], equation + float(value), rtol=1e-4)
 

@@ -243,7 +243,7 @@ def test_help_shows_the_command_and_every_setting(program, capsys, option):
     said = capsys.readouterr()
     assert "--config.fingerprints='file'" in said.out, "those of studies too"
     assert "python -m dippas_jax.main --config=" in said.out
-    assert "--config.inversion.learning_rate=0.001" in said.out
+    assert "--config.inversion.learning_rate=0.01" in said.out
     assert said.err == ""
 
 

@@ -295,7 +295,7 @@ def test_simulated_cameras_can_be_studied(tmp_path):
     chosen = config.Study(methods=("subtraction_search",), attackers=("wavelet",), data=data)
     text = study.run(chosen, tmp_path)
     assert "| other-K |" in text
-    assert len(reader.load(**dataclasses.asdict(data))) == 4
+    assert len(reader.load(data)) == 4
 
 
 def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monkeypatch, capsys):

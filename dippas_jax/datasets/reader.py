@@ -17,59 +17,46 @@ from dippas_jax.signal import correlation
 from dippas_jax.types import InputError, Record
 
 
-def load(  # noqa: D417 - the arguments are the fields of config.Data
-    *,
-    folder: str = "",
-    layout: str = "devices",
-    crop: int = 0,
-    crops: int = 1,
-    photos: Sequence[str] = layouts.PHOTOS,
-    devices: Sequence[str] = (),
-    per_device: int = 0,
-    limit: int = 0,
-    cameras: int = 1,
-    need_fingerprint: bool = True,
-) -> Sequence[Record]:
+def load(data: config.Data | None = None, *, need_fingerprint: bool = True) -> Sequence[Record]:
     """The photos to work on: those of a folder, or simulated ones where no folder is named.
 
-    The arguments are the fields of `config.Data`, which describes them, and:
-
     Args:
+      data: Which ones; the embedded sample where it is left out.
       need_fingerprint: Whether each photo must come with its camera's fingerprint; where it need
         not, one that is there comes all the same, to measure against.
 
     Raises:
       InputError: The folder does not hold what is asked for, or an option does not fit.
     """
-    # Its checks, for those who call without one; what fits a crop depends on the reader.
-    config.Data(layout=layout, per_device=per_device, limit=limit, cameras=cameras)
-    if folder:
+    data = data or config.Data()
+    if data.folder:
         return folders.records(
-            folder,
-            layout=layout,
-            crop=crop,
-            crops=crops,
-            photos=photos,
-            devices=devices,
-            per_device=per_device,
-            limit=limit,
+            data.folder,
+            layout=data.layout,
+            crop=data.crop,
+            crops=data.crops,
+            photos=data.photos,
+            devices=data.devices,
+            per_device=data.per_device,
+            limit=data.limit,
             need_fingerprint=need_fingerprint,
         )
-    if layout != "devices":
-        raise InputError(f"data.folder is empty; {layouts.SOURCES[layout]}")
-    if devices:
+    if data.layout != "devices":
+        raise InputError(f"data.folder is empty; {layouts.SOURCES[data.layout]}")
+    if data.devices:
         raise InputError(
-            f"data.devices asks for {', '.join(devices)} but data.folder is empty; name the folder "
-            "that holds the devices"
+            f"data.devices asks for {', '.join(data.devices)} but data.folder is empty; name the "
+            "folder that holds the devices"
         )
-    if crops != 1:
+    if data.crops != 1:
         raise InputError(
-            f"data.crops of {crops} needs photos from data.folder; for more simulated photos give "
-            "data.per_device"
+            f"data.crops of {data.crops} needs photos from data.folder; for more simulated photos "
+            "give data.per_device"
         )
-    count = per_device or -(-limit // cameras) or 1
-    records = synthetic.records(size=crop or synthetic.SIZE, count=count, cameras=cameras)
-    return records[:limit] if limit else records
+    count = data.per_device or -(-data.limit // data.cameras) or 1
+    size = data.crop or synthetic.SIZE
+    records = synthetic.records(size=size, count=count, cameras=data.cameras)
+    return records[: data.limit] if data.limit else records
 
 
 def check(records: Sequence[Record]) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ The folder of a study holds `photos/METHOD/ID.png` (what the methods made), `row
 again; files other than the manifest's are refused.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,9 +37,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     """
     names = methods.named(config)
     folder = files.prepare_workdir(workdir)
-    records = reader.load(
-        **dataclasses.asdict(config.data), need_fingerprint=config.fingerprints == "file"
-    )
+    records = reader.load(config.data, need_fingerprint=config.fingerprints == "file")
     for name in names:
         if name.startswith(methods.PUBLISHED):  # before the work, not in the middle of it
             for record in records:
