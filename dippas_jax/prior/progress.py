@@ -13,7 +13,7 @@ from dippas_jax import config as configuration
 
 _SLOPE = 4.0  # dB gained where the steps double, on the photos of benchmarks/defaults.py
 _CERTAINTY = 100  # steps after which a run's own slope counts as much
-_FORMAT = "{desc}: {bar:24} {n_fmt} of about {total_fmt} steps{postfix}"
+_FORMAT = "{desc}{bar:24} {n_fmt} of about {total_fmt} steps{postfix}"
 
 
 class Bar:
