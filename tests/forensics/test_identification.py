@@ -190,6 +190,7 @@ def test_p_values_of_other_cameras_are_uniform():
     assert abs(np.mean(p_values < 0.05) - 0.05) < 0.015
 
 
+@pytest.mark.slow
 def test_a_planted_fingerprint_is_found_as_often_as_theory_predicts():
     (rate,) = statistics.detection(64, cameras=14, strengths=(0.003,), scenes=6)
     assert 0.2 < rate.rate_predicted < 0.8

@@ -82,6 +82,7 @@ def test_a_photo_that_shows_nothing_has_no_share():
     assert np.isnan(shares(flat, 20.0, 0.5)).all()
 
 
+@pytest.mark.slow
 def test_behind_a_jpeg_a_planted_fingerprint_fares_as_a_cameras_does():
     threshold, compensation, side = 16.0, 0.5, 256
     truth, followed, without = [], [], []

@@ -400,6 +400,7 @@ def undone(psnr, drop):
     return [t for t in range(1, len(psnr)) if psnr[t] < psnr[:t].max() - drop]
 
 
+@pytest.mark.slow
 def test_a_run_that_collapses_is_taken_back_to_its_best_step_and_goes_on():
     lost, kept = (
         traced(rollback=drop, network=tiny.ONE_SCALE, **COLLAPSING) for drop in (0.0, 3.0)

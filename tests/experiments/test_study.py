@@ -308,6 +308,7 @@ def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monke
     assert called == [(settings(folder), str(tmp_path))]
 
 
+@pytest.mark.slow
 def test_variants_of_the_sparse_method_stand_side_by_side(folder, tmp_path):
     names = ("sparse-aware", "sparse-blind:target_psnr=38,sparse.compensation=0.0")
     fast = config.Config(

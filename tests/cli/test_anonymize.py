@@ -25,8 +25,8 @@ from dippas_jax.io import exif, files, weights
 from dippas_jax.prior import anonymize as prior
 from dippas_jax.signal import extractors, image
 from tests import oracles, tiny
-from tests.test_photo_file import bad_files
-from tests.test_photo_file import exif as orientation_exif
+from tests.io.test_photo import bad_files
+from tests.io.test_photo import exif as orientation_exif
 
 SIZE = 64
 CAMERA = synthetic.Camera(seed=3, strength=0.02)
@@ -342,6 +342,7 @@ def test_malformed_and_odd_files_are_named_and_the_others_done(dippas, tmp_path)
     assert tree(tmp_path / "out2") == {}
 
 
+@pytest.mark.slow
 def test_a_batch_that_is_killed_goes_on_with_the_same_command(dippas, tmp_path, caches):
     for number in range(4):
         save(tmp_path / "in" / f"{number}.png", number % 2)
