@@ -9,15 +9,18 @@
 of the file's settings (aware:paper). A finished photo is never done again and an interrupted one
 goes on from its last checkpoint: the same command, as often as needed. --target-psnr=42 and
 --max-minutes=5 are short for the settings of these names, --strength=fast|balanced|strong for
-sparse.strength. Exit codes: 0 done, 1 a photo's run
-failed, 2 something that was given cannot be used.
+sparse.strength. Exit codes: 0 done, 1 a photo's run failed, 2 something that was given cannot be
+used.
 """
 
+import os
 import runpy
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before jax: XLA's alarms are not for users
 
 from absl import flags
 from ml_collections import config_flags

@@ -134,8 +134,8 @@ def only_line(capsys):
         (["--config=configs/awre.py", "--workdir={w}"], 'did you mean "aware"'),
         (["--config=studies/pannel", "--workdir={w}"], 'did you mean "studies/panel"'),
         (["--config=aware:papr", "--workdir={w}"], 'did you mean "paper"'),
-        (["--config={aware}:papr", "--workdir={w}"], 'did you mean "paper"'),
-        (["--config={aware}:papr", "--config.mode=blind", "--workdir={w}"],
+        (["--config=configs/aware.py:papr", "--workdir={w}"], 'did you mean "paper"'),
+        (["--config=configs/aware.py:papr", "--config.mode=blind", "--workdir={w}"],
          'there is no setting "papr"; did you mean "paper"'),
         (["--config"], "give both --config"),
         (["--config="], "give both --config"),
@@ -153,11 +153,14 @@ def only_line(capsys):
         (["--config={config}", "--workdir={w}", "--config.data.crop=65"], "crop"),
     ],
 )  # fmt: skip
-def test_a_bad_command_line_is_answered_in_one_line(case, program, capsys, arguments, words):
+def test_a_bad_command_line_is_answered_in_one_line(
+    case, program, capsys, monkeypatch, arguments, words
+):
+    monkeypatch.chdir(ROOT)  # for relative paths
     empty = case["folder"].parent / "empty"
     empty.mkdir()
     names = {"config": case["config"], "w": case["workdir"], "file": case["config"], "empty": empty}
-    assert program(*(argument.format(**names, aware=AWARE) for argument in arguments)) == 2
+    assert program(*(argument.format(**names) for argument in arguments)) == 2
     assert words in only_line(capsys)
     assert digests(case["workdir"]) == {}
 
@@ -234,7 +237,7 @@ def test_a_flat_photo_is_passed_over_in_blind_mode_and_the_others_are_done(case,
     said = capsys.readouterr().err.splitlines()
     assert "cam_a" in said[-1]
     assert "flat" in said[-1]
-    assert "Traceback" not in said
+    assert not any("Traceback" in line for line in said)
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
@@ -284,14 +287,17 @@ def test_a_file_that_comes_with_the_package_is_found_by_its_name_from_anywhere(
 @pytest.mark.parametrize(
     ("arguments", "kind"),
     [
-        (["--config={aware}", "--workdir=runs/study_x", "--config.mode=blind"], config.Config),
+        (
+            ["--config=configs/aware.py", "--workdir=runs/study_x", "--config.mode=blind"],
+            config.Config,
+        ),
         (["--config", "aware", "--workdir=study", "--config.mode=blind"], config.Config),
         (["--workdir=runs/aware", "--config=studies/aware", "--config.seed=3"], config.Study),
     ],
 )
 def test_whether_it_is_a_run_or_a_study_is_told_from_the_file(arguments, kind, monkeypatch):
-    given = [argument.format(aware=AWARE) for argument in arguments]
-    settings, _ = read_settings(monkeypatch, *given)
+    monkeypatch.chdir(ROOT)
+    settings, _ = read_settings(monkeypatch, *arguments)
     assert type(settings) is kind
     if kind is config.Config:
         assert settings.mode == "blind"

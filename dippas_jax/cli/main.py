@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Runs a verb; what goes wrong is one sentence on stderr and an exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms are not for users
     from dippas_jax.io import files
     from dippas_jax.types import InputError
 
