@@ -167,7 +167,11 @@ def test_every_step_has_noise_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("size", "network"), [((65, 79), tiny.TWO_SCALES), ((100, 64), tiny.ONE_SCALE)]
+    ("size", "network"),
+    [
+        pytest.param((65, 79), tiny.TWO_SCALES, marks=pytest.mark.slow),
+        ((101, 64), tiny.ONE_SCALE),
+    ],
 )
 def test_photos_of_any_size_come_out_in_their_size(size, network):
     settings = tiny.settings(network, learning_rate=1e-3, chunk=2)  # a program of `test_twin` too
@@ -204,7 +208,7 @@ def weights_of(tree):
 @pytest.mark.parametrize(
     ("network", "options"),
     [
-        pytest.param(tiny.TWO_SCALES, {}, id="paper"),
+        pytest.param(tiny.TWO_SCALES, {}, id="paper", marks=pytest.mark.slow),
         pytest.param(tiny.ONE_SCALE, UNDONE | COLLAPSING, id="undone"),
         pytest.param(tiny.ONE_SCALE, BOTH | COLLAPSING, id="both", marks=pytest.mark.slow),
     ],
