@@ -1,7 +1,7 @@
 """Blind mode: no fingerprint is known, the photo's own residual is injected (equation 11).
 
     python -m dippas_jax.main --config=configs/blind.py --workdir=runs/blind
-        RESULT_BLIND
+        Embedded sample, 128x128, about as long; the camera's fingerprint is only looked for.
     python -m dippas_jax.main --config=configs/blind.py:quick --workdir=runs/quick
         A small network on 64x64 pixels for 100 steps, to see a run: 20 s.
     python -m dippas_jax.main --config=configs/blind.py:paper --workdir=runs/paper \

@@ -70,6 +70,14 @@ def start(problem: Problem, config: configuration.Config) -> Progress:
 def compile_chunk(progress: Progress, problem: Problem, config: configuration.Config) -> None:
     """Compile what `advance` will call, so that the first chunk takes as long as any other."""
     inversion.chunk_compiled.lower(progress.state, problem, config=config).compile()
+    h, w, _ = problem.pixels.shape
+    steps = config.inversion.chunk
+    pixels = jax.ShapeDtypeStruct((steps, h, w, 3), jnp.uint8)
+    planes = jax.ShapeDtypeStruct((steps, h, w), jnp.float32)
+    admitted = jax.ShapeDtypeStruct((steps,), jnp.bool_)
+    _measure.lower(pixels, problem.fingerprint, sigma=config.sigma).compile()
+    for one in progress.pools:
+        pool.merge_compiled.lower(one, pixels, planes, problem.fingerprint, admitted).compile()
 
 
 def finished(progress: Progress, config: configuration.Config) -> bool:
