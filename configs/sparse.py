@@ -1,9 +1,9 @@
 """The sparse method: seconds in place of minutes, no network (docs/sparse.md).
 
     python -m dippas_jax.main --config=configs/sparse.py --workdir=runs/sparse
-        Embedded sample: 7 to 25 s on two CPU cores, compilation included; PSNR 39.0 dB, z 0.1 after.
+        Embedded sample: 7 to 25 s on two CPU cores, compilation included; 39.0 dB, z 0.1.
     python -m dippas_jax.main --config=configs/sparse.py:blind --workdir=runs/sparse_blind
-        The same without a fingerprint; 37.6 dB, z -2.8 after: on this noisy sample it is overdone.
+        Without a fingerprint: 37.6 dB, z -2.8; this noisy sample is overdone.
 
 --strength=fast|balanced|strong says how much, --target-psnr=42 how much exactly.
 """
