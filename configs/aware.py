@@ -2,7 +2,7 @@
 
     python -m dippas_jax.main --config=configs/aware.py --workdir=runs/aware
         Embedded sample, 128x128: 80 s on two CPU cores, compilation included; 265 steps, PSNR
-        38.6 dB, z 17.0 before and -0.9 after. On real 128x128 crops 74 to 125 steps (benchmarks.defaults).
+        38.6 dB, z 17.0 before and -0.9 after. Real crops: 74 to 125 steps (benchmarks.defaults).
     python -m dippas_jax.main --config=configs/aware.py:quick --workdir=runs/quick
         A small network on 64x64 pixels for 100 steps, to see a run: 20 s.
     python -m dippas_jax.main --config=configs/aware.py:paper --workdir=runs/paper \
