@@ -14,6 +14,7 @@ def example():
     return README.partition("```python\n")[2].partition("```")[0]
 
 
+@pytest.mark.slow
 def test_the_library_example_runs_and_finds_the_camera(capsys):
     assert 5 < len(example().strip().splitlines()) <= 20
     exec(compile(example(), "README.md", "exec"), {})

@@ -343,6 +343,7 @@ def test_a_bare_plane_is_taken_for_the_centre_where_no_more_is_asked_for(dippas,
         refused(dippas(*arguments, *options), "A0.png of 128x128", "photos of 96x96", "--crop 96")
 
 
+@pytest.mark.slow
 def test_crops_go_with_a_fingerprint_built_with_the_same_crop(dippas, tmp_path):
     output, photo = tmp_path / "K.npz", tmp_path / "crop.png"
     dippas("fingerprint", "build", "flats/A", "-o", output, "--crop", 96)

@@ -65,7 +65,9 @@ def crossing():
     return step, float((psnr[:step].max() + psnr[step]) / 2)
 
 
-@pytest.mark.parametrize("chunk", [2, 3, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "chunk", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_the_run_ends_with_the_first_snapshot_past_the_limit_for_any_chunk_length(chunk):
     step, limit = crossing()
     chosen = settings(stop_psnr=limit, chunk=chunk)
