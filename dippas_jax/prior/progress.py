@@ -35,10 +35,10 @@ class Bar:
 
     def show(self, psnr: np.ndarray) -> None:
         """The line after these steps, of which each entry is the PSNR in dB."""
-        self._bar.set_description("inverting")
         steps = len(psnr)
         if steps == self._done:  # what has passed until now says nothing about the steps' speed
             self._started = time.monotonic()
+            self._bar.set_description("inverting")
             return
         expected = expected_steps(psnr, self._config)
         pace = (time.monotonic() - self._started) / max(steps - self._done, 1)
