@@ -1,7 +1,7 @@
 """The sparse method: seconds in place of minutes, no network (docs/sparse.md).
 
     python -m dippas_jax.main --config=configs/sparse.py --workdir=runs/sparse
-        Embedded sample: 7 to 25 s on two CPU cores, compilation included; 39.0 dB, z 0.1.
+        Embedded sample: 6 to 26 s on two CPU cores, compilation included; 39.0 dB, z 0.1.
     python -m dippas_jax.main --config=configs/sparse.py:blind --workdir=runs/sparse_blind
         Without a fingerprint: 37.6 dB, z -2.8; this noisy sample is overdone.
 
