@@ -2,12 +2,14 @@
 
     python -m benchmarks.defaults --folder=FOLDER
     python -m benchmarks.defaults --folder=FOLDER --variants=16-32-64,full --history=psnr.json
+    python -m benchmarks.defaults --folder=FOLDER --variants=32-64 --side=256 --blind
 
 FOLDER holds DEVICE/crop512/*, DEVICE/prnu.npy (K, of the same pixels) and DEVICE/flat/*, from whose
 centres another fingerprint K' is estimated here. The embedded photo and the centre of each crop are
-inverted with each variant, K injected. Wall seconds, and CPU seconds of all threads, are those of
-the whole of `prior.invert`, compiled before; z is that of K, other_z that of K'. A run that ends by
-its steps has stalled below the PSNR at which it should stop. Hours on two CPU cores.
+inverted with each variant, K injected unless --blind is given. Wall seconds, and CPU seconds of all
+threads, are those of the whole of `prior.invert`, compiled before; z is that of K, other_z that of
+K'. A run that ends by its steps has stalled below the PSNR at which it should stop. Hours on two
+CPU cores.
 """
 
 import argparse
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=128, help="of the centre crops, pixels")
     parser.add_argument("--variants", default=",".join(VARIANTS), help="names, comma between")
     parser.add_argument("--photos", type=int, default=0, help="at most, the embedded one first")
+    parser.add_argument("--blind", action="store_true", help="inject the residual in place of K")
     parser.add_argument("--history", type=Path, help="JSON file for the PSNR of every step")
     options = parser.parse_args()
     variants = options.variants.split(",")
@@ -71,7 +74,7 @@ def main() -> None:
     )
     summaries, histories = [], {variant: {} for variant in variants}
     for variant in variants:
-        config = settings(variant)
+        config = settings(variant, blind=options.blind)
         sizes = {photo.pixels.shape: photo for photo in photos}
         compile_seconds = sum(compile_all(photo, config) for photo in sizes.values())
         rows = []
@@ -113,13 +116,14 @@ def other_fingerprint(data: configuration.Data, device: str) -> np.ndarray:
     return np.asarray(flat_field.estimate(image.center_crop(x, *size) for x, size in sizes).plane)
 
 
-def settings(variant: str) -> configuration.Config:
+def settings(variant: str, *, blind: bool = False) -> configuration.Config:
     """The default of configs/aware.py with the variant's network and learning rate."""
     base = runpy.run_path(str(overrides.locate("aware")))["SETTINGS"]["default"]
     widths, rate = VARIANTS[variant]
     generator = configuration.Generator(32, widths, skips=widths[:-1], output="linear")
     inversion = dataclasses.replace(base.inversion, learning_rate=rate, noise_std=0.0, rollback=6.0)
-    return dataclasses.replace(base, generator=generator, inversion=inversion)
+    mode = "blind" if blind else "aware"
+    return dataclasses.replace(base, mode=mode, generator=generator, inversion=inversion)
 
 
 def compile_all(photo: Photo, config: configuration.Config) -> float:
@@ -153,7 +157,8 @@ def measure(photo: Photo, config: configuration.Config) -> tuple[tuple, np.ndarr
 def invert(photo: Photo, config: configuration.Config, **options: float) -> Result:
     """As `dippas_jax.main` does it with seed 0."""
     key = image.photo_key(0, photo.name)
-    return anonymize.invert(key, photo.pixels, photo.fingerprint, config, **options)
+    known = None if config.mode == "blind" else photo.fingerprint
+    return anonymize.invert(key, photo.pixels, known, config, **options)
 
 
 def summarize(rows: list[tuple]) -> tuple[float, ...]:
