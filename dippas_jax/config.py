@@ -195,15 +195,13 @@ class Sparse:
     """The sparse method (docs/sparse.md).
 
     Attributes:
-      strength: "fast" (41 dB), "balanced" (the same, and the trade-off between PSNR and what is
-        left of the fingerprint is measured) or "strong" (39 dB, likewise); less where the photo's
-        noise is too strong for that, more where there is little.
-      compensation: How much of what is kept of a fingerprint is taken back: 0 nothing, 1 all, if
-        attackers weighed all frequencies alike.
+      strength: "fast" or "balanced" (near 41 dB; down to 36 where much of a fingerprint would be
+        left) or "strong" (near 39 dB; down to 33).
+      compensation: How much of what brings the leakage to zero is done, 0 to 1.
     """
 
     strength: str = "balanced"
-    compensation: float = 0.5
+    compensation: float = 1.0
 
     def __post_init__(self):
         _check(

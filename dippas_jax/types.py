@@ -80,11 +80,13 @@ class Result(NamedTuple):
         through an output codec, behind it.
       z: By extractor (`signal.extractors.NAMES`), the z-score of K in `pixels`; empty where K is
         not known.
-      leakage: By extractor, the share of a planted fingerprint that goes through the method: 1 is
-        all, 0 nothing, below 0 too much was taken out. Empty where it was not measured.
+      leakage: By band of frequency and by texture (`signal.cells.NAMES`), the share of a
+        fingerprint that goes through the method: 1 is all, 0 nothing, below 0 too much was taken
+        out. Of planted patterns or, where K is known, drawn to that of K. Empty where it was not
+        measured.
       settings: What the method settled on. "prior": side, average, threshold (B in pixels, L, τ in
         dB), snapshots (how many passed τ), steps, gamma. "sparse": threshold (grey levels),
-        compensation, alpha.
+        compensation (share of the flips that was used), alpha (times I·K subtracted, mean).
       history: Of the steps, where there were any.
     """
 

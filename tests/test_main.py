@@ -420,6 +420,7 @@ def until(condition, process, seconds=120):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_given_again_writes_the_same_bytes(case, program, monkeypatch):
     assert program(*of(case)) == 0
     whole, save, seen = case["workdir"], checkpoint.save, []
@@ -501,6 +502,7 @@ def test_the_sparse_method_writes_the_photo_asked_for_and_its_neighbours_figures
     ]
 
 
+@pytest.mark.slow
 def test_a_second_sparse_start_makes_nothing_again_and_its_bytes_are_those_of_another(
     case, program
 ):
@@ -534,6 +536,7 @@ def test_a_photo_that_comes_back_as_it_was_does_not_end_the_run(case, program, c
         assert [one["id"] for one in photos] == ["cam_a", "cam_b"][code:]
         if mode == "aware":
             assert "cam_a  64×64 pixels" in said.out
+            assert "no pixel changed, SSIM 1.0000" in said.out
             assert photos[0]["psnr"] is None
             np.testing.assert_array_equal(read(case["workdir"] / "photos" / "cam_a.png"), black)
 

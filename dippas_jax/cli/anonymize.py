@@ -56,7 +56,9 @@ def anonymize(
         for folder in dict.fromkeys(path.parent for path in written):
             files.prepare_workdir(folder)
         _announce(waiting, options)
-        _run(list(waiting), cameras, options, failed, known, page_file, jobs, json=json)
+        traced = _run(list(waiting), cameras, options, failed, known, page_file, jobs, json=json)
+        if traced and not failed.paths:
+            return console.TRACED
     elif page_file and known and not dry_run:
         examine.write(page_file, known, jobs, failed, options)
     return console.exit_code(len(jobs) - len(failed.paths), failed, found=False)
@@ -98,10 +100,10 @@ def _run(
     jobs: Sequence[Job],
     *,
     json: bool,
-) -> None:
-    """Anonymises, writes and reports photo after photo."""
+) -> bool:
+    """Anonymises, writes and reports photo after photo; whether one can probably be traced."""
     records = [record for record in known if Path(record.output).exists()]
-    done = False
+    done = traced = False
 
     def one(source: Path, job: Job) -> PhotoRecord:
         record, data = treatment.treat(source, job, cameras, options)
@@ -113,6 +115,7 @@ def _run(
         if record is None:
             continue
         done = True
+        traced |= photo_record.traced(record)
         records = [other for other in records if other.output != record.output] + [record]
         print(files.json_text(record) if json else photo_record.text(record), flush=True)
         if page_file:
@@ -121,6 +124,7 @@ def _run(
         console.note(f"{page_file[0]} shows parts of the originals; keep it to yourself")
     if done:
         console.note(CAUTION)
+    return traced
 
 
 def _choose_device(device: str) -> None:
@@ -140,11 +144,10 @@ def _choose_device(device: str) -> None:
 
 def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]]:
     """How long every photo will take, and whether that rests on a measurement."""
-    aware, target = options.fingerprint is not None, bool(options.target_psnr)
     attacked = bool(options.check) or bool(options.report and options.fingerprint)
     estimates: dict[Job, tuple[float, bool]] = {}
     for job, size in waiting.items():
-        units = pace.work(str(job.source), size, method=options.method, aware=aware, target=target)
+        units = pace.work(size, method=options.method)
         seconds, measured = pace.seconds(units, options.method, attacked=attacked)
         if options.max_minutes:
             seconds = min(seconds, 60 * options.max_minutes)

@@ -21,8 +21,9 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
-DONE, FAILED, UNUSABLE, FOUND = 0, 1, 2, 3
-"""Exit codes: done; a file failed and the others are done; nothing usable; a match was found."""
+DONE, FAILED, UNUSABLE, FOUND, TRACED = 0, 1, 2, 3, 4
+"""Exit codes: done; a file failed and the others are done; nothing usable; a match was found; a
+photo was anonymised, and its camera can probably still be found."""
 
 
 def expand(arguments: Sequence[str]) -> list[Path]:

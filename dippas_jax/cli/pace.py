@@ -5,7 +5,7 @@ A photo takes its units of work times the rate. The first one of a command also 
 
 import jax
 
-from dippas_jax.io import files, photo
+from dippas_jax.io import files
 from dippas_jax.signal import tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
@@ -22,21 +22,17 @@ _STEPS = 300  # of an inversion; three quarters of real photos need fewer (bench
 _ATTACKED = 2.0  # attackers take about as long again as the work
 
 
-def work(job_file: str, size: tuple[int, int], *, method: str, aware: bool, target: bool) -> float:
+def work(size: tuple[int, int], *, method: str) -> float:
     """Units of work in a photo: what takes as long as one full tile of the method.
 
     Args:
-      job_file: The photo's path; a coarse JPEG takes longer.
       size: Height and width.
       method: "sparse" or "prior".
-      aware: Whether K is known.
-      target: Whether a PSNR is to be met, whatever is left of a fingerprint.
     """
     height, width = size
     if method == "prior":
         return _STEPS * height * width / tiles.SIDE**2
-    coarse = not target and photo.coarse(job_file)
-    ticks = sparse.expected_ticks(height, width, aware=aware, coarse=coarse)
+    ticks = sparse.expected_ticks(height, width)
     return ticks * min(height, tiles.SIDE) * min(width, tiles.SIDE) / tiles.SIDE**2
 
 

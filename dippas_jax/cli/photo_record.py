@@ -7,6 +7,9 @@ from typing import Any
 
 from dippas_jax.cli import console
 
+TRACED = 4.0
+"""|z| from which a photo counts as one that can probably be traced."""
+
 
 @dataclasses.dataclass(frozen=True)
 class PhotoRecord:
@@ -27,8 +30,9 @@ class PhotoRecord:
       settings: What the method settled on; see `types.Result`.
       z_before: By extractor, z of the known fingerprint in the photo as it came; empty where blind.
       z: The same in the output.
-      leakage: By extractor, the share of a planted fingerprint that is left, with its sign; empty
+      leakage: By band and texture, the share of a fingerprint that is left, with its sign; empty
         where it was not measured.
+      predicted_z: The largest |z| to expect of the photo's camera; nan where nothing was measured.
       seconds: Spent on the photo, without the attackers.
       seed: Of all randomness.
       warnings: Clauses that say what had to be converted, and what fell short.
@@ -50,6 +54,7 @@ class PhotoRecord:
     z_before: Mapping[str, float]
     z: Mapping[str, float]
     leakage: Mapping[str, float]
+    predicted_z: float
     seconds: float
     seed: int
     warnings: tuple[str, ...]
@@ -59,14 +64,22 @@ class PhotoRecord:
 
 
 def from_json(values: Mapping[str, Any]) -> PhotoRecord:
-    """A record as it was written; a figure that is null becomes nan again."""
+    """A record as it was written: a PSNR of null is infinite, any other figure nan."""
 
     def numbers(found: Mapping[str, Any]) -> dict[str, float]:
         return {name: math.nan if value is None else value for name, value in found.items()}
 
     shares = {name: numbers(values[name]) for name in ("z_before", "z", "leakage")}
-    psnr = math.nan if values["psnr"] is None else values["psnr"]
-    return PhotoRecord(**{**values, **shares, "psnr": psnr, "warnings": tuple(values["warnings"])})
+    psnr = math.inf if values["psnr"] is None else values["psnr"]
+    z = math.nan if values["predicted_z"] is None else values["predicted_z"]
+    rest = {"psnr": psnr, "predicted_z": z, "warnings": tuple(values["warnings"])}
+    return PhotoRecord(**{**values, **shares, **rest})
+
+
+def traced(record: PhotoRecord) -> bool:
+    """Whether the camera can probably still be found: predicted, or found by an attacker."""
+    attacks = record.examined.get("attacks", ())
+    return record.predicted_z >= TRACED or any(one["found"] for one in attacks)
 
 
 def text(record: PhotoRecord) -> str:
@@ -77,7 +90,7 @@ def text(record: PhotoRecord) -> str:
     elif math.isnan(worst := _largest(record.leakage.values())):
         left = "leakage not measured"
     else:
-        left = f"leakage {100 * worst:+.0f} % of a planted fingerprint"
+        left = f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"
     size = console.size_text((record.height, record.width))
     psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
     said = [

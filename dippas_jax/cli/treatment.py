@@ -12,22 +12,20 @@ import numpy as np
 import tqdm
 
 from dippas_jax import config as configuration
-from dippas_jax.cli import console, examine, pace
+from dippas_jax.cli import console, examine, pace, photo_record
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer
 from dippas_jax.prior import anonymize as prior
 from dippas_jax.prior import progress
-from dippas_jax.signal import extractors, image, placement, tiles
+from dippas_jax.signal import cells, extractors, image, placement, tiles
 from dippas_jax.sparse import anonymize as sparse
-from dippas_jax.sparse import threshold
+from dippas_jax.sparse import balance
 from dippas_jax.types import Fingerprint, InputError, Result
 
-MAX_LEAKAGE = 0.2
-"""Share of a planted fingerprint that may be left of a photo that came as a JPEG, as predicted
-behind the files; K known or not, for who looks for the camera may know it better. Other photos have
-the limits of `sparse.MAX_LEAKAGE`."""
+CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
+"""z of a camera in an untreated photo of so many pixels; whole photos of phones give 50 to 150."""
 
 LARGEST_FOR_PRIOR = 1024
 """Most pixels a side that one network is fitted to."""
@@ -52,14 +50,6 @@ class _Task(NamedTuple):
     def target(self) -> float:
         """The PSNR asked for, dB; 0 where the method decides."""
         return self.options.target_psnr or 0.0
-
-    @property
-    def max_leakage(self) -> float:
-        if self.target:
-            return math.inf
-        if self.photo.jpeg is not None:
-            return MAX_LEAKAGE
-        return sparse.MAX_LEAKAGE["blind" if self.plane is None else "aware"]
 
 
 def treat(
@@ -119,13 +109,7 @@ def _by_sparse(task: _Task, started: float) -> Result:
     """By the sparse method, behind the camera's and the output's files."""
     photo, options = task.photo, task.options
     size = photo.pixels.shape[0], photo.pixels.shape[1]
-    units = pace.work(
-        str(task.job.source),
-        size,
-        method="sparse",
-        aware=task.plane is not None,
-        target=bool(task.target),
-    )
+    units = pace.work(size, method="sparse")
     area = min(size[0], tiles.SIDE) * min(size[1], tiles.SIDE) / tiles.SIDE**2
     ticks: list[float] = []  # when each tile was done; the first one waits for the compiler
     with _bar(task, total=round(units / area), bar_format=_PROGRESS) as bar:
@@ -143,7 +127,6 @@ def _by_sparse(task: _Task, started: float) -> Result:
             task.plane,
             configuration.Sparse(strength=options.strength),
             target_psnr=task.target,
-            max_leakage=task.max_leakage,
             deadline=_deadline(options, started),
             codecs=_codecs(task),
             execution=tiles.Execution(tiles.batches(tiles.PLAIN, console.note), on_tile),
@@ -270,6 +253,7 @@ def _record(
         z_before={} if plane is None else extractors.scores(photo.pixels, plane),
         z=result.z,
         leakage=result.leakage,
+        predicted_z=predicted_z(task, result),
         seconds=spent,
         seed=options.seed,
         warnings=(*photo.words, *_warnings(task, result)),
@@ -291,15 +275,43 @@ def _warnings(task: _Task, result: Result) -> list[str]:
     aim = configuration.STRENGTHS[task.options.strength]
     if task.options.method == "sparse" and not task.target and result.psnr < aim - 1:
         said.append(
-            f"the PSNR is below {aim:g} dB, where too much of a fingerprint would have remained; "
+            f"the PSNR is below {aim:g} dB, where more of a fingerprint would have remained; "
             f"--target-psnr {aim:g} keeps the photo closer to the original all the same"
         )
-    worst = threshold.worst(dict(result.leakage))
-    if worst > task.max_leakage:
-        finer = task.photo.jpeg is not None and task.job.kind in ("same", "jpeg")
-        said.append(
-            f"an estimated {100 * worst:.0f} % of a fingerprint remains (limit "
-            f"{100 * task.max_leakage:.0f} %)"
-            + ("; --jpeg-quality 90, a larger file, leaves less" if finer else "")
+    z = predicted_z(task, result)
+    if z >= photo_record.TRACED:
+        worst = balance.worst(dict(result.leakage))
+        why = (
+            f"its fingerprint still gives |z| {z:.1f}"
+            if result.z
+            else f"{100 * worst:+.0f} % of a planted fingerprint remain in a band or texture, so "
+            f"that a z of about {z:.0f} is to be expected"
         )
+        said.append(f"this photo can probably be traced: {why}" + _remedy(task))
     return said
+
+
+def predicted_z(task: _Task, result: Result) -> float:
+    """The largest |z| to expect of the photo's camera; nan where nothing was measured.
+
+    Where K is known, that of `result.z`. Otherwise each leakage times the z of `CAMERA_Z` in its
+    share of the photo: a band has a seventh of the frequencies, a texture a quarter of the pixels.
+    """
+    found = [abs(z) for z in result.z.values() if not math.isnan(z)]
+    if found:
+        return max(found)
+    whole = CAMERA_Z * math.sqrt(task.photo.pixels[..., 0].size / CAMERA_PIXELS)
+    parts = {name: cells.BANDS if "cycles" in name else cells.CLASSES for name in cells.NAMES[1:]}
+    shares = [
+        abs(result.leakage[name]) / math.sqrt(count)
+        for name, count in parts.items()
+        if not math.isnan(result.leakage.get(name, math.nan))
+    ]
+    return whole * max(shares) if shares else math.nan
+
+
+def _remedy(task: _Task) -> str:
+    """What would help."""
+    if task.photo.jpeg is not None and task.job.kind in ("same", "jpeg"):
+        return "; --strength strong or --jpeg-quality 95 leaves less"
+    return "; --strength strong leaves less"

@@ -90,8 +90,10 @@ _FIGURES = tuple(field.name for field in dataclasses.fields(PhotoRecord) if fiel
 
 
 def from_json(values: dict[str, Any]) -> PhotoRecord:
-    """A record as it was written; a figure that is null becomes nan again."""
+    """A record as it was written: a PSNR of null is infinite, any other figure nan."""
     undefined = {name: math.nan for name in _FIGURES if values[name] is None}
+    if "psnr" in undefined:
+        undefined["psnr"] = math.inf
     return PhotoRecord(**values | undefined)
 
 
@@ -173,9 +175,10 @@ def suffix(result: Result) -> str:
 def lines(record: PhotoRecord) -> str:
     """A photo's record for the terminal."""
     steps = f"{record.steps} steps, " if record.steps is not None else ""
+    psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
     text = [
         f"{record.id}  {record.width}×{record.height} pixels, {steps}{record.seconds:.0f} s",
-        f"  PSNR {record.psnr:.2f} dB, SSIM {record.ssim:.4f}",
+        f"  {psnr}, SSIM {record.ssim:.4f}",
     ]
     # The photo's own residual tells nothing of a photo that was reconstructed without it.
     if record.reference == "camera" or record.method == "prior":
@@ -189,7 +192,7 @@ def lines(record: PhotoRecord) -> str:
     rows = sorted(record.results, key=lambda row: _number(row["psnr"]))
     for key, what, signed in (
         ("extractors", "largest |z| of four extractors", False),
-        ("leakage", "leakage of a planted fingerprint, at most", True),
+        ("leakage", "largest leakage of a fingerprint in a band or texture", True),
     ):
         found = [(_largest(row[key], signed=signed), row["psnr"]) for row in rows if row[key]]
         if found:
@@ -206,14 +209,15 @@ def lines(record: PhotoRecord) -> str:
 
 
 def _number(value: float | None) -> float:
-    """A figure of a row that may have been null in JSON."""
-    return math.nan if value is None else value
+    """The PSNR of a row, which is null in JSON where it is infinite."""
+    return math.inf if value is None else value
 
 
 def _largest(values: dict[str, float | None], *, signed: bool) -> float:
-    """The largest of one figure an extractor, its size unless `signed`; nan if none is defined."""
+    """The figure farthest from 0, with its sign if `signed`; nan if none is defined."""
     defined = [value for value in values.values() if value is not None and not math.isnan(value)]
-    return max(defined if signed else map(abs, defined), default=math.nan)
+    largest = max(defined, key=abs, default=math.nan)
+    return largest if signed else abs(largest)
 
 
 def picture(

@@ -394,16 +394,6 @@ def _is_lossless(data: bytes) -> bool:
 # ---------------------------------------------------------------------------------- from the start
 
 
-def coarse(path: Path | str) -> bool:
-    """Whether a photo is a JPEG of less than about quality 75, by the sum of its first table."""
-    try:
-        with files.strict_pillow(), Image.open(path) as image:
-            tables = getattr(image, "quantization", None) or {}
-    except OSError:
-        return False
-    return sum(tables.get(0, ())) > _QUALITY_75
-
-
 def kind_of(path: Path | str) -> str:
     """The format in which a photo is written as "same", by its first bytes; "jpeg" in doubt."""
     try:

@@ -1,8 +1,18 @@
-"""How much of a fingerprint goes through the sparse method, where no fingerprint is known.
+"""How much of a fingerprint goes through the sparse method, cell by cell, and where it is known K.
 
-A fingerprint is planted in the photo, and its z-score after the method is compared with the one
-before: the leakage, 1 for all and 0 for nothing. Of a large photo some parts are looked at.
+A pattern is planted in parts of the photo. The leakage of a cell (`signal.cells`) is what
+extractors see of the pattern after the method over what they see before: 1 for all, 0 for nothing,
+below 0 where more was taken out than there was. No camera is known for that. Of a large photo a few
+parts are looked at.
+
+A camera's JPEG keeps of a fingerprint what falls on strong coefficients. So a photo that was
+compressed is taken apart: its reconstruction and the rest, moved by a few pixels, make a photo that
+was not compressed yet. The pattern is planted there, and then it is compressed.
 """
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,104 +20,225 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Key
 
-from dippas_jax.signal import correlation, extractors, image, tiles
-from dippas_jax.signal.tiles import LOSSLESS, PLAIN, Codec, Codecs, Execution, Pixels
+from dippas_jax.signal import cells, correlation, image, tiles
+from dippas_jax.signal.tiles import Codec, Codecs, Execution, Pixels
 from dippas_jax.sparse import transform
 
-FEW = 8
-"""Parts, from all over the photo, in which a planted fingerprint is followed."""
+FEW = 4
+"""Parts, from all over the photo, in which patterns are followed."""
 
-TICKS = 4  # a part takes as long as so many tiles of `reconstruct`
+PATTERNS = 2  # in all, or one in each of several parts; white and demosaiced by turns
 MOVED = 3, 5  # pixels; odd, and no multiple of a JPEG's block
-_PLANTED = 0.01  # standard deviation of a planted fingerprint, relative to the signal
+APART = 12.0  # grey levels: threshold by which a compressed photo is taken apart
+_PLANTED = 0.01  # standard deviation of a pattern, relative to the signal
 
 
-def leakage(
-    key: Key[Array, ""],
-    pixels: Pixels,
-    threshold: float,
-    compensation: float,
-    *,
-    codecs: Codecs = LOSSLESS,
-    execution: Execution = PLAIN,
-) -> dict[str, float]:
-    """The share of a planted fingerprint's z-score that is left, by extractor.
+class Plant(NamedTuple):
+    """A part of the photo without and with a pattern, grey levels, as the method gets it.
 
-    The planted fingerprint is white noise on the raw samples of a Bayer pattern, demosaiced
-    bilinearly, of one percent.
+    Attributes:
+      without: [h w 3].
+      planted: [h w 3].
+      pattern: What was added to the brightness [h w].
+      before: What is seen of it before the method, by cell.
+    """
 
-    A camera's JPEG keeps of a fingerprint what falls on strong coefficients. So a photo that was
-    compressed is taken apart: its reconstruction and the rest, moved by a few pixels, make a photo
-    that was not compressed yet. The fingerprint is planted there, and then it is compressed.
+    without: np.ndarray
+    planted: np.ndarray
+    pattern: np.ndarray
+    before: np.ndarray
+
+
+class Part(NamedTuple):
+    """A part of the photo in which patterns are followed.
+
+    Attributes:
+      levels: As the photo has them [h w 3].
+      where: Classes of texture [4 h w].
+      plants: The patterns.
+      known: I·K [h w], or None.
+    """
+
+    levels: np.ndarray
+    where: np.ndarray
+    plants: tuple[Plant, ...]
+    known: np.ndarray | None
+
+
+class Sample(NamedTuple):
+    """All that is measured on.
+
+    Attributes:
+      parts: Of the photo.
+      table: Of its textures.
+      output: The output's codec, where it is followed.
+    """
+
+    parts: tuple[Part, ...]
+    table: np.ndarray
+    output: Codec | None
+
+
+class Leakage(NamedTuple):
+    """What is left of planted patterns.
+
+    Attributes:
+      after: Seen after the method [7 4].
+      before: Seen before it [7 4].
+      error: Standard error of the quotient [7 4], from the differences between patterns.
+    """
+
+    after: np.ndarray
+    before: np.ndarray
+    error: np.ndarray
+
+    @property
+    def shares(self) -> np.ndarray:
+        """By cell [7 4]; 0 where nothing was to be seen."""
+        return np.where(self.before > 0, self.after / np.where(self.before > 0, self.before, 1), 0)
+
+    def by_name(self) -> dict[str, float]:
+        """By band and by texture, with their signs; nan where nothing was to be seen."""
+        return cells.by_name(self.after, self.before)
+
+
+def sample(
+    key: Key[Array, ""], pixels: Pixels, fingerprint: np.ndarray | None, codecs: Codecs
+) -> Sample:
+    """Parts of a photo with patterns planted in them.
 
     Args:
-      key: Of the planted fingerprint.
-      pixels: The photo as it came.
-      threshold: Of the version in question, grey levels.
-      compensation: Of the version in question.
-      codecs: Around the method; the output codec counts only where there is a camera's.
-      execution: How the parts are worked on.
-
-    Returns:
-      Shares by the names of `extractors.NAMES`, with their signs; nan where a part shows nothing.
+      key: Of the patterns.
+      pixels: The photo as it came, uint8 or uint16.
+      fingerprint: K [h w] in any unit, or None.
+      codecs: Around the method; the output codec counts only where there is a camera's, for other
+        formats may want the photo whole.
     """
-    chosen = [tile for tile, _ in tiles.windows(*pixels.shape[:2])]
-    chosen = tiles.spread(chosen, FEW)
-    sums = np.zeros((4, len(extractors.NAMES), 4))
-    for index, tile in enumerate(chosen):
-        # One at a time: four photos are four tiles already.
-        plant = jax.random.fold_in(key, index) if len(chosen) > 1 else key
-        levels = tiles.levels(pixels[tile.part])
-        if codecs.camera is None:
-            found = _planted(plant, levels, threshold, compensation)
-        else:
-            found = _planted_through_codecs(plant, levels, threshold, compensation, codecs)
-        sums += np.asarray(found, np.float64)
-        for _ in range(TICKS):
-            execution.on_tile(None)
-    z = extractors.z_of(sums)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return extractors.named((z[3] - z[2]) / (z[1] - z[0]))
+    chosen = tiles.spread([tile for tile, _ in tiles.windows(*pixels.shape[:2])], FEW)
+    levels = [tiles.levels(pixels[tile.part]) for tile in chosen]
+    table = cells.quantiles(np.concatenate([np.ravel(_texture(part)) for part in levels]))
+    each = max(PATTERNS // len(chosen), 1)
+    parts = []
+    for index, (tile, part) in enumerate(zip(chosen, levels, strict=True)):
+        where = np.asarray(_classes(part, table))
+        numbers = range(index * each, (index + 1) * each)
+        plants = (
+            _plant(jax.random.fold_in(key, n), part, where, table, codecs.camera, white=n % 2 == 0)
+            for n in numbers
+        )
+        known = None
+        if fingerprint is not None:
+            known = np.asarray(image.luma(part)) * fingerprint[tile.part]
+        parts.append(Part(part, where, tuple(plants), known))
+    return Sample(tuple(parts), table, codecs.output if codecs.camera else None)
+
+
+def measure(
+    of: Sample, threshold: float, flips: np.ndarray, execution: Execution = tiles.PLAIN
+) -> Leakage:
+    """What the method leaves of the planted patterns.
+
+    Args:
+      of: The parts.
+      threshold: Grey levels.
+      flips: By cell, see `transform.resynthesise`.
+      execution: Told of every part.
+    """
+    found = []
+    for part, plant in _plants(of):
+        pair = (made(of, x, threshold, flips) for x in (plant.without, plant.planted))
+        found.append(np.asarray(_response(*pair, plant.pattern, part.where), np.float64))
+        execution.on_tile(None)
+        execution.on_tile(None)
+    after, before = np.sum(found, 0), np.sum([plant.before for _, plant in _plants(of)], 0)
+    result = Leakage(after, before, np.zeros_like(after))
+    of_each = zip(found, _plants(of), strict=True)
+    spread = [a - result.shares * plant.before for a, (_, plant) in of_each]
+    scatter = np.sqrt(np.sum(np.square(spread), 0) * len(found) / max(len(found) - 1, 1))
+    return result._replace(error=scatter / np.where(before > 0, before, np.inf))
+
+
+def look(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What is seen of K in a version of every part [7 4], and its standard deviation by chance."""
+    sums, squares = np.zeros((2, cells.BANDS, cells.CLASSES))
+    for part, version in zip(of.parts, versions, strict=True):
+        value, chance = _look(version, part.known, part.where)
+        sums = sums + np.asarray(value, np.float64)
+        squares = squares + np.square(np.asarray(chance, np.float64))
+    return sums, np.sqrt(squares)
+
+
+def made(
+    of: Sample,
+    levels: np.ndarray,
+    threshold: float,
+    flips: np.ndarray,
+    known: np.ndarray | None = None,
+    alphas: np.ndarray | None = None,
+) -> np.ndarray:
+    """A part after the method, and behind the output's codec where that is followed."""
+    levels = np.asarray(_made(levels, threshold, flips, of.table, known, alphas))
+    if of.output is None:
+        return levels
+    return tiles.levels(of.output(tiles.rounded(levels, np.dtype(np.uint8))))
+
+
+def _plants(of: Sample) -> list[tuple[Part, Plant]]:
+    return list(itertools.chain.from_iterable(((p, x) for x in p.plants) for p in of.parts))
+
+
+def _plant(
+    key: Array,
+    levels: np.ndarray,
+    where: np.ndarray,
+    table: np.ndarray,
+    camera: Codec | None,
+    *,
+    white: bool,
+) -> Plant:
+    without, planted, pattern = map(np.asarray, _planted(key, levels, table, camera is None, white))
+    if camera is not None:
+        eight = (tiles.rounded(x, np.dtype(np.uint8)) for x in (without, planted))
+        without, planted = (tiles.levels(camera(x)) for x in eight)
+    before = np.asarray(_response(without, planted, pattern, where), np.float64)
+    return Plant(without, planted, pattern, before)
 
 
 @jax.jit
-def _planted(key: Array, levels: Array, threshold: ArrayLike, compensation: ArrayLike) -> Array:
-    """`extractors.sums` of a part without and with a fingerprint, before and after the method."""
-    planted = _demosaiced(jax.random.normal(key, levels.shape[:2]))
-    before = jnp.stack([levels, levels * (1 + _PLANTED * planted)])
-    after = jax.lax.map(lambda one: _reconstructed(one, threshold, compensation), before)
-    variants = jnp.concatenate([before, after])
-    return extractors.sums(variants, correlation.pattern(levels, image.luma(planted)))
-
-
-def _planted_through_codecs(
-    key: Array, levels: np.ndarray, threshold: float, compensation: float, codecs: Codecs
-) -> Array:
-    """The same, the photos before and after each through its codec."""
-    planted, apart = _taken_apart(key, levels, threshold)
-
-    def through(pixels: Array, codec: Codec | None) -> np.ndarray:
-        eight = tiles.rounded(np.asarray(pixels), np.dtype(np.uint8))
-        return tiles.levels(eight if codec is None else codec(eight))
-
-    before = [through(x, codecs.camera) for x in (apart, apart * (1 + _PLANTED * planted))]
-    after = [through(_reconstructed(x, threshold, compensation), codecs.output) for x in before]
-    pattern = correlation.pattern(levels, image.luma(planted))
-    return extractors.sums(np.stack([*before, *after]), pattern)
+def _planted(
+    key: Array, levels: Array, table: Array, intact: ArrayLike, white: ArrayLike
+) -> tuple[Array, Array, Array]:
+    """A part without and with a pattern, before the camera's codec, and the pattern."""
+    raw = jax.random.normal(key, levels.shape[:2])
+    relative = jnp.where(white, raw[..., None], _demosaiced(raw))
+    relative *= _PLANTED / jnp.std(image.luma(relative))
+    nothing = jnp.zeros((cells.BANDS, cells.CLASSES))
+    scene = transform.resynthesise(levels, APART, nothing, table)
+    apart = jnp.where(intact, levels, scene + jnp.roll(levels - scene, MOVED, (0, 1)))
+    return apart, apart * (1 + relative), correlation.pattern(apart, image.luma(relative))
 
 
 @jax.jit
-def _taken_apart(key: Array, levels: Array, threshold: ArrayLike) -> tuple[Array, Array]:
-    """A fingerprint to plant, and the photo with its noise moved."""
-    planted = _demosaiced(jax.random.normal(key, levels.shape[:2]))
-    scene = _reconstructed(levels, threshold, 0.0)
-    return planted, scene + jnp.roll(levels - scene, MOVED, (0, 1))
+def _response(without: Array, planted: Array, pattern: Array, where: Array) -> Array:
+    return cells.products(cells.seen(planted) - cells.seen(without), pattern, where)[0]
 
 
 @jax.jit
-def _reconstructed(levels: Array, threshold: ArrayLike, compensation: ArrayLike) -> Array:
-    spectrum = transform.noise_spectrum(levels, threshold)
-    return transform.resynthesise(levels, threshold, spectrum, compensation)
+def _look(version: Array, known: Array, where: Array) -> tuple[Array, Array]:
+    return cells.products(cells.seen(version), known, where)
+
+
+@jax.jit
+def _made(levels, threshold, flips, table, known, alphas) -> Array:
+    return transform.resynthesise(levels, threshold, flips, table, known, alphas)
+
+
+_texture = jax.jit(cells.texture)
+
+
+@jax.jit
+def _classes(levels: Array, table: Array) -> Array:
+    return cells.classes(cells.texture(levels), table)
 
 
 def _demosaiced(raw: Array) -> Array:

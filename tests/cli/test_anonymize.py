@@ -136,7 +136,7 @@ def test_blind_needs_no_fingerprint_and_the_same_seed_gives_the_same_bytes(dippa
     assert record["psnr"] == pytest.approx(float(image.psnr(written, original)), abs=1e-3)
 
 
-@pytest.mark.parametrize("orientation", [6, 3])
+@pytest.mark.parametrize("orientation", [6, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_turned_photo_is_worked_on_as_the_sensor_has_it(dippas, tmp_path, orientation):
     save(tmp_path / "plain.png")
     save(tmp_path / "b.png", 0, orientation)
@@ -588,6 +588,7 @@ def test_a_name_that_is_not_utf_8_ends_neither_the_batch_nor_the_report(dippas, 
     assert json.loads(dippas(odd, "--overwrite", "--json")[1])["photo"] == odd
 
 
+@pytest.mark.slow
 def test_a_second_start_keeps_the_earlier_photos_in_the_report(dippas, tmp_path):
     save(tmp_path / "in" / "b.png")
     command = ("in", "-o", "out", "--report", "pages/r.html")

@@ -319,6 +319,7 @@ def test_a_photo_that_fails_wins_over_a_match(dippas):
     assert "absent.png" in err
 
 
+@pytest.mark.slow
 def test_the_centre_is_compared_where_the_fingerprint_covers_it(dippas, tmp_path):
     plane = files.read_fingerprint("A.npz")
     pixels = np.asarray(Image.open("A0.png"))

@@ -190,6 +190,7 @@ def pair(root, sizes, flat_sizes=None):
     return config.Study((), ("wavelet", "link"), fingerprints="halves", data=data)
 
 
+@pytest.mark.slow
 def test_cameras_of_different_sizes_rule_each_other_out_at_the_centre(tmp_path):
     chosen = pair(tmp_path / "data", [(70, 80), (64, 90)])
     study.run(chosen, tmp_path / "out")

@@ -133,6 +133,7 @@ def test_every_number_and_photo_is_that_of_the_snapshots_at_once():
         assert result.z == result.leakage == {}, "nothing is looked for here"
 
 
+@pytest.mark.slow
 def test_one_inversion_serves_the_grid_as_runs_of_their_own_would():
     progress = whole()
     results = assembled(progress, settings())

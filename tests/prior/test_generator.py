@@ -116,6 +116,7 @@ def test_fresh_parameters_differ_from_layer_to_layer_and_from_key_to_key(fresh):
     assert similarity.max() < 0.98
 
 
+@pytest.mark.slow
 def test_every_layer_starts_uniform_within_its_own_bound():
     settings = tiny.PAPER
     params = generator.init(jax.random.key(5), settings)

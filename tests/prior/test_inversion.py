@@ -51,6 +51,7 @@ def test_chunk_length_does_not_change_the_trace(network, chunk):
     tiny.assert_same_bytes(traced(chunk, network=network), traced(3, network=network))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [UNDONE, pytest.param(BOTH, marks=pytest.mark.slow)], ids=["undone", "both"]
 )
@@ -278,6 +279,7 @@ def test_targets_are_those_of_other_cameras_and_stay_with_the_photo():
     assert np.abs(np.corrcoef(drawn.T) - np.eye(4)).max() < 0.15
 
 
+@pytest.mark.slow
 def test_every_step_has_one_extractor_and_noise_of_its_own_on_the_fingerprint():
     problem = tiny.problem()
     steps = jnp.arange(400)
@@ -334,6 +336,7 @@ def test_the_penalty_is_that_of_equation_2_by_hand(member):
     np.testing.assert_allclose(value, 0.1 * (z - target) ** 2 / 64**2, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_penalty_leads_down_by_what_it_says():
     problem = tiny.problem()
     step, _ = step_of(1)

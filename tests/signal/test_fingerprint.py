@@ -91,6 +91,7 @@ def test_a_planted_fingerprint_is_found_in_its_unit_and_another_is_not():
     assert 0.3 < slope < 1.1
 
 
+@pytest.mark.slow
 def test_sums_of_hundreds_of_photos_keep_their_precision_in_float32():
     planted = planted_fingerprint(5, 32, 32)
     photos = flats(300, planted)

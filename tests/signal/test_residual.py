@@ -85,6 +85,7 @@ def test_a_flat_photo_has_no_residual_and_nothing_can_be_said_of_it(value):
     assert bool(jnp.isnan(correlation.ncc(noise, jnp.ones((64, 64)))))
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_on_flat_and_on_half_flat_photos():
     half = oracles.photo(6, 32, 32).astype(np.float32)
     half[:, :16] = 128

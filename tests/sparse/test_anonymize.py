@@ -204,6 +204,7 @@ def test_a_photo_whose_noise_would_be_kept_is_made_from_fewer_coefficients(photo
     assert hurried.settings["threshold"] == 12, "the first one"
 
 
+@pytest.mark.slow
 def test_however_much_is_left_the_psnr_stays_above_a_floor(photo):
     pixels, _ = photo
     version = anonymize(pixels, target_psnr=42.0, max_leakage=-9.0)
@@ -238,6 +239,7 @@ def jpeg(array, quality=70):
     return np.asarray(Image.open(buffer).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_the_psnr_is_met_behind_a_coarse_jpeg(photo, monkeypatch):
     def coarse(array):
         return jpeg(array, 15)
@@ -252,6 +254,7 @@ def test_the_psnr_is_met_behind_a_coarse_jpeg(photo, monkeypatch):
         assert abs(version.psnr - 38) < 0.5 * abs(before - 38), "not so before it is written"
 
 
+@pytest.mark.slow
 def test_what_a_jpeg_leaves_is_followed_where_the_photo_came_as_one(photo):
     pixels, _ = photo
     codecs = tiles.Codecs(jpeg, jpeg)
@@ -291,6 +294,7 @@ def small(monkeypatch):
     monkeypatch.setattr(sparse, "FEW", 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aware", [False, True], ids=["blind", "aware"])
 @pytest.mark.parametrize("target", [38.0, 42.0])
 def test_in_tiles_the_psnr_asked_for_is_met_over_the_whole_photo(photo, small, target, aware):
@@ -316,6 +320,7 @@ def test_tiles_leave_no_trace(photo, monkeypatch):
     assert np.mean(difference > 0) < 1e-3, "no more than rounding"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("aware", [False, True], ids=["blind", "aware"])
 def test_the_number_of_tiles_at_work_changes_nothing_and_the_work_is_foretold(photo, small, aware):
     pixels, fingerprint = photo

@@ -1,0 +1,99 @@
+"""Where in a photo a fingerprint shows: bands of frequency times classes of texture.
+
+A method may keep a fingerprint in one band and overturn it in another, or keep it where the photo
+is busy and lose it where it is calm. One sum over everything hides that, so products are summed
+cell by cell. Bands are triangles around 1/16, 2/16 ... 7/16 cycles a pixel, of the larger of the
+vertical and the horizontal frequency, as the coefficients of an 8x8 block have them. Classes are
+triangles around the middle of each quartile of the photo's local gradient. Both add up to one
+nearly everywhere, so nothing falls between two cells.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Num
+
+from dippas_jax.signal import image, residual
+
+BANDS, CLASSES = 7, 4
+SIGMAS = (2.0, 3.0, 5.0)  # of the extractors whose mean residual `seen` is
+REACH = 8  # pixels around a pixel that decide its class
+NAMES = (*(f"{band}/16 cycles" for band in range(1, 8)), *(f"texture {n}" for n in range(1, 5)))
+"""Of the bands, all classes together, and of the classes, all bands together."""
+
+_RANKS = 9  # of the table that turns gradients into ranks
+
+Cells = Float[Array, "7 4"]
+Quantiles = Float[Array, "9"]
+
+
+def texture(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
+    """Local gradient: the 9x9 mean of the size of the gradient of the 5x5 mean, grey levels."""
+    rows, columns = jnp.gradient(_mean(image.luma(jnp.clip(jnp.asarray(pixels), 0, 255)), 5))
+    return _mean(jnp.sqrt(jnp.square(rows) + jnp.square(columns)), 9)
+
+
+def quantiles(values: Float[ArrayLike, "*n"]) -> Float[np.ndarray, "9"]:
+    """The table that `classes` needs: eighths of all `texture` there is, strictly increasing."""
+    table = np.quantile(np.asarray(values, np.float64), np.linspace(0, 1, _RANKS))
+    return (table + 1e-4 * np.arange(_RANKS)).astype(np.float32)
+
+
+def classes(gradient: Float[ArrayLike, "h w"], table: Quantiles) -> Float[Array, "4 h w"]:
+    """How much each pixel belongs to each quartile of texture, calmest first; sums are 1."""
+    rank = jnp.interp(jnp.asarray(gradient), table, jnp.linspace(0, 1, _RANKS))
+    place = jnp.clip(rank * CLASSES - 0.5, 0, CLASSES - 1)
+    return jnp.maximum(0, 1 - jnp.abs(place - jnp.arange(CLASSES)[:, None, None]))
+
+
+def seen(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
+    """What extractors see: the mean residual over `SIGMAS`."""
+    levels = jnp.clip(jnp.asarray(pixels, jnp.float32), 0, 255)
+    planes = jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(SIGMAS))
+    return planes.mean(0)
+
+
+def products(
+    plane: Float[ArrayLike, "h w"], pattern: Float[ArrayLike, "h w"], where: Float[Array, "4 h w"]
+) -> tuple[Cells, Cells]:
+    """Σ plane·pattern by cell, and what its standard deviation is where the two are independent."""
+    hats = _hats(*np.shape(pattern))
+    bands = _bands(jnp.asarray(plane), hats) * _bands(jnp.asarray(pattern), hats)
+    sums = jnp.einsum("bhw,thw->bt", bands, where)
+    squares = jnp.einsum("bhw,thw->bt", jnp.square(bands), jnp.square(where))
+    # Neighbours in a narrow band agree, so that fewer pixels are independent.
+    weights = np.full(hats.shape[-1], 2.0)
+    weights[0] = weights[-1] = 1  # of the half plane of frequencies
+    fourth, square = (jnp.sum(weights * hats**power, (1, 2)) for power in (4, 2))
+    alike = np.size(pattern) * fourth / jnp.square(square)
+    return sums, jnp.sqrt(squares * alike[:, None])
+
+
+def by_name(sums: np.ndarray, whole: np.ndarray) -> dict[str, float]:
+    """The quotient of two tables of cells, summed over the classes and over the bands, by `NAMES`.
+
+    The textures leave the lowest band out, where a photo has little noise.
+    """
+    pairs = [(sums.sum(1), whole.sum(1)), (sums[1:].sum(0), whole[1:].sum(0))]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        values = np.concatenate([np.where(b > 0, a / b, np.nan) for a, b in pairs])
+    return dict(zip(NAMES, values.tolist(), strict=True))
+
+
+def _hats(h: int, w: int) -> Float[Array, "7 h w2"]:
+    """What each band lets through, by frequency."""
+    rows, columns = jnp.abs(jnp.fft.fftfreq(h)), jnp.fft.rfftfreq(w)
+    place = 16 * jnp.maximum(rows[:, None], columns)
+    return jnp.maximum(0, 1 - jnp.abs(place - jnp.arange(1, BANDS + 1)[:, None, None]))
+
+
+def _bands(plane: Array, hats: Array) -> Float[Array, "7 h w"]:
+    return jnp.fft.irfft2(jnp.fft.rfft2(plane) * hats, s=plane.shape)
+
+
+def _mean(plane: Array, side: int) -> Array:
+    """The mean over a square of odd side, of a plane whose border is repeated."""
+    padded = jnp.pad(plane, side // 2, mode="edge")
+    window = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (side, side), (1, 1), "VALID")
+    return window / side**2

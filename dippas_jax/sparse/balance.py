@@ -1,0 +1,177 @@
+"""Which coefficients to turn over how often, so that nothing of a fingerprint is left in any cell.
+
+Nothing here is tuned to cameras: the leakage is measured in the photo at hand (`leakage`), and what
+is dropped is turned over as often as brings it to zero, in each cell for itself. Where K is known,
+what is left of K itself is measured too: a camera's own noise reduction keeps K where the photo has
+structure, which a pattern planted afterwards cannot know. What is left then is subtracted, never
+added.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import optimize
+
+from dippas_jax.signal import cells, tiles
+from dippas_jax.sparse import leakage
+from dippas_jax.sparse.leakage import Leakage, Sample
+
+MOST = np.array([1, 3, 3, 3, 3, 3, 3], np.float32)[:, None]
+"""Times a coefficient is turned over at most, by band. A cell that keeps more than three quarters
+of a fingerprint is not brought to zero by that: it would only add noise. The lowest band shows
+through in the next one, so it is turned over once at most."""
+
+UPDATES = 3  # corrections of the flips, from nothing
+_LEAST_ROOM = 1 / (1 + MOST)  # change of the leakage by one flip, at least
+_PROBE = 0.5  # times I·K of one percent that is subtracted to see what that changes
+_SPREAD = 0.05  # standard deviation of the leakage of K around that of planted patterns, at least
+
+
+class Balance(NamedTuple):
+    """Flips, and what they leave.
+
+    Attributes:
+      threshold: Grey levels.
+      flips: By cell [7 4].
+      base: Leakage by cell where nothing is turned over; the corrections rest on it.
+      left: Leakage by cell with the flips.
+      by_name: The same, by band and by texture.
+      error: Standard error of `left`, by cell.
+    """
+
+    threshold: float
+    flips: np.ndarray
+    base: np.ndarray
+    left: np.ndarray
+    by_name: dict[str, float]
+    error: np.ndarray
+
+
+def worst(shares: dict[str, float]) -> float:
+    """The share farthest from 0, with its sign; 0 of a photo where nothing can be said."""
+    return max((value for value in shares.values() if not np.isnan(value)), key=abs, default=0.0)
+
+
+def most_left(found: Balance) -> float:
+    """The largest leakage, either side of 0, of all but the lowest band; 0 where there is none."""
+    rest = {name: value for name, value in found.by_name.items() if name != cells.NAMES[0]}
+    return abs(worst(rest))
+
+
+def balance(
+    of: Sample,
+    threshold: float,
+    *,
+    compensation: float = 1.0,
+    start: Balance | None = None,
+    execution: tiles.Execution = tiles.PLAIN,
+) -> Balance:
+    """Flips that leave nothing in any cell, as far as `MOST` allows.
+
+    Args:
+      of: The parts measured on.
+      threshold: Grey levels.
+      compensation: Times of what would be turned over, 0 to 1.
+      start: Of a near threshold, to begin with.
+      execution: Told of every part.
+    """
+    nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
+    updates = UPDATES if start is None else UPDATES - 1
+    flips = nothing if start is None else start.flips
+    base = nothing if start is None else start.base
+    for update in range(updates + 1):
+        found = leakage.measure(of, threshold, (compensation * flips).astype(np.float32), execution)
+        shares = _shares(of, found, threshold, compensation * flips)
+        if update == 0 and start is None:
+            base = shares
+        if update == updates or not compensation:
+            break
+        room = np.maximum(1 - base, _LEAST_ROOM)
+        flips = np.clip(flips + shares / room, 0, MOST).astype(np.float32)
+    done = (compensation * flips).astype(np.float32)
+    return _summary(threshold, done, base, shares, found)
+
+
+def measured(
+    of: Sample, found: Balance, flips: np.ndarray, execution: tiles.Execution = tiles.PLAIN
+) -> Balance:
+    """What other flips leave at the threshold of `found`."""
+    left = leakage.measure(of, found.threshold, flips, execution)
+    shares = _shares(of, left, found.threshold, flips)
+    return _summary(found.threshold, flips, found.base, shares, left)
+
+
+def _summary(
+    threshold: float, flips: np.ndarray, base: np.ndarray, shares: np.ndarray, found: Leakage
+) -> Balance:
+    by_name = cells.by_name(shares * found.before, found.before)
+    return Balance(threshold, flips, base, shares, by_name, found.error)
+
+
+def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> np.ndarray:
+    """Leakage by cell: of planted patterns, or drawn from them to that of K where K is known.
+
+    The weights are those of empirical Bayes: how far the leakage of K lies from that of planted
+    patterns, beyond its standard error, is measured over all cells of this photo.
+    """
+    if of.parts[0].known is None:
+        return found.shares
+    before, chance = leakage.look(of, [part.levels for part in of.parts])
+    versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
+    after, _ = leakage.look(of, versions)
+    seen = before > 2 * chance
+    safe = np.where(seen, before, 1.0)
+    error = np.where(seen, chance / safe, np.inf)
+    away = np.where(seen, after / safe - found.shares, 0.0)
+    weight = np.where(seen, 1 / error**2, 0.0)
+    if not seen.any():
+        return found.shares
+    excess = np.sum(weight * (away**2 - np.where(seen, error, 0) ** 2)) / np.sum(weight)
+    spread = max(excess, _SPREAD**2)
+    return found.shares + away * np.where(seen, spread / (spread + np.minimum(error, 1e6) ** 2), 0)
+
+
+def subtraction(of: Sample, found: Balance) -> np.ndarray:
+    """How many times I·K to subtract, by cell [7 4]: what the flips have left of K, never below 0.
+
+    Least squares in standard deviations of chance, since what is subtracted in one band shows in
+    its neighbours too. What is aimed at is shrunk by how surely it differs from chance (James and
+    Stein's positive part): to undo chance for one fingerprint is to add it for others.
+    """
+    nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
+    scale = _scale(of)
+    if not scale > 0:
+        return nothing
+
+    def seen(alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        versions = [
+            leakage.made(of, part.levels, found.threshold, found.flips, part.known, alphas)
+            for part in of.parts
+        ]
+        return leakage.look(of, versions)
+
+    left, chance = seen(nothing)
+    sure = chance > 0
+    deviation = np.where(sure, chance, 1)
+    z = np.where(sure, left / deviation, 0)
+    aim = z * np.maximum(1 - 1 / np.maximum(np.abs(z), 1e-6) ** 2, 0)
+    falls = np.zeros((cells.BANDS, cells.CLASSES, cells.BANDS, cells.CLASSES))
+    for band in range(cells.BANDS):
+        probe = nothing.copy()
+        probe[band] = _PROBE / scale
+        change = np.where(sure, (left - seen(probe)[0]) / probe[band] / deviation, 0)
+        for kind in range(cells.CLASSES):  # a class hardly shows in the others
+            falls[:, kind, band, kind] = change[:, kind]
+    alphas, _ = optimize.nnls(falls.reshape(aim.size, aim.size), aim.ravel())
+    return alphas.reshape(aim.shape).astype(np.float32)
+
+
+def _scale(of: Sample) -> float:
+    """Of K, where a K of one percent would have 1."""
+    known = [part.known for part in of.parts if part.known is not None]
+    levels = [part.levels for part in of.parts]
+    if not known:
+        return 0.0
+    bright = np.sqrt(np.mean([np.mean(np.square(x, dtype=np.float64)) for x in levels]))
+    strength = np.sqrt(np.mean([np.mean(np.square(k, dtype=np.float64)) for k in known]))
+    return float(strength / (0.01 * bright)) if bright > 0 else 0.0
