@@ -116,7 +116,7 @@ def limit_of(figures: int, limit: float = 3.0) -> float:
     return -statistics.NormalDist().inv_cdf(float(each) / 2)
 
 
-def largest(figures: Float[np.ndarray, "k *m"]) -> Float[np.ndarray, "*m"]:
+def largest(figures: Float[np.ndarray, "k m"]) -> Float[np.ndarray, " m"]:
     """Of k figures that of the largest absolute value, with its sign; nan only where all are."""
     sizes = np.where(np.isnan(figures), -1, np.abs(figures))
     return np.take_along_axis(figures, np.argmax(sizes, 0)[None], 0)[0]
@@ -406,8 +406,8 @@ def _smoothed(
 ) -> Array:
     """z [m] at σ 2 of a photo and of what the fingerprints leave in it, both smoothed."""
     patterns = smooth(np.asarray(correlation.pattern(pixels, evidence.fingerprints)), (1, 2))
-    plane = extractors.extract(smooth(pixels, (0, 1)), sigma=2.0)
-    return _z(_ncc(plane, patterns), plane)
+    pixels = smooth(pixels, (0, 1))
+    return _z(_ncc(extractors.extract(pixels, sigma=2.0), patterns), pixels)
 
 
 def _counted_bands(photo: np.ndarray, fingerprints: np.ndarray) -> np.ndarray:

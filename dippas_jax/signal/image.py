@@ -87,7 +87,7 @@ def busy(pixels: Num[ArrayLike, "h w 3"]) -> Bool[Array, "h w"]:
 
 
 def gradient(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
-    """The squared gradient of a photo's 5x5 mean, (grey levels a pixel)²: how much texture is there.
+    """The squared gradient of a photo's 5x5 mean, (grey levels a pixel)²: how much happens there.
 
     Beyond the border the grey plane goes on as it ends.
     """
