@@ -122,8 +122,8 @@ def chance(z: float, figures: int) -> float:
 
 
 def untested(findings: Sequence[Finding]) -> list[str]:
-    """Names of the attackers that did not take part."""
-    asked = {one.attacker for one in findings}
+    """Names of the attackers that did not take part, or had nothing to say of the result."""
+    asked = {one.attacker for one in findings if not math.isnan(one.after)}
     return [name for name, one in attackers.ATTACKERS.items() if name not in asked | _twins()]
 
 
@@ -143,9 +143,11 @@ def _found(findings: Sequence[Finding]) -> str:
             "None of these attackers finds the camera, but none found it in the original either: "
             "this says nothing about the change."
         )
+    asked = len({one.attacker for one in findings})
+    names = ", ".join(seen) if len(seen) < 4 else f"{len(seen)} of {asked} attackers"
     return (
-        f"The fingerprint is reduced: {', '.join(seen)} found the camera before and none of these "
-        f"attackers does now; not tested were {missing}, other fingerprints and other methods."
+        f"The fingerprint is reduced: {names} found the camera before and none of these attackers "
+        f"does now; not tested were {missing}, other fingerprints and other methods."
     )
 
 
@@ -155,11 +157,11 @@ def _by_chance(all_of_it: Summary) -> str:
         return ""
     where = f"{name}, {part}" if part else name
     figures = "1 figure" if count == 1 else f"{count} figures"
-    rare = f"{p:.2g}" if p >= 1e-4 else f"{p:.0e}" if p >= 1e-300 else "below 1e-300"
+    rare = f"at most {p:.2g}" if p >= 1e-300 else "less than 1e-300"
     return (
-        f"The largest of {figures} is z {worst:+.1f} ({where}): by chance alone the largest of so "
-        f"many would be about {median:.1f} to either side, and one as large as this has a "
-        f"probability of at most {rare}, as the figures are not independent."
+        f"The largest of {figures} is z {worst:+.1f} ({where}); by chance the largest of so many "
+        f"is about {median:.1f} on either side of zero, and one like this has a probability of "
+        f"{rare}, as the figures depend on each other."
     )
 
 

@@ -119,7 +119,8 @@ def test_the_page_stands_alone_and_is_well_formed():
 def test_every_figure_and_every_warning_is_in_words():
     _, words = parsed(made(record()))
     for expected in (
-        "41.2 dB", "0.971", "900×700", "48 s", "22.6", "−0.4", "21.9", "3.2 found", "−3.7 found", "the worst band: 1/4 to 3/8",
+        "41.2 dB", "0.971", "900×700", "48 s", "22.6", "−0.4", "21.9", "3.2 found",
+        "−3.7 found", "the worst band: 1/4 to 3/8",
         "Method sparse (threshold 16.82, compensation 0.50, alpha 0.10), seed 3",
         "Warning: palette converted to colours.", "The camera is still found by wavelet.",
         "set, link", "the whole photo, as <most> would", "(known to the program)", "ab12",

@@ -520,11 +520,10 @@ def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas
     assert unchanged["verdict"].startswith("The camera is still found by wavelet")
     assert "link" in unchanged["untested"]
     assert "two-sided" not in unchanged["untested"]
-    z = {(one["attacker"], one["part"]): one["after"] for one in unchanged["attacks"]}
-    z = {k: v for k, v in z.items() if k[0] != "shifts" and v is not None}
-    largest = max(map(abs, z.values()))
-    assert abs(unchanged["worst"]) == largest
-    assert z[unchanged["worst_attacker"], unchanged["worst_part"]] == unchanged["worst"]
+    largest = max((one for one in unchanged["attacks"] if one["attacker"] != "shifts"),
+                  key=lambda one: abs(one["after"]))  # fmt: skip
+    expected = largest["after"], largest["attacker"], largest["part"]
+    assert tuple(unchanged[k] for k in ("worst", "worst_attacker", "worst_part")) == expected
     count = sum(attackers.ATTACKERS[one["attacker"]].figures for one in unchanged["attacks"])
     assert unchanged["figures"] == count - 2  # two fingerprints with "shifts"
     assert 0 <= unchanged["p_value"] < 1e-6
