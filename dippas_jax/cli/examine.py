@@ -32,7 +32,7 @@ def examined(
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
     findings, rows = [], []
-    single = [name for name, one in attackers.ATTACKERS.items() if not one.groups]
+    single = [name for name, one in attackers.ATTACKERS.items() if not one.groups and not one.twin]
     for names, side, parameters in (
         ([name for name in single if name != "learned"], None, None),
         (["learned"], LEARNED_SIDE, learned),
@@ -53,6 +53,7 @@ def examined(
     return {
         "ssim": scores.ssim(before, after),
         "attacks": rows,
+        **verification.summary(findings)._asdict(),
         "untested": verification.untested(findings),
         "verdict": verification.verdict(findings) if findings else "",
     }

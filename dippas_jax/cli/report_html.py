@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from dippas_jax.forensics import attackers
+
 AMPLIFICATION = 8
 """Of the difference that is shown, about mid grey."""
 
 LIMIT = 3.0
-"""z from which an attacker finds the camera."""
+"""|z| from which an attacker of one figure finds the camera."""
 
 MOST = 4  # parts shown of a photo
 _BAR = 12.0  # z at which a bar is full
@@ -130,7 +132,9 @@ def html(
         photos=list(zip(report["photos"], pictures, strict=True)),
         questions=questions,
         limit=LIMIT,
-        limit_at=100 * LIMIT / _BAR,
+        marks={
+            name: 100 * one.limit / _BAR for name, one in attackers.ATTACKERS.items() if one.is_z
+        },
         amplification=AMPLIFICATION,
     )
 

@@ -98,6 +98,7 @@ def _record(
         "psnr": float(image.psnr(after, before)),
         "ssim": scores.ssim(before, after),
         "attacks": rows,
+        **verification.summary(findings)._asdict(),
         "untested": verification.untested(findings),
         "verdict": verification.verdict(findings),
     }
@@ -107,15 +108,17 @@ def _table(record: dict[str, Any]) -> str:
     """One anonymised version's scores, an attacker a line."""
     rows = record["attacks"]
     wide = max(11, *(len(row["fingerprint"]) for row in rows))
+    long = max(10, *(len(row["attacker"]) for row in rows))
     lines = [
         f"{record['anonymised']}  PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}",
-        f"  {'attacker':<10} {'fingerprint':<{wide}} {'before':>8} {'after':>8}"
+        f"  {'attacker':<{long}} {'fingerprint':<{wide}} {'before':>8} {'after':>8}"
         "         what it looks at",
     ]
     for row in rows:
-        question = attackers.ATTACKERS[row["attacker"]].question
+        asks = attackers.ATTACKERS[row["attacker"]].question
+        asks = f"{asks}: {row['part']}" if row["part"] else asks
         lines.append(
-            f"  {row['attacker']:<10} {row['fingerprint']:<{wide}} {row['before']:8.1f} "
-            f"{row['after']:8.1f}  {'found' if row['found'] else '     '}  {question}"
+            f"  {row['attacker']:<{long}} {row['fingerprint']:<{wide}} {row['before']:+8.1f} "
+            f"{row['after']:+8.1f}  {'found' if row['found'] else '     '}  {asks}"
         )
     return "\n".join([*lines, record["verdict"]])

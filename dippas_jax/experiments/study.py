@@ -219,8 +219,20 @@ def _grid(
 
 
 def _worst(attacks: dict[str, Any]) -> float:
-    """The largest root-mean-square z of all attackers whose scores are z and know a fingerprint."""
+    """The largest root-mean-square z of all attackers whose scores are z and know a fingerprint.
+
+    That of the largest of several z counts in units of what it is by chance.
+    """
+
+    def by_chance(label: str) -> float:
+        known = attackers.ATTACKERS.get(label.removesuffix(" K'"))
+        return known.rms if known else 1.0  # "same-K" and "other-K" are the paper's
+
     return max(
-        (one["rms_z"] for name, one in attacks.items() if not name.startswith(_NO_Z)),
+        (
+            one["rms_z"] / by_chance(name)
+            for name, one in attacks.items()
+            if not name.startswith(_NO_Z)
+        ),
         default=float("nan"),
     )

@@ -258,8 +258,8 @@ def markdown(summaries: Sequence[dict[str, Any]]) -> str:
             + [["detector", *(_auc(one["detector"]) for one in summaries)]],
         ),
         _table(
-            "Mean z / RMS z; an anonymous photo has 0 / 1 (two-sided: 0.8 / 1; shifts, not a z: "
-            "5 / 5 at 512x512)",
+            "Mean z / RMS z; an anonymous photo has 0 / 1 (two-sided: 0.8 / 1; bands: 0 / 1.7; "
+            "texture: 0 / 1.6; shifts, not a z: 5 / 5 at 512x512)",
             ["attacker", *(one["method"] for one in summaries)],
             [[name, *(_z(one["attacks"].get(name)) for one in summaries)] for name in labels],
         ),

@@ -82,11 +82,19 @@ def decibels(squares: float, count: int) -> float:
 
 def busy(pixels: Num[ArrayLike, "h w 3"]) -> Bool[Array, "h w"]:
     """The half of a photo where the gradients of its 5x5 mean are the larger ones."""
+    size = gradient(pixels)
+    return size > jnp.median(size)
+
+
+def gradient(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
+    """The squared gradient of a photo's 5x5 mean, (grey levels a pixel)²: how much happens there.
+
+    Beyond the border the grey plane goes on as it ends.
+    """
     plane = jnp.pad(luma(pixels), 2, mode="edge")
     mean = lax.reduce_window(plane, 0.0, lax.add, (5, 5), (1, 1), "VALID") / 25
     rows, columns = jnp.gradient(mean)
-    size = jnp.square(rows) + jnp.square(columns)
-    return size > jnp.median(size)
+    return jnp.square(rows) + jnp.square(columns)
 
 
 def center_crop(

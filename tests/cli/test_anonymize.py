@@ -248,7 +248,8 @@ def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
     content = json.loads((tmp_path / "r.json").read_text())
     (record,) = content["photos"]
     examined = record["examined"]
-    assert set(examined) == {"ssim", "attacks", "untested", "verdict"}
+    worst = {"figures", "worst", "worst_attacker", "worst_part", "p_value", "chance_worst"}
+    assert set(examined) == {"ssim", "attacks", "untested", "verdict"} | worst
     rows = {(row["attacker"], row["fingerprint"]): row for row in examined["attacks"]}
     assert {name for _, name in rows} == {"K.npy", "other.npy"}
     row = rows["wavelet", "K.npy"]

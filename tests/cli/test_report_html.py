@@ -17,7 +17,10 @@ from dippas_jax.cli import photo_record, report_html
 from dippas_jax.io import files
 from tests import oracles
 
-QUESTIONS = {"wavelet": "the whole photo, as <most> would", "shifts": "all positions"}
+QUESTIONS = {
+    "wavelet": "the whole photo, as <most> would", "bands": "the worst band",
+    "shifts": "all positions",
+}  # fmt: skip
 VOID = {"meta", "img", "input", "br"}
 
 
@@ -37,6 +40,8 @@ EXAMINED = {
          "found": False, "pixels": "700x900"},
         {"attacker": "wavelet", "fingerprint": "other.npz", "before": 21.9, "after": 3.21,
          "found": True, "pixels": "700x900"},
+        {"attacker": "bands", "fingerprint": "cam.npz", "before": 9.1, "after": -3.72,
+         "found": True, "part": "1/4 to 3/8", "pixels": "700x900"},
         {"attacker": "shifts", "fingerprint": "cam.npz", "before": 20.0, "after": float("nan"),
          "found": False, "pixels": "700x900"},
     ],
@@ -115,6 +120,7 @@ def test_every_figure_and_every_warning_is_in_words():
     _, words = parsed(made(record()))
     for expected in (
         "41.2 dB", "0.971", "900×700", "48 s", "22.6", "−0.4", "21.9", "3.2 found",
+        "−3.7 found", "the worst band: 1/4 to 3/8",
         "Method sparse (threshold 16.82, compensation 0.50, alpha 0.10), seed 3",
         "Warning: palette converted to colours.", "The camera is still found by wavelet.",
         "set, link", "the whole photo, as <most> would", "(known to the program)", "ab12",

@@ -18,7 +18,7 @@ import dippas_jax
 from dippas_jax.cli import main as cli
 from dippas_jax.cli import outputs
 from dippas_jax.datasets import synthetic
-from dippas_jax.forensics import identification
+from dippas_jax.forensics import attackers, identification
 from dippas_jax.io import files, fingerprint_file, photo_writer, weights
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import correlation
@@ -520,6 +520,15 @@ def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas
     assert not wavelet["found"]
     assert unchanged["verdict"].startswith("The camera is still found by wavelet")
     assert "link" in unchanged["untested"]
+    assert "two-sided" not in unchanged["untested"]
+    largest = max((one for one in unchanged["attacks"] if one["attacker"] != "shifts"),
+                  key=lambda one: abs(one["after"]))  # fmt: skip
+    expected = largest["after"], largest["attacker"], largest["part"]
+    assert tuple(unchanged[k] for k in ("worst", "worst_attacker", "worst_part")) == expected
+    count = sum(attackers.ATTACKERS[one["attacker"]].figures for one in unchanged["attacks"])
+    assert unchanged["figures"] == count - 2  # two fingerprints with "shifts"
+    assert 0 <= unchanged["p_value"] < 1e-6
+    assert 2 < unchanged["chance_worst"] < 3
 
 
 def test_a_verified_photo_gets_a_table_and_a_sentence(dippas, tmp_path):
