@@ -22,7 +22,8 @@ of a fingerprint is not brought to zero by that: it would only add noise. The lo
 through in the next one, so it is turned over once at most."""
 
 UPDATES = 3  # corrections of the flips, from nothing
-_LEAST_ROOM = 1 / (1 + MOST)  # change of the leakage by one flip, at least
+_FALLS = 0.2, 1.5  # by how much one flip changes the leakage, at least and at most
+_MOVED = 0.05  # flips from which that can be measured
 _PROBE = 0.5  # times I·K of one percent that is subtracted to see what that changes
 _SPREAD = 0.05  # standard deviation of the leakage of K around that of planted patterns, at least
 
@@ -33,7 +34,8 @@ class Balance(NamedTuple):
     Attributes:
       threshold: Grey levels.
       flips: By cell [7 4].
-      base: Leakage by cell where nothing is turned over; the corrections rest on it.
+      base: Leakage by cell where nothing is turned over, at the first threshold tried.
+      falls: By how much one flip lowers the leakage of its cell.
       left: Leakage by cell with the flips.
       by_name: The same, by band and by texture.
       error: Standard error of `left`, by cell.
@@ -42,6 +44,7 @@ class Balance(NamedTuple):
     threshold: float
     flips: np.ndarray
     base: np.ndarray
+    falls: np.ndarray
     left: np.ndarray
     by_name: dict[str, float]
     error: np.ndarray
@@ -79,17 +82,26 @@ def balance(
     updates = UPDATES if start is None else UPDATES - 1
     flips = nothing if start is None else start.flips
     base = nothing if start is None else start.base
+    falls = np.ones_like(nothing) if start is None else start.falls
+    last = None
     for update in range(updates + 1):
         found = leakage.measure(of, threshold, (compensation * flips).astype(np.float32), execution)
         shares = _shares(of, found, threshold, compensation * flips)
         if update == 0 and start is None:
             base = shares
+            falls = np.clip(1 - base, *_FALLS)
+        if last is not None:  # the secant through the last two
+            moved = flips - last[0]
+            far = np.abs(moved) > _MOVED
+            slope = (last[1] - shares) / np.where(far, compensation * moved, 1)
+            falls = np.where(far, np.clip(slope, *_FALLS), falls)
         if update == updates or not compensation:
             break
-        room = np.maximum(1 - base, _LEAST_ROOM)
-        flips = np.clip(flips + shares / room, 0, MOST).astype(np.float32)
+        last = flips, shares
+        flips = np.clip(flips + shares / falls, 0, MOST).astype(np.float32)
     done = (compensation * flips).astype(np.float32)
-    return _summary(threshold, done, base, shares, found)
+    by_name = cells.by_name(shares * found.before, found.before)
+    return Balance(threshold, done, base, falls, shares, by_name, found.error)
 
 
 def measured(
@@ -98,14 +110,8 @@ def measured(
     """What other flips leave at the threshold of `found`."""
     left = leakage.measure(of, found.threshold, flips, execution)
     shares = _shares(of, left, found.threshold, flips)
-    return _summary(found.threshold, flips, found.base, shares, left)
-
-
-def _summary(
-    threshold: float, flips: np.ndarray, base: np.ndarray, shares: np.ndarray, found: Leakage
-) -> Balance:
-    by_name = cells.by_name(shares * found.before, found.before)
-    return Balance(threshold, flips, base, shares, by_name, found.error)
+    by_name = cells.by_name(shares * left.before, left.before)
+    return found._replace(flips=flips, left=shares, by_name=by_name, error=left.error)
 
 
 def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> np.ndarray:
