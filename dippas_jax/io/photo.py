@@ -56,7 +56,6 @@ Pixels = UInt[np.ndarray, "h w 3"]
 File = io.BufferedReader | io.BytesIO
 
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
-_QUALITY_75 = 1860  # sum of the luma table that libjpeg makes of quality 75
 
 
 class Jpeg(NamedTuple):

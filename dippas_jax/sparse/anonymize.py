@@ -109,12 +109,13 @@ def anonymize(
     work = _Work(key, photo, k, config.compensation, codecs, execution, sample)
     goal = threshold.Goal(target_psnr or configuration.STRENGTHS[config.strength], deadline)
     least = goal._replace(psnr=target_psnr or LEAST_PSNR[config.strength])
-    found = _balanced(work, goal, least)
+    exact = bool(target_psnr) or config.strength == "strong"
+    found = _balanced(work, goal, least, exact=exact)
     found, part = _lightened(work, found, least)
+    alphas = None if k is None else balance.subtraction(sample, found)
     slope = 4.0
     if target_psnr and not goal.late:
-        found, slope = _exact(work, found, goal)
-    alphas = None if k is None else balance.subtraction(sample, found)
+        found, slope = _exact(work, found, alphas, goal)
     of = reconstruct.Cells(found.flips, sample.table, alphas)
     attempt = functools.partial(_reconstruct, work, work.every, of=of)
     if target_psnr and not work.small:
@@ -133,8 +134,12 @@ def expected_ticks(height: int, width: int) -> int:
     return first + 2 * plants * balance.UPDATES + 3 * few + len(every)
 
 
-def _balanced(work: _Work, goal: threshold.Goal, least: threshold.Goal) -> Balance:
-    """With the threshold that comes near the PSNR; near the least one where much is left."""
+def _balanced(work: _Work, goal: threshold.Goal, least: threshold.Goal, *, exact: bool) -> Balance:
+    """With the threshold that comes near the PSNR; near the least one where much is left.
+
+    A higher PSNR is kept unless it is to be `exact`: if nothing is left with the first threshold, a
+    larger one would only cost faint texture.
+    """
     level, slope, aim = threshold.START, 4.0, goal
     found, last = None, None
     for _ in range(MOVES + 1):
@@ -153,6 +158,8 @@ def _balanced(work: _Work, goal: threshold.Goal, least: threshold.Goal) -> Balan
         if balance.most_left(found) > ENOUGH:
             aim = least
         missed = psnr - aim.psnr
+        if aim is goal and missed > 0 and not exact:
+            break
         level = threshold.corrected(level, missed, slope, LEAST_THRESHOLD)
         settled = aim is least and least is not goal and balance.most_left(found) <= ENOUGH
         if abs(missed) <= NEAR or settled or level == last[0] or goal.late:
@@ -171,9 +178,11 @@ def _lightened(work: _Work, found: Balance, least: threshold.Goal) -> tuple[Bala
     return lighter, part
 
 
-def _exact(work: _Work, found: Balance, goal: threshold.Goal) -> tuple[Balance, float]:
+def _exact(
+    work: _Work, found: Balance, alphas: np.ndarray | None, goal: threshold.Goal
+) -> tuple[Balance, float]:
     """`found` with the threshold that gives just that PSNR, and dB lost where it doubles."""
-    of = reconstruct.Cells(found.flips, work.sample.table)
+    of = reconstruct.Cells(found.flips, work.sample.table, alphas)
     attempt = functools.partial(_reconstruct, work, work.few, of=of)
     met, slope = threshold.search(attempt, goal, found.threshold)
     if met.threshold == found.threshold:

@@ -18,12 +18,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from dippas_jax.cli import anonymize, pace, photo_record, treatment
+from dippas_jax.cli import anonymize, console, pace, photo_record, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import exif, files, weights
 from dippas_jax.prior import anonymize as prior
-from dippas_jax.signal import extractors, image
+from dippas_jax.signal import cells, extractors, image
 from tests import oracles, tiny
 from tests.io.test_photo import bad_files
 from tests.io.test_photo import exif as orientation_exif
@@ -102,9 +102,8 @@ def test_a_photo_is_written_beside_the_original_which_is_left_alone(dippas, tmp_
     code, out, err = dippas("a.jpg", "--fingerprint", "K.npy")
     assert code == 0
     assert "a.jpg -> a.anon.jpg" in out
-    assert "Warning: the PSNR is below 41 dB, where too much of a fingerprint would have" in out
-    assert re.search(r"Warning: an estimated (\d+) % of a fingerprint remains \(limit 20 %\)", out)
-    assert "; --jpeg-quality 90, a larger file, leaves less" in out
+    assert "Warning: the PSNR is below 41 dB, where more of a fingerprint would have" in out
+    assert "can probably be traced" not in out
     assert re.match(r"dippas: 1 photo, about \d+ seconds on the cpu \(a guess; ", err)
     assert len(err.splitlines()) == 2
     assert cautioned(err)
@@ -129,7 +128,7 @@ def test_blind_needs_no_fingerprint_and_the_same_seed_gives_the_same_bytes(dippa
     assert record["sha256"] == hashlib.sha256(data).hexdigest()
     assert record["mode"] == "blind"
     assert record["z_before"] == record["z"] == record["examined"] == {}
-    assert set(record["leakage"]) == set(extractors.NAMES)
+    assert set(record["leakage"]) == set(cells.NAMES)
     assert set(record["settings"]) == {"threshold", "compensation", "alpha"}
     written = np.asarray(opened("a.anon.jpg"))
     original = np.asarray(opened("a.jpg"))
@@ -232,7 +231,7 @@ def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     pace.remember("sparse", 100.0, 10.0)
     plan = json.loads(dippas("a.jpg", "-n", "--json", "--overwrite")[1])
-    expected = pace.work("a.jpg", (64, 64), method="sparse", aware=False, target=False)
+    expected = pace.work((64, 64), method="sparse")
     assert plan["measured"] is True
     assert 60 * plan["minutes"] == pytest.approx(10 * expected + pace.START)
     err = dippas("a.jpg", "--overwrite")[2]
@@ -633,11 +632,15 @@ def test_a_photo_that_fails_where_it_is_written_is_named(dippas, tmp_path):
     assert out.count("->") == 1
 
 
+LEFT = "of a planted fingerprint left in a band or texture"
+
+
 def record(**changes):
     values = {
         "photo": "a.jpg", "output": "a.anon.jpg", "height": 64, "width": 80, "format": "jpeg",
         "method": "sparse", "mode": "blind", "fingerprint": None, "psnr": 40.126, "settings": {},
-        "z_before": {}, "z": {}, "leakage": {}, "seconds": 2.4, "seed": 0, "warnings": (),
+        "z_before": {}, "z": {}, "leakage": {}, "predicted_z": 1.0,
+        "seconds": 2.4, "seed": 0, "warnings": (),
         "orientation": 1, "sha256": "", "examined": {},
     }  # fmt: skip
     return photo_record.PhotoRecord(**values | changes)
@@ -646,16 +649,32 @@ def record(**changes):
 @pytest.mark.parametrize(
     ("leakage", "words"),
     [
-        ({"sigma-2": 0.034, "busy": 0.161}, "leakage +16 % of a planted fingerprint"),
-        ({"sigma-2": 0.034, "busy": -0.161}, "leakage -16 % of a planted fingerprint"),
-        ({"sigma-2": math.nan, "busy": 0.034}, "leakage +3 % of a planted fingerprint"),
-        ({"sigma-2": math.nan}, "leakage not measured"),
+        ({"2/16 cycles": 0.034, "texture 1": 0.161}, f"at most +16 % {LEFT}"),
+        ({"2/16 cycles": 0.034, "texture 1": -0.161}, f"at most -16 % {LEFT}"),
+        ({"2/16 cycles": math.nan, "texture 1": 0.034}, f"at most +3 % {LEFT}"),
+        ({"2/16 cycles": math.nan}, "leakage not measured"),
         ({}, "leakage not measured"),
     ],
 )
 def test_the_leakage_is_printed_with_its_sign(leakage, words):
     text = photo_record.text(record(leakage=leakage))
     assert text == f"a.jpg -> a.anon.jpg\n  64x80, PSNR 40.13 dB, {words}, 2 s"
+
+
+def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dippas, monkeypatch):
+    """Whether predicted from the leakage, measured with K, or found by an attacker."""
+    monkeypatch.setattr(treatment, "CAMERA_Z", 1e5)
+    code, out, err = dippas("a.jpg", "--blind")
+    assert code == console.TRACED == 4
+    assert re.search(r"can probably be traced: [+-]\d+ % of a planted fingerprint remain", out)
+    assert Path("a.anon.jpg").exists()
+    assert "reduced" not in out + err
+    kept = record(predicted_z=3.9)
+    assert not photo_record.traced(kept)
+    assert photo_record.traced(dataclasses.replace(kept, predicted_z=4.0))
+    assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
+    found = {"attacks": [{"found": False}, {"found": True}]}
+    assert photo_record.traced(dataclasses.replace(kept, examined=found))
 
 
 def test_of_a_known_fingerprint_the_largest_score_is_printed():

@@ -757,18 +757,3 @@ def grey_png(levels, bits, clear):
         (b"IEND", b""),
     )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-
-
-@pytest.mark.parametrize(("kind", "options", "coarse"), [
-    ("JPEG", {"quality": 74}, True),
-    ("JPEG", {"quality": 75}, False),
-    ("PNG", {}, False),
-])  # fmt: skip
-def test_a_coarse_jpeg_is_told_by_its_table(tmp_path, kind, options, coarse):
-    path = put(tmp_path, saved(pixels(), kind, **options))
-    assert photo_file.coarse(path) is coarse
-
-
-def test_what_is_no_photo_is_not_coarse(tmp_path):
-    assert photo_file.coarse(put(tmp_path, b"no photo")) is False
-    assert photo_file.coarse(tmp_path / "missing.jpg") is False
