@@ -15,7 +15,7 @@ SETTINGS = {
     mode: c.Config(
         mode=mode,
         method="sparse",
-        sparse=c.Sparse(strength="balanced", compensation=0.5),
+        sparse=c.Sparse(strength="balanced", compensation=1.0),
     )
     for mode in ("aware", "blind")
 }

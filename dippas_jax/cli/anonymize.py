@@ -17,7 +17,7 @@ from dippas_jax.signal import tiles
 from dippas_jax.types import Fingerprint, InputError
 
 CAUTION = (
-    "Photos of phones, and of cameras other than those that were tested, may still be traced: "
+    "Photos of phones, and of cameras that nobody tested, may still be traced: "
     "docs/photos.md has the figures"
 )
 """The last line of a run that wrote something."""

@@ -287,7 +287,7 @@ def _warnings(task: _Task, result: Result) -> list[str]:
             else f"{100 * worst:+.0f} % of a planted fingerprint remain in a band or texture, so "
             f"that a z of about {z:.0f} is to be expected"
         )
-        said.append(f"this photo can probably be traced: {why}" + _remedy(task))
+        said.append(f"this photo can probably be traced: {why}; --strength strong leaves less")
     return said
 
 
@@ -308,10 +308,3 @@ def predicted_z(task: _Task, result: Result) -> float:
         if not math.isnan(result.leakage.get(name, math.nan))
     ]
     return whole * max(shares) if shares else math.nan
-
-
-def _remedy(task: _Task) -> str:
-    """What would help."""
-    if task.photo.jpeg is not None and task.job.kind in ("same", "jpeg"):
-        return "; --strength strong or --jpeg-quality 95 leaves less"
-    return "; --strength strong leaves less"
