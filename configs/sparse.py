@@ -1,9 +1,9 @@
 """The sparse method: seconds in place of minutes, no network (docs/sparse.md).
 
     python -m dippas_jax.main --config=configs/sparse.py --workdir=runs/sparse
-        Embedded sample: 6 to 26 s on two CPU cores, compilation included; 39.0 dB, z 0.1.
+        Embedded sample: 48 s on two busy CPU cores, compilation included; 36.0 dB, z -1.8.
     python -m dippas_jax.main --config=configs/sparse.py:blind --workdir=runs/sparse_blind
-        Without a fingerprint: 37.6 dB, z -2.8; this noisy sample is overdone.
+        Without a fingerprint: 36.0 dB, z -2.4; this sample is noisier than most photos.
 
 --strength=fast|balanced|strong says how much, --target-psnr=42 how much exactly.
 """

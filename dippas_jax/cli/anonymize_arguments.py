@@ -76,8 +76,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--strength",
         choices=("fast", "balanced", "strong"),
         default="balanced",
-        help="PSNR that --method sparse aims for: 41 dB or more (fast; balanced, the default) or 39 "
-        "dB (strong); down to 36 and 33 dB where much of a fingerprint would be left",
+        help="PSNR that --method sparse aims for: 41 dB or more (fast; balanced, the default) or "
+        "39 dB (strong); down to 36 and 33 dB where much of a fingerprint would be left",
     )
     strength.add_argument(
         "--target-psnr", type=arguments.decibels, metavar="DB", help="exact PSNR, 20 to 60 dB"

@@ -280,7 +280,7 @@ def _warnings(task: _Task, result: Result) -> list[str]:
         )
     z = predicted_z(task, result)
     if z >= photo_record.TRACED:
-        worst = balance.worst(dict(result.leakage))
+        worst = balance.worst({k: v for k, v in result.leakage.items() if k != cells.LOWEST})
         why = (
             f"its fingerprint still gives |z| {z:.1f}"
             if result.z

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, UInt8
 
 from dippas_jax import config as configuration
 from dippas_jax.forensics import scores
-from dippas_jax.signal import correlation, extractors
+from dippas_jax.signal import cells, correlation, extractors
 from dippas_jax.types import History, Record, Result
 
 _AMPLIFICATION = 8  # of the difference in the picture
@@ -214,8 +214,12 @@ def _number(value: float | None) -> float:
 
 
 def _largest(values: dict[str, float | None], *, signed: bool) -> float:
-    """The figure farthest from 0, with its sign if `signed`; nan if none is defined."""
-    defined = [value for value in values.values() if value is not None and not math.isnan(value)]
+    """The figure farthest from 0, with its sign if `signed`; nan if none is defined.
+
+    The lowest band is left out: it says little of a fingerprint.
+    """
+    kept = [value for name, value in values.items() if name != cells.LOWEST]
+    defined = [value for value in kept if value is not None and not math.isnan(value)]
     largest = max(defined, key=abs, default=math.nan)
     return largest if signed else abs(largest)
 

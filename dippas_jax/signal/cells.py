@@ -22,6 +22,9 @@ REACH = 8  # pixels around a pixel that decide its class
 NAMES = (*(f"{band}/16 cycles" for band in range(1, 8)), *(f"texture {n}" for n in range(1, 5)))
 """Of the bands, all classes together, and of the classes, all bands together."""
 
+LOWEST = NAMES[0]
+"""The band that blocks of 8x8 can hardly treat; it holds little of a fingerprint."""
+
 _RANKS = 9  # of the table that turns gradients into ranks
 
 Cells = Float[Array, "7 4"]
