@@ -77,34 +77,36 @@ def balance(
     Args:
       of: The parts measured on.
       threshold: Grey levels.
-      compensation: Times of what would be turned over, 0 to 1.
+      compensation: Share of it that is turned over, 0 to 1.
       start: Of a near threshold, to begin with.
       execution: Told of every part.
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     updates = UPDATES if start is None else UPDATES - 1
-    flips = nothing if start is None else start.flips
+    flips = nothing if start is None or not compensation else start.flips / compensation
     base = nothing if start is None else start.base
     falls = np.ones_like(nothing) if start is None else start.falls
     last = None
     for update in range(updates + 1):
-        found = leakage.measure(of, threshold, (compensation * flips).astype(np.float32), execution)
-        shares = _shares(of, found, threshold, compensation * flips)
+        found = leakage.measure(of, threshold, flips, execution)
+        shares = _shares(of, found, threshold, flips)
         if update == 0 and start is None:
             base = shares
             falls = np.clip(1 - base, *_FALLS)
         if last is not None:  # the secant through the last two
             moved = flips - last[0]
             far = np.abs(moved) > _MOVED
-            slope = (last[1] - shares) / np.where(far, compensation * moved, 1)
+            slope = (last[1] - shares) / np.where(far, moved, 1)
             falls = np.where(far, np.clip(slope, *_FALLS), falls)
         if update == updates or not compensation:
             break
         last = flips, shares
         flips = np.clip(flips + shares / falls, 0, MOST).astype(np.float32)
-    done = (compensation * flips).astype(np.float32)
     by_name = cells.by_name(shares * found.before, found.before)
-    return Balance(threshold, done, base, falls, shares, by_name, found.error)
+    whole = Balance(threshold, flips, base, falls, shares, by_name, found.error)
+    if compensation in (0, 1):
+        return whole
+    return measured(of, whole, (compensation * flips).astype(np.float32), execution)
 
 
 def measured(

@@ -84,6 +84,13 @@ def test_without_compensation_nothing_is_turned_over(sample):
     np.testing.assert_array_equal(plain.left, plain.base)
 
 
+def test_half_the_compensation_turns_half_as_much_over(sample, balanced):
+    half = balance.balance(sample, 24.0, compensation=0.5)
+    np.testing.assert_allclose(half.flips, 0.5 * balanced.flips, rtol=1e-5)
+    between = half.left[2:].mean()
+    assert balanced.left[2:].mean() < between < balanced.base[2:].mean()
+
+
 def test_another_pattern_fares_as_those_that_were_planted(photo, balanced):
     """The check of the whole idea: flips found with some patterns hide others."""
     other = leakage.sample(jax.random.key(7), photo, None, tiles.LOSSLESS)
