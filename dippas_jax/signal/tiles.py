@@ -169,7 +169,7 @@ class Batches:
 
 
 class Execution(NamedTuple):
-    """How the work is done; nothing here changes a result.
+    """How the work is done; nothing here changes a result by more than rounding.
 
     Attributes:
       batches: Tiles at a time; None for one on a CPU, eight on a GPU.
