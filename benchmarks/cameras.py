@@ -18,12 +18,12 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from PIL import Image
 
 from benchmarks import defaults
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.forensics import attackers
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import flat_field, image
 from dippas_jax.sparse import anonymize as sparse
 
@@ -75,8 +75,7 @@ def _plane(paths: list[Path], side: int) -> np.ndarray:
 
 
 def _centre(path: Path, side: int) -> np.ndarray:
-    with Image.open(path) as photo:
-        return np.asarray(image.center_crop(np.asarray(photo.convert("RGB")), side, side))
+    return np.asarray(image.center_crop(photo_file.read_pixels(path), side, side))
 
 
 def worst(pixels: np.ndarray, plane: np.ndarray) -> float:

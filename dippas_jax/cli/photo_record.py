@@ -88,7 +88,7 @@ def text(record: PhotoRecord) -> str:
     if record.mode == "aware":
         before, after = (abs(_largest(z.values())) for z in (record.z_before, record.z))
         left = f"largest |z| of four extractors {before:.1f} before, {after:.1f} after"
-    elif math.isnan(worst := _largest(v for k, v in record.leakage.items() if k != cells.LOWEST)):
+    elif math.isnan(worst := cells.worst(record.leakage)):
         left = "leakage not measured"
     else:
         left = f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"

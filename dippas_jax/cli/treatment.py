@@ -21,7 +21,6 @@ from dippas_jax.prior import anonymize as prior
 from dippas_jax.prior import progress
 from dippas_jax.signal import cells, extractors, image, placement, tiles
 from dippas_jax.sparse import anonymize as sparse
-from dippas_jax.sparse import balance
 from dippas_jax.types import Fingerprint, InputError, Result
 
 CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
@@ -280,7 +279,7 @@ def _warnings(task: _Task, result: Result) -> list[str]:
         )
     z = predicted_z(task, result)
     if z >= photo_record.TRACED:
-        worst = balance.worst({k: v for k, v in result.leakage.items() if k != cells.LOWEST})
+        worst = cells.worst(result.leakage)
         why = (
             f"its fingerprint still gives |z| {z:.1f}"
             if result.z

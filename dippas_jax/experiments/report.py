@@ -218,9 +218,7 @@ def _largest(values: dict[str, float | None], *, signed: bool) -> float:
 
     The lowest band is left out: it says little of a fingerprint.
     """
-    kept = [value for name, value in values.items() if name != cells.LOWEST]
-    defined = [value for value in kept if value is not None and not math.isnan(value)]
-    largest = max(defined, key=abs, default=math.nan)
+    largest = cells.worst({name: value for name, value in values.items() if value is not None})
     return largest if signed else abs(largest)
 
 

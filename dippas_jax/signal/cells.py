@@ -8,6 +8,9 @@ triangles around the middle of each quartile of the photo's local gradient. Both
 nearly everywhere, so nothing falls between two cells.
 """
 
+import math
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,8 +36,7 @@ Quantiles = Float[Array, "9"]
 
 def texture(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
     """Local gradient: the 9x9 mean of the size of the gradient of the 5x5 mean, grey levels."""
-    rows, columns = jnp.gradient(_mean(image.luma(jnp.clip(jnp.asarray(pixels), 0, 255)), 5))
-    return _mean(jnp.sqrt(jnp.square(rows) + jnp.square(columns)), 9)
+    return image.square_mean(jnp.sqrt(image.gradient(jnp.clip(jnp.asarray(pixels), 0, 255))), 9)
 
 
 def quantiles(values: Float[ArrayLike, "*n"]) -> Float[np.ndarray, "9"]:
@@ -84,6 +86,12 @@ def by_name(sums: np.ndarray, whole: np.ndarray) -> dict[str, float]:
     return dict(zip(NAMES, values.tolist(), strict=True))
 
 
+def worst(shares: Mapping[str, float]) -> float:
+    """The share farthest from 0, with its sign, `LOWEST` left out; nan if none is known."""
+    known = [value for name, value in shares.items() if name != LOWEST and not math.isnan(value)]
+    return max(known, key=abs, default=math.nan)
+
+
 def _hats(h: int, w: int) -> Float[Array, "7 h w2"]:
     """What each band lets through, by frequency."""
     rows, columns = jnp.abs(jnp.fft.fftfreq(h)), jnp.fft.rfftfreq(w)
@@ -93,10 +101,3 @@ def _hats(h: int, w: int) -> Float[Array, "7 h w2"]:
 
 def _bands(plane: Array, hats: Array) -> Float[Array, "7 h w"]:
     return jnp.fft.irfft2(jnp.fft.rfft2(plane) * hats, s=plane.shape)
-
-
-def _mean(plane: Array, side: int) -> Array:
-    """The mean over a square of odd side, of a plane whose border is repeated."""
-    padded = jnp.pad(plane, side // 2, mode="edge")
-    window = jax.lax.reduce_window(padded, 0.0, jax.lax.add, (side, side), (1, 1), "VALID")
-    return window / side**2

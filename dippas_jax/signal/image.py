@@ -91,10 +91,14 @@ def gradient(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
 
     Beyond the border the grey plane goes on as it ends.
     """
-    plane = jnp.pad(luma(pixels), 2, mode="edge")
-    mean = lax.reduce_window(plane, 0.0, lax.add, (5, 5), (1, 1), "VALID") / 25
-    rows, columns = jnp.gradient(mean)
+    rows, columns = jnp.gradient(square_mean(luma(pixels), 5))
     return jnp.square(rows) + jnp.square(columns)
+
+
+def square_mean(plane: Float[ArrayLike, "h w"], side: int) -> Float[Array, "h w"]:
+    """The mean over a square of odd side around every pixel; the border goes on as it ends."""
+    padded = jnp.pad(jnp.asarray(plane), side // 2, mode="edge")
+    return lax.reduce_window(padded, 0.0, lax.add, (side, side), (1, 1), "VALID") / side**2
 
 
 def center_crop(

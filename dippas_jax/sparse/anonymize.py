@@ -46,7 +46,6 @@ MOVES = 2  # thresholds after the first
 class _Work(NamedTuple):
     """One photo, and all that its versions have in common."""
 
-    key: Array
     pixels: Pixels
     fingerprint: np.ndarray | None
     compensation: float
@@ -106,12 +105,12 @@ def anonymize(
     config = config or configuration.Sparse()
     k = None if fingerprint is None else np.asarray(fingerprint, np.float32)
     sample = leakage.sample(key, photo, k, codecs)
-    work = _Work(key, photo, k, config.compensation, codecs, execution, sample)
+    work = _Work(photo, k, config.compensation, codecs, execution, sample)
     goal = threshold.Goal(target_psnr or configuration.STRENGTHS[config.strength], deadline)
     least = goal._replace(psnr=target_psnr or LEAST_PSNR[config.strength])
     exact = bool(target_psnr) or config.strength == "strong"
-    found = _balanced(work, goal, least, exact=exact)
-    found, part = _lightened(work, found, least)
+    found, psnr = _balanced(work, goal, least, exact=exact)
+    found, part = _lightened(work, found, psnr, least)
     alphas = None if k is None else balance.subtraction(sample, found)
     slope = 4.0
     if target_psnr and not goal.late:
@@ -134,14 +133,16 @@ def expected_ticks(height: int, width: int) -> int:
     return first + 2 * plants * balance.UPDATES + 3 * few + len(every)
 
 
-def _balanced(work: _Work, goal: threshold.Goal, least: threshold.Goal, *, exact: bool) -> Balance:
-    """With the threshold that comes near the PSNR; near the least one where much is left.
+def _balanced(
+    work: _Work, goal: threshold.Goal, least: threshold.Goal, *, exact: bool
+) -> tuple[Balance, float]:
+    """With the threshold that comes near the PSNR, or the least one where much is left; its PSNR.
 
     A higher PSNR is kept unless it is to be `exact`: if nothing is left with the first threshold, a
     larger one would only cost faint texture.
     """
     level, slope, aim = threshold.START, 4.0, goal
-    found, last = None, None
+    found, last, psnr = None, None, math.inf
     for _ in range(MOVES + 1):
         found = balance.balance(
             work.sample,
@@ -165,12 +166,14 @@ def _balanced(work: _Work, goal: threshold.Goal, least: threshold.Goal, *, exact
         if abs(missed) <= NEAR or settled or level == last[0] or goal.late:
             break
     assert found is not None
-    return found
+    return found, psnr
 
 
-def _lightened(work: _Work, found: Balance, least: threshold.Goal) -> tuple[Balance, float]:
+def _lightened(
+    work: _Work, found: Balance, psnr: float, least: threshold.Goal
+) -> tuple[Balance, float]:
     """`found`, with a share of its flips where all of them cost more than may be lost."""
-    if _psnr(work, found) >= least.psnr - threshold.CLOSE or least.late:
+    if psnr >= least.psnr - threshold.CLOSE or least.late:
         return found, 1.0
     flips = found.flips
     part = threshold.share(lambda x: _psnr(work, found._replace(flips=x * flips)), least)

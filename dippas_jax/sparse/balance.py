@@ -38,7 +38,6 @@ class Balance(NamedTuple):
       falls: By how much one flip lowers the leakage of its cell.
       left: Leakage by cell with the flips.
       by_name: The same, by band and by texture.
-      error: Standard error of `left`, by cell.
     """
 
     threshold: float
@@ -47,12 +46,6 @@ class Balance(NamedTuple):
     falls: np.ndarray
     left: np.ndarray
     by_name: dict[str, float]
-    error: np.ndarray
-
-
-def worst(shares: dict[str, float]) -> float:
-    """The share farthest from 0, with its sign; 0 of a photo where nothing can be said."""
-    return max((value for value in shares.values() if not np.isnan(value)), key=abs, default=0.0)
 
 
 def most_left(found: Balance) -> float:
@@ -60,8 +53,9 @@ def most_left(found: Balance) -> float:
 
     Those hold little of a fingerprint, and 8x8 blocks can hardly treat them.
     """
-    rest = {name: value for name, value in found.by_name.items() if name not in cells.NAMES[:2]}
-    return abs(worst(rest))
+    rest = {name: value for name, value in found.by_name.items() if name != cells.NAMES[1]}
+    left = abs(cells.worst(rest))
+    return 0.0 if np.isnan(left) else left
 
 
 def balance(
@@ -103,7 +97,7 @@ def balance(
         last = flips, shares
         flips = np.clip(flips + shares / falls, 0, MOST).astype(np.float32)
     by_name = cells.by_name(shares * found.before, found.before)
-    whole = Balance(threshold, flips, base, falls, shares, by_name, found.error)
+    whole = Balance(threshold, flips, base, falls, shares, by_name)
     if compensation in (0, 1):
         return whole
     return measured(of, whole, (compensation * flips).astype(np.float32), execution)
@@ -116,7 +110,7 @@ def measured(
     left = leakage.measure(of, found.threshold, flips, execution)
     shares = _shares(of, left, found.threshold, flips)
     by_name = cells.by_name(shares * left.before, left.before)
-    return found._replace(flips=flips, left=shares, by_name=by_name, error=left.error)
+    return found._replace(flips=flips, left=shares, by_name=by_name)
 
 
 def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> np.ndarray:
@@ -125,9 +119,9 @@ def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> 
     The weights are those of empirical Bayes: how far the leakage of K lies from that of planted
     patterns, beyond its standard error, is measured over all cells of this photo.
     """
-    if of.parts[0].known is None:
+    if of.known is None:
         return found.shares
-    before, chance = leakage.look(of, [part.levels for part in of.parts])
+    before, chance = of.known
     versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
     after, _ = leakage.look(of, versions)
     seen = before > 2 * chance

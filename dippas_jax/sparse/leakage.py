@@ -72,11 +72,13 @@ class Sample(NamedTuple):
       parts: Of the photo.
       table: Of its textures.
       output: The output's codec, where it is followed.
+      known: What `look` sees of K in the photo as it came; None where K is not known.
     """
 
     parts: tuple[Part, ...]
     table: np.ndarray
     output: Codec | None
+    known: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Leakage(NamedTuple):
@@ -130,7 +132,8 @@ def sample(
         if fingerprint is not None:
             known = np.asarray(image.luma(part)) * fingerprint[tile.part]
         parts.append(Part(part, where, tuple(plants), known))
-    return Sample(tuple(parts), table, codecs.output if codecs.camera else None)
+    made = Sample(tuple(parts), table, codecs.output if codecs.camera else None)
+    return made if fingerprint is None else made._replace(known=look(made, levels))
 
 
 def measure(
