@@ -49,6 +49,19 @@ def walked():
     return problem, progress, anonymize.assemble(progress, problem.pixels, settings), settings
 
 
+@pytest.fixture
+def quick_search(request, monkeypatch):
+    """The sparse method with one correction and one threshold: for tests of what is around it.
+
+    Slow tests, of which some compare with programs they start, search in full.
+    """
+    if request.node.get_closest_marker("slow") is None:
+        from dippas_jax.sparse import anonymize, balance
+
+        monkeypatch.setattr(balance, "UPDATES", 1)
+        monkeypatch.setattr(anonymize, "MOVES", 0)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def programs_freed():
     """A compiled program holds memory maps, of which a process may have some 65,000."""

@@ -73,7 +73,7 @@ def case(tmp_path):
 
 
 @pytest.fixture
-def program(monkeypatch):
+def program(monkeypatch, quick_search):
     """Runs the program in this process, as a new one would: flags and settings files are global.
 
     ml_collections looks for overrides in `sys.argv`, whatever is parsed.
@@ -480,7 +480,7 @@ def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
 # ------------------------------------------------------------------------------- the sparse method
 
 
-@pytest.mark.parametrize("mode", ["aware", "blind"])
+@pytest.mark.parametrize("mode", ["aware", pytest.param("blind", marks=pytest.mark.slow)])
 def test_the_sparse_method_writes_the_photo_asked_for_and_its_neighbours_figures(
     case, program, mode
 ):
@@ -521,7 +521,7 @@ def test_a_second_sparse_start_makes_nothing_again_and_its_bytes_are_those_of_an
     assert {name: before[name] for name in photos} == {name: again[name] for name in photos}
 
 
-@pytest.mark.parametrize("mode", ["aware", "blind"])
+@pytest.mark.parametrize("mode", ["blind", pytest.param("aware", marks=pytest.mark.slow)])
 def test_a_photo_that_comes_back_as_it_was_does_not_end_the_run(case, program, capsys, mode):
     """A black one: its PSNR is infinite, null in the record, and the next start reads that."""
     black = np.zeros((64, 64, 3), np.uint8)

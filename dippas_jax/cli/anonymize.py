@@ -11,6 +11,7 @@ import jax
 
 from dippas_jax.cli import console, examine, outputs, pace, photo_record, treatment
 from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, photo
 from dippas_jax.signal import tiles
@@ -103,10 +104,11 @@ def _run(
 ) -> bool:
     """Anonymises, writes and reports photo after photo; whether one can probably be traced."""
     records = [record for record in known if Path(record.output).exists()]
+    own = None if options.fingerprint or options.blind else OwnPhotos([job.source for job in jobs])
     done = traced = False
 
     def one(source: Path, job: Job) -> PhotoRecord:
-        record, data = treatment.treat(source, job, cameras, options)
+        record, data = treatment.treat(source, job, cameras, options, own)
         files.write_bytes(job.target, data)
         return record
 

@@ -52,7 +52,10 @@ def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
         "--fingerprint", metavar="FILE", help="fingerprint of the camera that took the photos"
     )
     known.add_argument(
-        "--blind", action="store_true", help="use no fingerprint (default without --fingerprint)"
+        "--blind",
+        action="store_true",
+        help="use no fingerprint, not even one from the other photos given (by default, four or "
+        "more photos of one camera hide each other)",
     )
     parser.add_argument(
         "--check",

@@ -20,7 +20,8 @@ class Options(NamedTuple):
     Attributes:
       output: File or folder; None for beside the original.
       recursive: Folders with all that lies in them.
-      fingerprint: File of the camera's fingerprint; None for blind.
+      fingerprint: File of the camera's fingerprint; None if there is none.
+      blind: Photos of one camera are treated as if each were alone.
       check: Files of fingerprints that are only looked for afterwards.
       method: "sparse" or "prior".
       strength: One of `config.STRENGTHS`.
@@ -42,6 +43,7 @@ class Options(NamedTuple):
     output: str | None = None
     recursive: bool = False
     fingerprint: str | None = None
+    blind: bool = False
     check: Sequence[str] = ()
     method: str = "sparse"
     strength: str = "balanced"

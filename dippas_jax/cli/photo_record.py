@@ -25,8 +25,9 @@ class PhotoRecord:
       width: Likewise.
       format: Of the output.
       method: "sparse" or "prior".
-      mode: "aware" or "blind".
-      fingerprint: File of the known fingerprint; None where blind.
+      mode: "aware", "own photos" (K is from the camera's other photos) or "blind".
+      fingerprint: File of the known fingerprint; None where there is none.
+      others: How many other photos K is from; 0 where it is not from such.
       psnr: dB, behind the output's format.
       settings: What the method settled on; see `types.Result`.
       z_before: By extractor, z of the known fingerprint in the photo as it came; empty where blind.
@@ -50,6 +51,7 @@ class PhotoRecord:
     method: str
     mode: str
     fingerprint: str | None
+    others: int
     psnr: float
     settings: Mapping[str, int | float]
     z_before: Mapping[str, float]
@@ -85,9 +87,11 @@ def traced(record: PhotoRecord) -> bool:
 
 def text(record: PhotoRecord) -> str:
     """A photo's record for the terminal."""
-    if record.mode == "aware":
+    if record.mode != "blind":
         before, after = (abs(_largest(z.values())) for z in (record.z_before, record.z))
         left = f"largest |z| of four extractors {before:.1f} before, {after:.1f} after"
+        if record.others:
+            left += f" (K from {console.counted(record.others, 'other photo')})"
     elif math.isnan(worst := cells.worst(record.leakage)):
         left = "leakage not measured"
     else:

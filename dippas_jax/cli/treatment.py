@@ -14,6 +14,7 @@ import tqdm
 from dippas_jax import config as configuration
 from dippas_jax.cli import console, examine, pace, photo_record
 from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer
@@ -34,12 +35,16 @@ _PROGRESS = "{desc}: {bar:24} {percentage:3.0f} %, {remaining} left{postfix}"
 
 
 class _Task(NamedTuple):
-    """A photo at work: its file's content, the fingerprint's plane, what was asked for."""
+    """A photo at work: its file's content, the fingerprint's plane, what was asked for.
+
+    `others` is there where the fingerprint comes from the camera's other photos.
+    """
 
     job: Job
     photo: photo_file.PhotoFile
     plane: np.ndarray | None
     options: Options
+    others: Known | None = None
 
     @property
     def upright(self) -> bool:
@@ -52,9 +57,20 @@ class _Task(NamedTuple):
 
 
 def treat(
-    source: Path, job: Job, cameras: dict[str, Fingerprint], options: Options
+    source: Path,
+    job: Job,
+    cameras: dict[str, Fingerprint],
+    options: Options,
+    own: OwnPhotos | None = None,
 ) -> tuple[PhotoRecord, bytes]:
     """Anonymises a photo; nothing is written.
+
+    Args:
+      source: The photo.
+      job: Where it goes.
+      cameras: The fingerprints by their files.
+      options: All that was asked for.
+      own: The command's photos, where K may come from the others of the same camera.
 
     Returns:
       What is known of it, and the bytes of the output file.
@@ -63,7 +79,10 @@ def treat(
     size = photo.pixels.shape[0], photo.pixels.shape[1]
     camera = cameras.get(options.fingerprint or "")
     plane = None if camera is None else plane_for(source, size, camera)
-    task = _Task(job, photo, plane, options)
+    others = own.known(job.source, photo.pixels) if own is not None and plane is None else None
+    if others is not None and others.confirmed:
+        plane = others.plane
+    task = _Task(job, photo, plane, options, others)
     started = time.monotonic()
     result = (_by_prior if options.method == "prior" else _by_sparse)(task, started)
     spent = time.monotonic() - started
@@ -234,6 +253,7 @@ def _record(
     task: _Task, result: Result, data: bytes, spent: float, cameras: dict[str, Fingerprint]
 ) -> PhotoRecord:
     photo, options, plane = task.photo, task.options, task.plane
+    others = 0 if plane is None or task.others is None else task.others.photos
     examined = {}
     if options.report or options.check:
         with _bar(task, bar_format="{desc}: looking for the camera"):
@@ -245,8 +265,9 @@ def _record(
         width=photo.pixels.shape[1],
         format=photo.format if task.job.kind == "same" else task.job.kind,
         method=options.method,
-        mode="blind" if plane is None else "aware",
+        mode="blind" if plane is None else "own photos" if others else "aware",
         fingerprint=options.fingerprint,
+        others=others,
         psnr=result.psnr,
         settings=result.settings,
         z_before={} if plane is None else extractors.scores(photo.pixels, plane),
@@ -265,6 +286,11 @@ def _record(
 def _warnings(task: _Task, result: Result) -> list[str]:
     """What fell short, as clauses."""
     said = []
+    if task.others is not None and not task.others.confirmed:
+        said.append(
+            f"its noise is not that of the {task.others.photos} other photos of this make, model "
+            f"and size (z {task.others.z:.1f}), so that it was treated as if alone"
+        )
     if math.isinf(result.psnr):
         said.append("nothing was changed: the output has the same pixels as the photo")
     if result.settings.get("snapshots") == 0:

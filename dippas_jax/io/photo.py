@@ -49,6 +49,7 @@ _UPRIGHT = ("tiff", "heic")
 """Formats whose decoders turn the pixels as a viewer shows them."""
 
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # and RIFF....WEBP
+_MAKE, _MODEL = 271, 272
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -149,6 +150,14 @@ def size(path: Path | str) -> tuple[int, int]:
 def orientation(path: Path | str) -> int:
     """The EXIF orientation, 1 to 8, from the header: how a viewer is to turn the pixels."""
     return _header(path)[1]
+
+
+def camera(path: Path | str) -> str:
+    """Make and model of the camera, from the header; "" where the EXIF does not name a model."""
+    with files.opened(path, "photo") as file, _reasons(path, file):
+        tags = _opened(path, file)[0].getexif()
+    make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
+    return f"{make} {model}".strip() if model else ""
 
 
 def _header(path: Path | str) -> tuple[tuple[int, int], int]:

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from dippas_jax import config as configuration
-from dippas_jax.signal import extractors, tiles
+from dippas_jax.signal import extractors, image, tiles
 from dippas_jax.signal.tiles import LOSSLESS, PLAIN, Codecs, Execution, Pixels
 from dippas_jax.sparse import balance, leakage, reconstruct, threshold
 from dippas_jax.sparse.balance import Balance
@@ -33,8 +33,17 @@ LEAST_PSNR = {"fast": 36.0, "balanced": 36.0, "strong": 33.0}
 """dB down to which a strength goes where more than `ENOUGH` is left."""
 
 LEAST_THRESHOLD = 8.0
-"""Grey levels. Below it, noise crosses the threshold and the leakage is no longer linear in how
-much is turned over."""
+"""Grey levels, of a photo without noise."""
+
+CLEAR = 4.0
+"""Standard deviations of the photo's noise below which no threshold goes. Where noise crosses the
+threshold, the leakage is large, and no longer linear in how much is turned over."""
+
+NOISIEST = 8.0
+"""Grey levels; what seems more noise than that is fine texture."""
+
+BEYOND = 4.0
+"""dB below what the removal of all noise costs, to which any photo may go."""
 
 ENOUGH = 0.1
 """Leakage in a band, or a class of texture, that no PSNR is given for."""
@@ -52,6 +61,16 @@ class _Work(NamedTuple):
     codecs: Codecs
     execution: Execution
     sample: leakage.Sample
+
+    @property
+    def least_threshold(self) -> float:
+        """Grey levels, by the photo's noise."""
+        return max(LEAST_THRESHOLD, CLEAR * min(self.sample.noise[0], NOISIEST))
+
+    @property
+    def noise_psnr(self) -> float:
+        """Of the photo against itself without noise, dB."""
+        return image.decibels(float(np.sum(np.square(np.minimum(self.sample.noise, NOISIEST)))), 3)
 
     @property
     def every(self) -> list[tiles.Tile]:
@@ -107,7 +126,8 @@ def anonymize(
     sample = leakage.sample(key, photo, k, codecs)
     work = _Work(photo, k, config.compensation, codecs, execution, sample)
     goal = threshold.Goal(target_psnr or configuration.STRENGTHS[config.strength], deadline)
-    least = goal._replace(psnr=target_psnr or LEAST_PSNR[config.strength])
+    lowest = min(LEAST_PSNR[config.strength], work.noise_psnr - BEYOND)
+    least = goal._replace(psnr=target_psnr or lowest)
     exact = bool(target_psnr) or config.strength == "strong"
     found, psnr = _balanced(work, goal, least, exact=exact)
     found, part = _lightened(work, found, psnr, least)
@@ -141,7 +161,7 @@ def _balanced(
     A higher PSNR is kept unless it is to be `exact`: if nothing is left with the first threshold, a
     larger one would only cost faint texture.
     """
-    level, slope, aim = threshold.START, 4.0, goal
+    level, slope, aim = max(threshold.START, work.least_threshold), 4.0, goal
     found, last, psnr = None, None, math.inf
     for _ in range(MOVES + 1):
         found = balance.balance(
@@ -161,7 +181,7 @@ def _balanced(
         missed = psnr - aim.psnr
         if aim is goal and missed > 0 and not exact:
             break
-        level = threshold.corrected(level, missed, slope, LEAST_THRESHOLD)
+        level = threshold.corrected(level, missed, slope, work.least_threshold)
         settled = aim is least and least is not goal and balance.most_left(found) <= ENOUGH
         if abs(missed) <= NEAR or settled or level == last[0] or goal.late:
             break

@@ -24,6 +24,7 @@ through in the next one, so it is turned over once at most."""
 UPDATES = 3  # corrections of the flips, from nothing
 _FALLS = 0.2, 1.5  # by how much one flip changes the leakage, at least and at most
 _MOVED = 0.05  # flips from which that can be measured
+_PARTS = 1.0, 0.75, 0.5, 0.25  # of what a straight line says is to be subtracted
 _PROBE = 0.5  # times I·K of one percent that is subtracted to see what that changes
 _SPREAD = 0.05  # standard deviation of the leakage of K around that of planted patterns, at least
 
@@ -167,8 +168,16 @@ def subtraction(of: Sample, found: Balance) -> np.ndarray:
         change = np.where(sure, (left - seen(probe)[0]) / probe[band] / deviation, 0)
         for kind in range(cells.CLASSES):  # a class hardly shows in the others
             falls[:, kind, band, kind] = change[:, kind]
-    alphas, _ = optimize.nnls(falls.reshape(aim.size, aim.size), aim.ravel())
-    return alphas.reshape(aim.shape).astype(np.float32)
+    matrix = falls.reshape(aim.size, aim.size)
+    alphas = optimize.nnls(matrix, aim.ravel())[0].reshape(aim.shape).astype(np.float32)
+    # Extractors look less at what is strong, so that much K may fall otherwise than little did.
+    best, least = nothing, float(np.sum(np.square(z)))
+    for part in _PARTS:
+        after = seen((part * alphas).astype(np.float32))[0]
+        size = float(np.sum(np.square(np.where(sure, after / deviation, 0))))
+        if size < least:
+            best, least = (part * alphas).astype(np.float32), size
+    return best
 
 
 def _scale(of: Sample) -> float:

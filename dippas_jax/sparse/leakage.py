@@ -73,12 +73,15 @@ class Sample(NamedTuple):
       table: Of its textures.
       output: The output's codec, where it is followed.
       known: What `look` sees of K in the photo as it came; None where K is not known.
+      noise: Standard deviation of the noise in half the blocks at most, by colour, brightness
+        first; grey levels.
     """
 
     parts: tuple[Part, ...]
     table: np.ndarray
     output: Codec | None
     known: tuple[np.ndarray, np.ndarray] | None = None
+    noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
 class Leakage(NamedTuple):
@@ -132,7 +135,9 @@ def sample(
         if fingerprint is not None:
             known = np.asarray(image.luma(part)) * fingerprint[tile.part]
         parts.append(Part(part, where, tuple(plants), known))
-    made = Sample(tuple(parts), table, codecs.output if codecs.camera else None)
+    blocks = np.concatenate([np.asarray(_noise(part)) for part in levels], 1)
+    noise = tuple(np.median(blocks, axis=1).tolist())
+    made = Sample(tuple(parts), table, codecs.output if codecs.camera else None, noise=noise)
     return made if fingerprint is None else made._replace(known=look(made, levels))
 
 
@@ -236,7 +241,7 @@ def _made(levels, threshold, flips, table, known, alphas) -> Array:
     return transform.resynthesise(levels, threshold, flips, table, known, alphas)
 
 
-_texture = jax.jit(cells.texture)
+_texture, _noise = jax.jit(cells.texture), jax.jit(transform.noise)
 
 
 @jax.jit

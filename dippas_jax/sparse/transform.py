@@ -127,6 +127,21 @@ def rebuild(
     return jnp.einsum("chw,cd->hwd", sums[:3] / sums[3:], _COLOURS, precision=_EXACT)
 
 
+def noise(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "3 n"]:
+    """Standard deviation of the noise, as the finest coefficients of every whole block tell it.
+
+    By colour (brightness first), grey levels. The median size of Gaussian numbers is 0.6745
+    standard deviations. The coefficients are those of a block's finest quarter, which structure
+    seldom reaches; a camera's interpolation and JPEG leave little noise there too.
+    """
+    levels = jnp.asarray(pixels, jnp.float32)
+    rows, columns = (side - side % SIDE for side in levels.shape[:2])
+    planes = jnp.einsum("hwd,cd->chw", levels[:rows, :columns], _COLOURS, precision=_EXACT)
+    found = _forward(planes, jnp.zeros(2, int), rows, columns).transpose(0, 1, 3, 2, 4)
+    finest = found[..., SIDE // 2 :, SIDE // 2 :].reshape(3, -1, SIDE * SIDE // 4)
+    return jnp.median(jnp.abs(finest), -1) / 0.6745
+
+
 def _shifts() -> Array:
     """Positions of the grid of blocks."""
     return jnp.asarray(np.mgrid[:SIDE, :SIDE].reshape(2, -1).T)

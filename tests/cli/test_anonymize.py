@@ -48,7 +48,7 @@ def caches(tmp_path_factory):
 
 
 @pytest.fixture
-def dippas(capsys, tmp_path, monkeypatch, caches):
+def dippas(capsys, tmp_path, monkeypatch, caches, quick_search):
     """Runs the command in an empty folder: its exit code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "folder", lambda: tmp_path / ".weights")
@@ -638,7 +638,8 @@ LEFT = "of a planted fingerprint left in a band or texture"
 def record(**changes):
     values = {
         "photo": "a.jpg", "output": "a.anon.jpg", "height": 64, "width": 80, "format": "jpeg",
-        "method": "sparse", "mode": "blind", "fingerprint": None, "psnr": 40.126, "settings": {},
+        "method": "sparse", "mode": "blind", "fingerprint": None, "others": 0, "psnr": 40.126,
+        "settings": {},
         "z_before": {}, "z": {}, "leakage": {}, "predicted_z": 1.0,
         "seconds": 2.4, "seed": 0, "warnings": (),
         "orientation": 1, "sha256": "", "examined": {},

@@ -493,6 +493,7 @@ def test_a_photo_with_transparent_pixels_is_refused(dippas, tmp_path):
 # -------------------------------------------------------------------------------------------- link
 
 
+@pytest.mark.slow
 def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas, tmp_path):
     clean = synthetic.expose(synthetic.Camera(9, strength=0.0), synthetic.scene(0, SIZE), 0)
     write(tmp_path / "clean.png", clean)

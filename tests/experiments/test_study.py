@@ -43,13 +43,17 @@ def folder(tmp_path_factory):
     return root
 
 
-def settings(folder, **changes):
-    """A small study with an inversion of a few steps."""
+FEW = ("wavelet", "edges", "bands", "set", "link")
+
+
+def settings(folder, attackers=FEW, **changes):
+    """A small study with an inversion of a few steps and an attacker of every kind."""
     grid = config.Assembly(sides=(32, 64), averages=(1, 3), thresholds=(1.0, 80.0))
     return config.Study(
         methods=("prior-aware", "subtraction_search", "denoising_sigma3_times1", "published:soft"),
         data=config.Data(folder=str(folder)),
         run=tiny.settings(assembly=grid, stop_psnr=90.0),
+        attackers=attackers,
         **changes,
     )
 

@@ -169,6 +169,19 @@ def test_a_strength_goes_below_its_psnr_only_where_much_would_be_left(photo):
         assert tuple(found.leakage) == cells.NAMES
 
 
+def test_of_a_noisy_photo_the_threshold_clears_the_noise():
+    """Its noise alone is worth less than the usual PSNR, so that much has to go."""
+    camera = synthetic.Camera(seed=3, strength=0.03)
+    pixels = synthetic.expose(camera, synthetic.scene(0, 64), 0)
+    fingerprint = np.float32(camera.fingerprint(64, 64))
+    assert min(extractors.scores(pixels, fingerprint).values()) > 20
+    found = sparse.anonymize(jax.random.key(0), pixels, None)
+    assert strongest(found.pixels, fingerprint) < 4
+    assert found.settings["threshold"] > 24
+    assert found.settings["compensation"] == 1
+    assert 31 < found.psnr < sparse.LEAST_PSNR["balanced"]
+
+
 def test_a_photo_with_little_noise_keeps_its_faint_texture():
     rng = np.random.default_rng(1)
     texture = 12 * rng.standard_normal((HEIGHT, WIDTH)) * (np.arange(WIDTH) < WIDTH // 4)

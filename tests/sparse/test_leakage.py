@@ -125,6 +125,22 @@ def test_what_is_left_of_a_known_fingerprint_is_subtracted_and_never_added(aware
     np.testing.assert_array_equal(balance.subtraction(opposite, flat) < 0.2 * alphas.max(), True)
 
 
+def test_a_strong_fingerprint_is_not_turned_round_by_subtraction():
+    """Extractors look less at strong noise, so that a straight line from there leads too far."""
+    camera = synthetic.Camera(seed=3, strength=0.06)
+    k = np.float32(camera.fingerprint(64, 64))
+    pixels = synthetic.expose(camera, synthetic.scene(0, 64), 0)
+    known = leakage.sample(KEY, pixels, k, tiles.LOSSLESS)
+    flat = balance.balance(known, 12.0, compensation=0.0)
+    alphas = balance.subtraction(known, flat)
+    (part,) = known.parts
+    before, chance = leakage.look(known, [leakage.made(known, part.levels, 12.0, flat.flips)])
+    after, _ = leakage.look(
+        known, [leakage.made(known, part.levels, 12.0, flat.flips, part.known, alphas)]
+    )
+    assert np.sum((after / chance) ** 2) < 0.5 * np.sum((before / chance) ** 2)
+
+
 def test_every_key_plants_other_patterns_and_parts_are_told_of(photo, monkeypatch):
     monkeypatch.setattr(tiles, "SIDE", 48)
     monkeypatch.setattr(leakage, "FEW", 2)

@@ -196,3 +196,17 @@ def test_tiles_give_what_the_whole_photo_gives(size):
         made[tile.part] = one[: tile.height, : tile.width]
     whole = resynthesise(pixels, 12.0, FLIPS, table, pattern, ALPHAS)
     np.testing.assert_allclose(made, whole, atol=2e-3)
+
+
+def test_the_noise_is_that_of_the_finest_coefficients():
+    pixels = np.random.default_rng(0).normal(120, 3.0, (67, 90, 3))
+    expected = []
+    for plane in opponent(pixels):
+        for y, x in itertools.product(range(0, 64, 8), range(0, 88, 8)):
+            block = scipy.fft.dctn(plane[y : y + 8, x : x + 8], norm="ortho")
+            expected.append(np.median(np.abs(block[4:, 4:])) / 0.6745)
+    found = np.asarray(jax.jit(transform.noise)(np.float32(pixels)))
+    np.testing.assert_allclose(found, np.reshape(expected, (3, -1)), rtol=1e-4)
+    assert np.median(found) == pytest.approx(3.0, rel=0.1)
+    shaded = pixels + 3 * np.arange(90)[:, None]  # of a slope nothing reaches so far
+    np.testing.assert_allclose(transform.noise(shaded), found, rtol=0.02)

@@ -1,0 +1,132 @@
+"""K from one's own photos: each photo by the others, and only if its noise says so too."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dippas_jax.cli import main as cli
+from dippas_jax.cli import own_photos
+from dippas_jax.datasets import synthetic
+from dippas_jax.io import files
+from tests import oracles
+
+SIZE, COUNT = 64, 6
+CAMERA = synthetic.Camera(seed=3, strength=0.02)
+FOREIGN = synthetic.Camera(seed=4, strength=0.02)
+
+
+def save(path, number, camera=CAMERA, model="X100", make="Fuji"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    if model:
+        exif[271], exif[272] = make, model
+    pixels = synthetic.expose(camera, synthetic.scene(number, SIZE), number)
+    Image.fromarray(pixels).save(path, exif=exif)
+    return pixels
+
+
+@pytest.fixture
+def album(tmp_path):
+    """Six photos of one camera; their paths and pixels."""
+    paths = [tmp_path / "in" / f"{number}.png" for number in range(COUNT)]
+    return paths, [save(path, number) for number, path in enumerate(paths)]
+
+
+@pytest.fixture
+def dippas(capsys, tmp_path, monkeypatch, quick_search):
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        code = cli.main(["anonymize", *map(str, arguments), "--json"])
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    return run
+
+
+def test_the_fingerprint_is_that_of_the_other_photos_alone(album):
+    paths, photos = album
+    own = own_photos.OwnPhotos(paths)
+    for number in (0, 4):
+        found = own.known(paths[number], photos[number])
+        others = oracles.fingerprint([*photos[:number], *photos[number + 1 :]])
+        assert oracles.ncc(found.plane, others) > 0.999
+        assert found.photos == COUNT - 1
+        noise, pattern = oracles.residual(photos[number]), oracles.pattern(photos[number], others)
+        assert found.z == pytest.approx(oracles.ncc(noise, pattern) * SIZE, abs=0.1)
+        assert found.confirmed
+
+
+def test_photos_of_several_cameras_are_kept_apart(tmp_path):
+    ours = [tmp_path / f"a{n}.png" for n in range(4)]
+    theirs = [tmp_path / f"b{n}.png" for n in range(4)]
+    photos = {path: save(path, n) for n, path in enumerate(ours)}
+    photos |= {path: save(path, n, FOREIGN, "X200") for n, path in enumerate(theirs)}
+    own = own_photos.OwnPhotos([*ours, *theirs])
+    for paths in (ours, theirs, ours):
+        found = own.known(paths[1], photos[paths[1]])
+        others = [photos[path] for path in (paths[0], *paths[2:])]
+        assert oracles.ncc(found.plane, oracles.fingerprint(others)) > 0.999
+
+
+@pytest.mark.parametrize(
+    "changed", ["too few", "no model", "another size", "a copy", "a damaged one"]
+)
+def test_without_enough_photos_there_is_no_fingerprint(tmp_path, changed):
+    paths = [tmp_path / f"{n}.png" for n in range(own_photos.FEWEST)]
+    photos = [save(path, n) for n, path in enumerate(paths)]
+    assert own_photos.OwnPhotos(paths).known(paths[0], photos[0]) is not None
+    if changed == "too few":
+        paths.pop()
+    elif changed == "no model":
+        save(paths[3], 3, model="")
+    elif changed == "another size":
+        Image.open(paths[3]).crop((0, 0, 64, 66)).save(paths[3])
+    elif changed == "a copy":
+        paths[3].write_bytes(paths[1].read_bytes())
+    else:
+        paths[3].write_bytes(paths[3].read_bytes()[:2000])
+    assert own_photos.OwnPhotos(paths).known(paths[0], photos[0]) is None
+
+
+def test_a_folder_of_one_cameras_photos_is_treated_with_what_they_tell(dippas, album):
+    code, records, _ = dippas("in", "-o", "out")
+    assert code in (0, 4)
+    assert {(one["mode"], one["others"]) for one in records} == {("own photos", COUNT - 1)}
+    k = np.float32(CAMERA.fingerprint(SIZE, SIZE))
+    photos = album[1]
+    for number, one in enumerate(records):
+        assert one["fingerprint"] is None
+        assert one["z"]["sigma-3"] < 0.4 * one["z_before"]["sigma-3"]
+        written = np.asarray(Image.open(one["output"]))
+        true = oracles.ncc(oracles.residual(written), oracles.pattern(written, k)) * SIZE
+        before = oracles.ncc(oracles.residual(photos[number]), oracles.pattern(photos[number], k))
+        assert abs(true) < 0.3 * before * SIZE, "the camera itself, which the program does not know"
+
+
+def test_a_second_start_knows_the_photos_that_are_done(dippas, album, tmp_path):
+    dippas("in", "-o", "out")
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    for name in ("1.anon.png", "3.anon.png"):
+        (tmp_path / "out" / name).unlink()
+    _, records, _ = dippas("in", "-o", "out")
+    assert [Path(one["output"]).name for one in records] == ["1.anon.png", "3.anon.png"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == whole
+
+
+def test_what_the_metadata_say_must_be_confirmed_by_the_noise(dippas, album):
+    save(Path("in") / "foreign.png", 20, FOREIGN)
+    _, records, _ = dippas("in", "-o", "out")
+    modes = {Path(one["photo"]).name: one["mode"] for one in records}
+    assert modes.pop("foreign.png") == "blind"
+    assert set(modes.values()) == {"own photos"}
+    (said,) = records[-1]["warnings"][:1]
+    assert said.startswith("its noise is not that of the 6 other photos of this make, model")
+
+
+def test_blind_photos_are_treated_as_if_alone(dippas, album):
+    assert {one["mode"] for one in dippas("in", "-o", "out", "--blind")[1]} == {"blind"}
