@@ -2,16 +2,20 @@
 
     python -m benchmarks.cameras --folder=FOLDER
     python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --strength=strong
+    python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --photos=1 --modes=blind
+        --psnr=32,34,36,38,40,42 --plot=docs/front.png
 
 FOLDER holds DEVICE/crop512/*, DEVICE/prnu.npy (K, of the same pixels) and DEVICE/flat/*, from whose
 centres K' is estimated. PHONES holds DEVICE/natural/* and DEVICE/flat/*, whole JPEGs: K is
 estimated from every second flat, K' from the others, and the centre of --side pixels is treated. K'
 is never used to anonymise. A row has the largest |z| over the wavelet residual at σ 2, 3 and 5,
 over bands of frequency from 1/32 cycles a pixel on and over quarters of texture: thirteen figures,
-of which chance alone gives a largest of about 1.9.
+of which chance alone gives a largest of about 1.9. With --psnr every photo is treated once for each
+PSNR, exactly; --plot draws the front, PSNR against the largest |z| with K and K'.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +27,7 @@ from benchmarks import defaults
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.forensics import attackers
+from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import flat_field, image
 from dippas_jax.sparse import anonymize as sparse
@@ -35,22 +40,59 @@ def main() -> None:
     parser.add_argument("--phones", type=Path, help="likewise, of whole JPEGs")
     parser.add_argument("--side", type=int, default=1024, help="of the centres of PHONES, pixels")
     parser.add_argument("--strength", default="balanced", choices=configuration.STRENGTHS)
+    parser.add_argument("--modes", default="blind,aware")
+    parser.add_argument("--photos", type=int, default=0, help="of each device; 0 for all")
+    parser.add_argument("--psnr", default="0", help="dB, several; 0 for the strength's")
+    parser.add_argument("--plot", type=Path, help="a PNG")
     options = parser.parse_args()
+    files.cache_compilations()
     settings = configuration.Sparse(strength=options.strength)
     defaults.print_header("photo mode psnr threshold seconds K_before K K'_before K'")
     photos = list(crops(options.folder))
     if options.phones:
         photos += phones(options.phones, options.side)
-    for name, pixels, *planes in photos:
+    front = []
+    for name, pixels, *planes in first(photos, options.photos):
         before = [worst(pixels, plane) for plane in planes]
-        for mode, known in (("blind", None), ("aware", planes[0])):
+        for mode, psnr in itertools.product(
+            options.modes.split(","), map(float, options.psnr.split(","))
+        ):
+            known = planes[0] if mode == "aware" else None
             start = time.perf_counter()
-            made = sparse.anonymize(jax.random.key(0), pixels, known, settings)
+            made = sparse.anonymize(jax.random.key(0), pixels, known, settings, target_psnr=psnr)
             seconds = time.perf_counter() - start
             after = [worst(made.pixels, plane) for plane in planes]
             figures = made.psnr, made.settings["threshold"], seconds
             pairs = before[0], after[0], before[1], after[1]
             defaults.print_row([name, mode, *figures, *pairs])
+            front.append((f"{name}, {mode}", made.psnr, max(after)))
+    if options.plot:
+        plot(front, options.plot)
+
+
+def first(photos: list[tuple], most: int) -> list[tuple]:
+    """So many of every device, whose name is that of the photo up to the last number."""
+    found: dict[str, list[tuple]] = {}
+    for photo in photos:
+        found.setdefault(photo[0].rsplit("_", 1)[0], []).append(photo)
+    return [photo for several in found.values() for photo in several[: most or None]]
+
+
+def plot(front: list[tuple[str, float, float]], path: Path) -> None:
+    """PSNR against the largest |z|, a line a photo."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for name in dict.fromkeys(row[0] for row in front):
+        x, y = zip(*((psnr, z) for label, psnr, z in front if label == name), strict=True)
+        axes.plot(x, y, marker="o", markersize=3, linewidth=1, label=name)
+    axes.axhline(1.9, color="black", linewidth=0.5, linestyle=":")
+    axes.set(xlabel="PSNR, dB", ylabel="largest |z| of 13, K and K'", yscale="log")
+    axes.legend(fontsize=7)
+    figure.savefig(path, dpi=150)
 
 
 def crops(folder: Path) -> Iterator[tuple]:

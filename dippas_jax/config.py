@@ -198,20 +198,21 @@ class Sparse:
       strength: "fast" or "balanced" (near 41 dB; down to 36 where much of a fingerprint would be
         left) or "strong" (near 39 dB; down to 33).
       compensation: How much of what brings the leakage to zero is done, 0 to 1.
+      grain: How much of the noise that is missing is put back as new noise, 0 to 1.
     """
 
     strength: str = "balanced"
     compensation: float = 1.0
+    grain: float = 0.0
 
     def __post_init__(self):
         _check(
             self.strength in STRENGTHS,
             f'sparse.strength is "{self.strength}"; choose "fast", "balanced" or "strong"',
         )
-        _check(
-            0 <= self.compensation <= 1,
-            f"sparse.compensation is {self.compensation}; choose 0 to 1",
-        )
+        for name in ("compensation", "grain"):
+            value = getattr(self, name)
+            _check(0 <= value <= 1, f"sparse.{name} is {value}; choose 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -86,6 +86,12 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--target-psnr", type=arguments.decibels, metavar="DB", help="exact PSNR, 20 to 60 dB"
     )
     parser.add_argument(
+        "--grain",
+        action="store_true",
+        help="put new noise in place of what was removed, so that skies do not look like wax; "
+        "costs 2 to 3 dB (--method sparse)",
+    )
+    parser.add_argument(
         "--max-minutes",
         type=arguments.positive,
         default=0.0,

@@ -26,6 +26,7 @@ class Options(NamedTuple):
       method: "sparse" or "prior".
       strength: One of `config.STRENGTHS`.
       target_psnr: dB; None for the strength's.
+      grain: Whether new noise takes the place of what was removed.
       max_minutes: A photo; 0 for as long as it takes.
       kind: Format to write, "same" or one of `photo_file.FORMATS`.
       jpeg_quality: None for the original's tables.
@@ -48,6 +49,7 @@ class Options(NamedTuple):
     method: str = "sparse"
     strength: str = "balanced"
     target_psnr: float | None = None
+    grain: bool = False
     max_minutes: float = 0.0
     kind: str = "same"
     jpeg_quality: int | None = None

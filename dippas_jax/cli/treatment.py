@@ -143,7 +143,7 @@ def _by_sparse(task: _Task, started: float) -> Result:
             _key(task),
             photo.pixels,
             task.plane,
-            configuration.Sparse(strength=options.strength),
+            configuration.Sparse(strength=options.strength, grain=float(options.grain)),
             target_psnr=task.target,
             deadline=_deadline(options, started),
             codecs=_codecs(task),

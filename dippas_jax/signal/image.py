@@ -80,6 +80,21 @@ def decibels(squares: float, count: int) -> float:
     return 10 * math.log10(255**2 * count / squares) if squares > 0 else math.inf
 
 
+def demosaiced(raw: Float[ArrayLike, "h w"]) -> Float[Array, "h w 3"]:
+    """The pixels of a Bayer sensor, whose first one is red, as colours, interpolated bilinearly."""
+    raw = jnp.asarray(raw, jnp.float32)
+    h, w = raw.shape
+    rows, columns = jnp.mgrid[:h, :w] % 2
+    sites = (rows + columns == 0, rows + columns == 1, rows + columns == 2)
+    cross = jnp.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+    square = jnp.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+    planes = [
+        jax.scipy.signal.convolve2d(jnp.where(site, raw, 0), kernel, mode="same")
+        for site, kernel in zip(sites, (square, cross, square), strict=True)
+    ]
+    return jnp.stack(planes, -1)
+
+
 def busy(pixels: Num[ArrayLike, "h w 3"]) -> Bool[Array, "h w"]:
     """The half of a photo where the gradients of its 5x5 mean are the larger ones."""
     size = gradient(pixels)

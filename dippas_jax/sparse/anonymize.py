@@ -14,6 +14,7 @@ import functools
 import math
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float, Key
 from dippas_jax import config as configuration
 from dippas_jax.signal import extractors, image, tiles
 from dippas_jax.signal.tiles import LOSSLESS, PLAIN, Codecs, Execution, Pixels
-from dippas_jax.sparse import balance, leakage, reconstruct, threshold
+from dippas_jax.sparse import balance, grain, leakage, reconstruct, threshold
 from dippas_jax.sparse.balance import Balance
 from dippas_jax.sparse.reconstruct import Reconstruction
 from dippas_jax.types import Result
@@ -50,6 +51,7 @@ ENOUGH = 0.1
 
 NEAR = 0.5  # dB from the PSNR aimed at, where it need not be exact
 MOVES = 2  # thresholds after the first
+_GRAIN = 7  # makes the key of the new noise one of its own
 
 
 class _Work(NamedTuple):
@@ -58,6 +60,8 @@ class _Work(NamedTuple):
     pixels: Pixels
     fingerprint: np.ndarray | None
     compensation: float
+    grain: float
+    key: Array
     codecs: Codecs
     execution: Execution
     sample: leakage.Sample
@@ -84,6 +88,14 @@ class _Work(NamedTuple):
     @property
     def small(self) -> bool:
         return len(self.few) == len(self.every)
+
+    def cells(self, found: Balance, alphas: np.ndarray | None = None) -> reconstruct.Cells:
+        """What is done to the photo's cells, and the new noise."""
+        table = self.sample.table
+        if not self.grain:
+            return reconstruct.Cells(found.flips, table, alphas)
+        gain = grain.gains(found.flips, self.grain)
+        return reconstruct.Cells(found.flips, table, alphas, gain, self.key)
 
     @property
     def codec_of_tiles(self) -> tiles.Codec | None:
@@ -124,7 +136,16 @@ def anonymize(
     config = config or configuration.Sparse()
     k = None if fingerprint is None else np.asarray(fingerprint, np.float32)
     sample = leakage.sample(key, photo, k, codecs)
-    work = _Work(photo, k, config.compensation, codecs, execution, sample)
+    work = _Work(
+        photo,
+        k,
+        config.compensation,
+        config.grain,
+        jax.random.fold_in(key, _GRAIN),
+        codecs,
+        execution,
+        sample,
+    )
     goal = threshold.Goal(target_psnr or configuration.STRENGTHS[config.strength], deadline)
     lowest = min(LEAST_PSNR[config.strength], work.noise_psnr - BEYOND)
     least = goal._replace(psnr=target_psnr or lowest)
@@ -135,7 +156,7 @@ def anonymize(
     slope = 4.0
     if target_psnr and not goal.late:
         found, slope = _exact(work, found, alphas, goal)
-    of = reconstruct.Cells(found.flips, sample.table, alphas)
+    of = work.cells(found, alphas)
     attempt = functools.partial(_reconstruct, work, work.every, of=of)
     if target_psnr and not work.small:
         done = threshold.meet(attempt, found.threshold, slope, goal)
@@ -205,8 +226,7 @@ def _exact(
     work: _Work, found: Balance, alphas: np.ndarray | None, goal: threshold.Goal
 ) -> tuple[Balance, float]:
     """`found` with the threshold that gives just that PSNR, and dB lost where it doubles."""
-    of = reconstruct.Cells(found.flips, work.sample.table, alphas)
-    attempt = functools.partial(_reconstruct, work, work.few, of=of)
+    attempt = functools.partial(_reconstruct, work, work.few, of=work.cells(found, alphas))
     met, slope = threshold.search(attempt, goal, found.threshold)
     if met.threshold == found.threshold:
         return found, slope
@@ -215,8 +235,7 @@ def _exact(
 
 
 def _psnr(work: _Work, found: Balance) -> float:
-    of = reconstruct.Cells(found.flips, work.sample.table)
-    return _reconstruct(work, work.few, found.threshold, of=of).psnr
+    return _reconstruct(work, work.few, found.threshold, of=work.cells(found)).psnr
 
 
 def _reconstruct(

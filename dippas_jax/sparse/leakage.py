@@ -218,7 +218,7 @@ def _planted(
 ) -> tuple[Array, Array, Array]:
     """A part without and with a pattern, before the camera's codec, and the pattern."""
     raw = jax.random.normal(key, levels.shape[:2])
-    relative = jnp.where(white, raw[..., None], _demosaiced(raw))
+    relative = jnp.where(white, raw[..., None], image.demosaiced(raw))
     relative *= _PLANTED / jnp.std(image.luma(relative))
     nothing = jnp.zeros((cells.BANDS, cells.CLASSES))
     scene = transform.resynthesise(levels, APART, nothing, table)
@@ -247,17 +247,3 @@ _texture, _noise = jax.jit(cells.texture), jax.jit(transform.noise)
 @jax.jit
 def _classes(levels: Array, table: Array) -> Array:
     return cells.classes(cells.texture(levels), table)
-
-
-def _demosaiced(raw: Array) -> Array:
-    """Each colour's samples of a Bayer pattern, interpolated bilinearly [h w 3]."""
-    h, w = raw.shape
-    rows, columns = jnp.mgrid[:h, :w] % 2
-    sites = (rows + columns == 0, rows + columns == 1, rows + columns == 2)
-    cross = jnp.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
-    square = jnp.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
-    planes = [
-        jax.scipy.signal.convolve2d(jnp.where(site, raw, 0), kernel, mode="same")
-        for site, kernel in zip(sites, (square, cross, square), strict=True)
-    ]
-    return jnp.stack(planes, -1)

@@ -16,7 +16,7 @@ from jaxtyping import Array
 from dippas_jax.config import SMALLEST_PHOTO
 from dippas_jax.signal import image, tiles
 from dippas_jax.signal.tiles import Codec, Execution, Pixels
-from dippas_jax.sparse import transform
+from dippas_jax.sparse import grain, transform
 
 
 class Reconstruction(NamedTuple):
@@ -40,11 +40,15 @@ class Cells(NamedTuple):
       flips: Of the dropped coefficients [7 4].
       table: Of the photo's textures.
       alphas: Times I·K that are subtracted [7 4]; None for none.
+      grain: How much new noise is put in, by frequency (`grain.gains`); None for none.
+      key: Of the new noise.
     """
 
     flips: np.ndarray
     table: np.ndarray
     alphas: np.ndarray | None = None
+    grain: np.ndarray | None = None
+    key: Array | None = None
 
 
 def reconstruct(
@@ -76,7 +80,8 @@ def reconstruct(
         corner = tile.top - transform.HALO, tile.left - transform.HALO
         size = rows + 2 * transform.HALO, columns + 2 * transform.HALO
         photos = (pixels, fingerprint) if subtract else (pixels,)
-        return tuple(tiles.cut(np.asarray(photo), *corner, *size) for photo in photos)
+        regions = (tiles.cut(np.asarray(photo), *corner, *size) for photo in photos)
+        return (np.array(tile[:2], np.int32), *regions)
 
     whole = sum(tile.height * tile.width for tile in chosen) == height * width
     made = np.empty_like(pixels) if whole else None
@@ -87,6 +92,8 @@ def reconstruct(
         flips=of.flips,
         table=of.table,
         alphas=of.alphas if subtract else None,
+        gain=of.grain,
+        key=of.key,
     )
     batches = tiles.batches(execution)
     for tile, levels in zip(chosen, batches.map(work, map(inputs, chosen)), strict=True):
@@ -104,6 +111,7 @@ def reconstruct(
 
 @jax.jit
 def _reconstruct_tiles(
+    corners: Array,
     regions: Array,
     fingerprints: Array | None = None,
     *,
@@ -111,15 +119,22 @@ def _reconstruct_tiles(
     flips: Array,
     table: Array,
     alphas: Array | None,
+    gain: Array | None,
+    key: Array | None,
 ) -> Array:
     """Tiles [n h w 3]; I·K is subtracted where there are fingerprints [n h w]."""
 
-    def one(region: Array, fingerprint: Array | None) -> Array:
+    def one(corner: Array, region: Array, fingerprint: Array | None) -> Array:
         levels = _in_levels(region)
         pattern = None if fingerprint is None else image.luma(levels) * fingerprint
-        return transform.rebuild(levels, threshold, flips, table, pattern, alphas)
+        made = transform.rebuild(levels, threshold, flips, table, pattern, alphas)
+        if gain is None or key is None:
+            return made
+        inner = slice(transform.HALO, -transform.HALO)
+        own = jax.random.fold_in(jax.random.fold_in(key, corner[0]), corner[1])
+        return made + grain.grain(own, levels[inner, inner] - made, gain)
 
-    return jax.vmap(one)(regions, fingerprints)
+    return jax.vmap(one)(corners, regions, fingerprints)
 
 
 def _in_levels(pixels: Array) -> Array:

@@ -43,7 +43,7 @@ def _opponent() -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-_DCT, _COLOURS = _cosines(), _opponent()
+_DCT, COLOURS = _cosines(), _opponent()
 
 
 def resynthesise(
@@ -93,7 +93,7 @@ def rebuild(
     levels = jnp.asarray(region, jnp.float32)
     inner = slice(cells.REACH, -cells.REACH)
     where = cells.classes(cells.texture(levels), table)[:, inner, inner]
-    planes = jnp.einsum("hwd,cd->chw", levels, _COLOURS, precision=_EXACT)[:, inner, inner]
+    planes = jnp.einsum("hwd,cd->chw", levels, COLOURS, precision=_EXACT)[:, inner, inner]
     rows, columns = (side - SIDE for side in planes.shape[1:])
     grey = None
     if pattern is not None and alphas is not None:  # a grey plane lies in the first channel alone
@@ -124,7 +124,7 @@ def rebuild(
 
     sums, _ = jax.lax.scan(add, jnp.zeros((4, *planes.shape[1:])), _shifts())
     sums = sums[:, SIDE:-SIDE, SIDE:-SIDE]
-    return jnp.einsum("chw,cd->hwd", sums[:3] / sums[3:], _COLOURS, precision=_EXACT)
+    return jnp.einsum("chw,cd->hwd", sums[:3] / sums[3:], COLOURS, precision=_EXACT)
 
 
 def noise(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "3 n"]:
@@ -136,7 +136,7 @@ def noise(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "3 n"]:
     """
     levels = jnp.asarray(pixels, jnp.float32)
     rows, columns = (side - side % SIDE for side in levels.shape[:2])
-    planes = jnp.einsum("hwd,cd->chw", levels[:rows, :columns], _COLOURS, precision=_EXACT)
+    planes = jnp.einsum("hwd,cd->chw", levels[:rows, :columns], COLOURS, precision=_EXACT)
     found = _forward(planes, jnp.zeros(2, int), rows, columns).transpose(0, 1, 3, 2, 4)
     finest = found[..., SIDE // 2 :, SIDE // 2 :].reshape(3, -1, SIDE * SIDE // 4)
     return jnp.median(jnp.abs(finest), -1) / 0.6745

@@ -304,6 +304,7 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(di
     refused(dippas("a.jpg", "--target-psnr", "5"), "20 to 60")
     refused(dippas("a.jpg", "--jpeg-quality", "0"), "1 to 100")
     refused(dippas("a.jpg", "--strength", "max"), "max")
+    refused(dippas("a.jpg", "--grain", "--method", "prior"), "--grain", "prior was given")
     refused(dippas("a.jpg", "--report", "r.txt"), ".html")
     os.symlink("a.jpg", "link.jpg")
     refused(dippas("a.jpg", "-o", "link.jpg", "--overwrite"), "never done")
