@@ -202,7 +202,8 @@ def _balanced(
         missed = psnr - aim.psnr
         if aim is goal and missed > 0 and not exact:
             break
-        level = threshold.corrected(level, missed, slope, work.least_threshold)
+        level = threshold.corrected(level, missed, slope, max(work.least_threshold, level / 2))
+        level = min(level, 2 * last[0])  # the slope is that of one place
         settled = aim is least and least is not goal and balance.most_left(found) <= ENOUGH
         if abs(missed) <= NEAR or settled or level == last[0] or goal.late:
             break

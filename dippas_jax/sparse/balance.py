@@ -120,21 +120,35 @@ def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> 
     The weights are those of empirical Bayes: how far the leakage of K lies from that of planted
     patterns, beyond its standard error, is measured over all cells of this photo.
     """
-    if of.known is None:
-        return found.shares
-    before, chance = of.known
     versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
+    foretold = _foretold(of, found.shares, leakage.own_share(of, versions))
+    if of.known is None:
+        return foretold
+    before, chance = of.known
     after, _ = leakage.look(of, versions)
     seen = before > 2 * chance
     safe = np.where(seen, before, 1.0)
     error = np.where(seen, chance / safe, np.inf)
-    away = np.where(seen, after / safe - found.shares, 0.0)
+    away = np.where(seen, after / safe - foretold, 0.0)
     weight = np.where(seen, 1 / error**2, 0.0)
     if not seen.any():
-        return found.shares
+        return foretold
     excess = np.sum(weight * (away**2 - np.where(seen, error, 0) ** 2)) / np.sum(weight)
     spread = max(excess, _SPREAD**2)
-    return found.shares + away * np.where(seen, spread / (spread + np.minimum(error, 1e6) ** 2), 0)
+    return foretold + away * np.where(seen, spread / (spread + np.minimum(error, 1e6) ** 2), 0)
+
+
+def _foretold(of: Sample, planted: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """What is left of a fingerprint, from what is left of planted patterns and of the own residual.
+
+    The own residual holds the camera's noise as the camera's noise reduction and JPEG have left it,
+    but detail of the scene as well, which is kept. So of two figures the lower one counts, unless
+    the busiest quarter of the photo shows that its noise is kept better than planted patterns: then
+    the camera has left noise where there is structure, and the own residual tells more.
+    """
+    if not of.compressed:
+        return planted
+    return of.processed * own + (1 - of.processed) * np.minimum(own, planted)
 
 
 def subtraction(of: Sample, found: Balance) -> np.ndarray:

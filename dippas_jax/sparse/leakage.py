@@ -28,6 +28,7 @@ FEW = 4
 """Parts, from all over the photo, in which patterns are followed."""
 
 PATTERNS = 2  # in all, or one in each of several parts; white and demosaiced by turns
+SURELY = 1.4  # times as well as a planted pattern the own noise is kept where it was processed
 MOVED = 3, 5  # pixels; odd, and no multiple of a JPEG's block
 APART = 12.0  # grey levels: threshold by which a compressed photo is taken apart
 _PLANTED = 0.01  # standard deviation of a pattern, relative to the signal
@@ -57,12 +58,14 @@ class Part(NamedTuple):
       where: Classes of texture [4 h w].
       plants: The patterns.
       known: I·K [h w], or None.
+      own: The part's own residual [h w].
     """
 
     levels: np.ndarray
     where: np.ndarray
     plants: tuple[Plant, ...]
     known: np.ndarray | None
+    own: np.ndarray
 
 
 class Sample(NamedTuple):
@@ -75,6 +78,8 @@ class Sample(NamedTuple):
       known: What `look` sees of K in the photo as it came; None where K is not known.
       noise: Standard deviation of the noise in half the blocks at most, by colour, brightness
         first; grey levels.
+      compressed: Whether the photo came through a camera's codec.
+      processed: How surely the camera left noise where there is structure, 0 to 1.
     """
 
     parts: tuple[Part, ...]
@@ -82,6 +87,8 @@ class Sample(NamedTuple):
     output: Codec | None
     known: tuple[np.ndarray, np.ndarray] | None = None
     noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    compressed: bool = False
+    processed: float = 0.0
 
 
 class Leakage(NamedTuple):
@@ -134,10 +141,14 @@ def sample(
         known = None
         if fingerprint is not None:
             known = np.asarray(image.luma(part)) * fingerprint[tile.part]
-        parts.append(Part(part, where, tuple(plants), known))
+        own = np.asarray(_seen(part))
+        parts.append(Part(part, where, tuple(plants), known, own))
     blocks = np.concatenate([np.asarray(_noise(part)) for part in levels], 1)
     noise = tuple(np.median(blocks, axis=1).tolist())
-    made = Sample(tuple(parts), table, codecs.output if codecs.camera else None, noise=noise)
+    output = codecs.output if codecs.camera else None
+    made = Sample(tuple(parts), table, output, None, noise, codecs.camera is not None)
+    if made.compressed:
+        made = made._replace(processed=_processed(made))
     return made if fingerprint is None else made._replace(known=look(made, levels))
 
 
@@ -164,6 +175,35 @@ def measure(
     spread = [a - result.shares * plant.before for a, (_, plant) in of_each]
     scatter = np.sqrt(np.sum(np.square(spread), 0) * len(found) / max(len(found) - 1, 1))
     return result._replace(error=scatter / np.where(before > 0, before, np.inf))
+
+
+def _processed(of: Sample) -> float:
+    """Whether the camera left noise where there is structure, as the busiest quarter tells.
+
+    There the own residual is kept as well as planted patterns (0), or `SURELY` times as well (1).
+    Nothing is turned over, and the lowest band is left out.
+    """
+    nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
+    planted = measure(of, APART, nothing)
+    after, before = np.zeros((2, cells.BANDS, cells.CLASSES))
+    for part in of.parts:
+        version = made(of, part.levels, APART, nothing)
+        after = after + np.asarray(_look(version, part.own, part.where)[0], np.float64)
+        before = before + np.asarray(_look(part.levels, part.own, part.where)[0], np.float64)
+    own, fresh = (
+        a[1:, -1].sum() / max(b[1:, -1].sum(), 1e-12)
+        for a, b in ((after, before), (planted.after, planted.before))
+    )
+    return float(np.clip((own / max(fresh, 1e-12) - 1) / (SURELY - 1), 0, 1))
+
+
+def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:
+    """How much of the photo's own residual is seen in a version of every part [7 4]."""
+    after, before = np.zeros((2, cells.BANDS, cells.CLASSES))
+    for part, version in zip(of.parts, versions, strict=True):
+        after = after + np.asarray(_look(version, part.own, part.where)[0], np.float64)
+        before = before + np.asarray(_look(part.levels, part.own, part.where)[0], np.float64)
+    return np.where(before > 0, after / np.where(before > 0, before, 1), 0)
 
 
 def look(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -241,6 +281,7 @@ def _made(levels, threshold, flips, table, known, alphas) -> Array:
     return transform.resynthesise(levels, threshold, flips, table, known, alphas)
 
 
+_seen = jax.jit(cells.seen)
 _texture, _noise = jax.jit(cells.texture), jax.jit(transform.noise)
 
 
