@@ -56,6 +56,7 @@ def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
         fingerprint=names[0] if mode == "aware" else None,
         check=tuple(names),
         report=str(workdir / f"{stem}.html"),
+        orientation="tag",  # the fingerprints lie as the sensor does
         overwrite=True,
     )
     started = time.monotonic()

@@ -66,7 +66,7 @@ class Leakage(NamedTuple):
         axes = tuple(n for n, name in enumerate(("band", "gradient", "brightness")) if name != keep)
         after, before, variance = (np.sum(x, axes) for x in self)
         seen = np.where(before > 0, before, np.nan)
-        return after / seen, np.sqrt(variance) / seen
+        return np.asarray(after / seen), np.asarray(np.sqrt(variance) / seen)
 
     @property
     def worst(self) -> float:
@@ -149,13 +149,13 @@ def share_of(
 def _pooled(found: list[list[np.ndarray]]) -> Leakage:
     """Sums over all patterns; their scatter gives the variance."""
     after, before = np.sum([one[0] for one in found], 0), np.sum([one[1] for one in found], 0)
-    share = np.where(before > 0, after / np.where(before > 0, before, 1), 0)
+    share = np.where(before != 0, after / np.where(before != 0, before, 1), 0)
     spread = [one[0] - share * one[1] for one in found]
     count = len(found)
     return Leakage(after, before, np.sum(np.square(spread), 0) * count / max(count - 1, 1))
 
 
-def _parts(photo: Pixels) -> list[Pixels]:
+def _parts(photo: Pixels) -> list[np.ndarray]:
     every = [tile for tile, _ in tiles.windows(*photo.shape[:2])]
     return [photo[tile.part] for tile in tiles.spread(every, PARTS)]
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.fft import dctn, idctn
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from dippas_jax.sparse import transform
@@ -36,7 +37,7 @@ def gains(flips: Float[np.ndarray, "7 4"], amount: float) -> Float[np.ndarray, "
 
 
 def grain(
-    key: Key[Array, ""], removed: Float[Array, "h w 3"], gain: Float[Array, "16 16"]
+    key: Key[Array, ""], removed: Float[ArrayLike, "h w 3"], gain: Float[ArrayLike, "16 16"]
 ) -> Float[Array, "h w 3"]:
     """New noise like what was removed from a photo or a tile.
 
@@ -45,6 +46,7 @@ def grain(
       removed: The photo as it came minus what was made of it, grey levels.
       gain: From `gains`.
     """
+    removed = jnp.asarray(removed, jnp.float32)
     h, w, _ = removed.shape
     beyond = [(HOP, HOP + -h % WINDOW), (HOP, HOP + -w % WINDOW), (0, 0)]
     known = jnp.moveaxis(jnp.pad(removed @ transform.COLOURS.T, beyond, mode="reflect"), -1, 0)
@@ -59,14 +61,16 @@ def grain(
     return jnp.moveaxis(inner, 0, -1) @ transform.COLOURS
 
 
-def _shaped(known: Array, white: Array, gain: Array) -> Array:
+def _shaped(known: ArrayLike, white: ArrayLike, gain: ArrayLike) -> Array:
     """White noise [3 h w] with the local spectrum of `known`, in windows side by side, tapered."""
-    c, h, w = known.shape
+    c, h, w = np.shape(known)
 
-    def windows(planes: Array) -> Array:
-        return planes.reshape(c, h // WINDOW, WINDOW, w // WINDOW, WINDOW).swapaxes(2, 3)
+    def windows(planes: ArrayLike) -> Array:
+        return (
+            jnp.asarray(planes).reshape(c, h // WINDOW, WINDOW, w // WINDOW, WINDOW).swapaxes(2, 3)
+        )
 
-    def transformed(planes: Array) -> Array:
+    def transformed(planes: ArrayLike) -> Array:
         return dctn(windows(planes) * _TAPER, axes=(-2, -1), norm="ortho")
 
     neighbours = (1, 3, 3, 1, 1)
@@ -76,6 +80,6 @@ def _shaped(known: Array, white: Array, gain: Array) -> Array:
         jnp.ones_like(power), 0.0, jax.lax.add, neighbours, (1,) * 5, "SAME"
     )
     # The taper halves the size of what it is laid over.
-    sizes = 2 * gain * jnp.sqrt(around / count)
+    sizes = 2 * jnp.asarray(gain) * jnp.sqrt(around / count)
     made = idctn(sizes * transformed(white), axes=(-2, -1), norm="ortho") * _TAPER
     return made.swapaxes(2, 3).reshape(c, h, w)

@@ -29,6 +29,7 @@ FEW = 4
 
 PATTERNS = 2  # in all, or one in each of several parts; white and demosaiced by turns
 SURELY = 1.4  # times as well as a planted pattern the own noise is kept where it was processed
+MOST_OWN = 0.6  # of its weight against that of planted patterns; it holds detail, which is kept
 MOVED = 3, 5  # pixels; odd, and no multiple of a JPEG's block
 APART = 12.0  # grey levels: threshold by which a compressed photo is taken apart
 _PLANTED = 0.01  # standard deviation of a pattern, relative to the signal
@@ -180,8 +181,8 @@ def measure(
 def _processed(of: Sample) -> float:
     """Whether the camera left noise where there is structure, as the busiest quarter tells.
 
-    There the own residual is kept as well as planted patterns (0), or `SURELY` times as well (1).
-    Nothing is turned over, and the lowest band is left out.
+    There the own residual is kept as well as planted patterns (0), or `SURELY` times as well
+    (`MOST_OWN`). Nothing is turned over, and the lowest band is left out.
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     planted = measure(of, APART, nothing)
@@ -194,7 +195,7 @@ def _processed(of: Sample) -> float:
         a[1:, -1].sum() / max(b[1:, -1].sum(), 1e-12)
         for a, b in ((after, before), (planted.after, planted.before))
     )
-    return float(np.clip((own / max(fresh, 1e-12) - 1) / (SURELY - 1), 0, 1))
+    return MOST_OWN * float(np.clip((own / max(fresh, 1e-12) - 1) / (SURELY - 1), 0, 1))
 
 
 def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:

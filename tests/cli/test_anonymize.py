@@ -29,6 +29,7 @@ from tests.io.test_photo import bad_files
 from tests.io.test_photo import exif as orientation_exif
 
 SIZE = 64
+DONE = (console.DONE, console.TRACED)
 CAMERA = synthetic.Camera(seed=3, strength=0.02)
 
 
@@ -139,13 +140,12 @@ def test_blind_needs_no_fingerprint_and_the_same_seed_gives_the_same_bytes(dippa
 def test_a_turned_photo_is_worked_on_as_the_sensor_has_it(dippas, tmp_path, orientation):
     save(tmp_path / "plain.png")
     save(tmp_path / "b.png", 0, orientation)
-    assert dippas("plain.png", "-o", "0.png", "--fingerprint", "K.npy")[0] == 0
+    assert dippas("plain.png", "-o", "0.png", "--fingerprint", "K.npy")[0] in DONE
     expected = np.asarray(opened("0.png").convert("RGB"))
     for choice, tag in (("upright", 1), ("tag", orientation)):
         name = f"{choice}.png"
-        assert (
-            dippas("b.png", "-o", name, "--fingerprint", "K.npy", "--orientation", choice)[0] == 0
-        )
+        options = ("-o", name, "--fingerprint", "K.npy", "--orientation", choice)
+        assert dippas("b.png", *options)[0] in DONE
         assert opened(name).getexif().get(274, 1) == tag
         turned = np.asarray(opened(name).convert("RGB"))
         found = exif.turned_back(turned, orientation if tag == 1 else 1)
@@ -239,6 +239,7 @@ def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch
     assert "1 photo, about" in err
 
 
+@pytest.mark.slow
 def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
     files.write_fingerprint("other.npy", CAMERA.fingerprint(SIZE, SIZE) + 0.01)
     arguments = ("a.jpg", "--fingerprint", "K.npy", "--check", "other.npy", "--report", "r.html")

@@ -532,6 +532,7 @@ def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas
     assert 2 < unchanged["chance_worst"] < 3
 
 
+@pytest.mark.slow
 def test_a_verified_photo_gets_a_table_and_a_sentence(dippas, tmp_path):
     clean = synthetic.expose(synthetic.Camera(9, strength=0.0), synthetic.scene(0, SIZE), 0)
     write(tmp_path / "clean.png", clean)

@@ -52,16 +52,16 @@ def test_all_goes_through_where_nothing_is_done_and_nothing_where_the_photo_is_r
 def test_what_is_turned_over_has_a_negative_share(photo):
     calm = blurred(photo).astype(float)
     found = leakage.measure(KEY, lambda x: rounded(calm - 0.5 * (x - calm)), photo)
-    assert found.share()[0] == pytest.approx(-0.5, abs=0.1)
-    assert found.worst < -0.4
+    assert found.share()[0] < -0.5
+    assert found.worst < -0.5
 
 
 def test_a_low_pass_keeps_low_bands_and_its_worst_is_among_them(photo):
     share, error = leakage.measure(KEY, blurred, photo).share("band")
     assert share[1] > 0.75
-    assert abs(share[6]) < 0.05
+    assert abs(share[6]) < 0.1
     assert np.all(np.diff(share[1:]) < 0)
-    assert np.all(error < 0.15)
+    assert np.all(error[1:] < 0.15)
 
 
 def test_the_sums_are_those_of_equation_and_oracle(photo):
