@@ -15,6 +15,7 @@ PSNR, exactly; --plot draws the front, PSNR against the largest |z| with K and K
 """
 
 import argparse
+import functools
 import itertools
 import time
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ from dippas_jax.datasets import reader
 from dippas_jax.forensics import attackers
 from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import flat_field, image
+from dippas_jax.io import photo_writer
+from dippas_jax.signal import flat_field, image, tiles
 from dippas_jax.sparse import anonymize as sparse
 
 
@@ -43,23 +45,26 @@ def main() -> None:
     parser.add_argument("--modes", default="blind,aware")
     parser.add_argument("--photos", type=int, default=0, help="of each device; 0 for all")
     parser.add_argument("--psnr", default="0", help="dB, several; 0 for the strength's")
+    parser.add_argument("--grain", type=float, default=0.0, help="new noise, 0 to 1")
     parser.add_argument("--plot", type=Path, help="a PNG")
     options = parser.parse_args()
     files.cache_compilations()
-    settings = configuration.Sparse(strength=options.strength)
+    settings = configuration.Sparse(strength=options.strength, grain=options.grain)
     defaults.print_header("photo mode psnr threshold seconds K_before K K'_before K'")
     photos = list(crops(options.folder))
     if options.phones:
         photos += phones(options.phones, options.side)
     front = []
-    for name, pixels, *planes in first(photos, options.photos):
+    for name, pixels, *planes, codecs in first(photos, options.photos):
         before = [worst(pixels, plane) for plane in planes]
         for mode, psnr in itertools.product(
             options.modes.split(","), map(float, options.psnr.split(","))
         ):
             known = planes[0] if mode == "aware" else None
             start = time.perf_counter()
-            made = sparse.anonymize(jax.random.key(0), pixels, known, settings, target_psnr=psnr)
+            made = sparse.anonymize(
+                jax.random.key(0), pixels, known, settings, target_psnr=psnr, codecs=codecs
+            )
             seconds = time.perf_counter() - start
             after = [worst(made.pixels, plane) for plane in planes]
             figures = made.psnr, made.settings["threshold"], seconds
@@ -96,20 +101,27 @@ def plot(front: list[tuple[str, float, float]], path: Path) -> None:
 
 
 def crops(folder: Path) -> Iterator[tuple]:
-    """Name, pixels, K and K' of the uncompressed crops."""
+    """Name, pixels, K, K' and codecs, none, of the uncompressed crops."""
     data = configuration.Data(folder=str(folder), photos=("crop512",))
     for record in reader.load(data):
         pixels, fingerprint, _ = record.read()
-        yield record.id, pixels, fingerprint, defaults.other_fingerprint(data, record.device)
+        other = defaults.other_fingerprint(data, record.device)
+        yield record.id, pixels, fingerprint, other, tiles.LOSSLESS
 
 
 def phones(folder: Path, side: int) -> Iterator[tuple]:
-    """Name, pixels, K and K' of the centres of whole photos."""
+    """Name, pixels, K, K' and the camera's codec of the centres of whole photos."""
     for device in sorted(folder.iterdir()):
         flats = sorted((device / "flat").iterdir())
         planes = [_plane(flats[half::2], side) for half in (0, 1)]
         for path in sorted((device / "natural").iterdir()):
-            yield path.stem, _centre(path, side), *planes
+            codecs = tiles.Codecs(functools.partial(_compressed, photo_file.read(path)))
+            yield path.stem, _centre(path, side), *planes, codecs
+
+
+def _compressed(photo: photo_file.PhotoFile, pixels: np.ndarray) -> np.ndarray:
+    """Pixels behind a file like a photo's."""
+    return photo_writer.decode(photo_writer.encode(photo, pixels), photo)
 
 
 def _plane(paths: list[Path], side: int) -> np.ndarray:

@@ -28,15 +28,16 @@ from dippas_jax.sparse import anonymize as sparse
 KEY = jax.random.key(0)
 
 
-def by_sparse(pixels: np.ndarray, psnr: float) -> np.ndarray:
-    return sparse.anonymize(KEY, pixels, None, target_psnr=psnr).pixels
+def by_sparse(pixels: np.ndarray, psnr: float, codecs: tiles.Codecs) -> np.ndarray:
+    return sparse.anonymize(KEY, pixels, None, target_psnr=psnr, codecs=codecs).pixels
 
 
-def by_prior(pixels: np.ndarray, psnr: float) -> np.ndarray:
+def by_prior(pixels: np.ndarray, psnr: float, codecs: tiles.Codecs) -> np.ndarray:
     return prior.invert(KEY, pixels, None, configuration.Config(target_psnr=psnr)).pixels
 
 
-METHODS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+Method = Callable[[np.ndarray, float, tiles.Codecs], np.ndarray]
+METHODS: dict[str, Method] = {
     "sparse": by_sparse,
     "prior": by_prior,
 }
@@ -81,31 +82,32 @@ def chosen(options: argparse.Namespace) -> list[tuple]:
     if options.phones:
         every += list(cameras.phones(options.phones, options.side))
     found = []
-    for name, *arrays in cameras.first(every, options.photos):
+    for name, *arrays, codecs in cameras.first(every, options.photos):
         pixels, *planes = (
             image.center_crop(x, options.side, options.side, axes=(0, 1)) for x in arrays
         )
-        found.append((name, *map(np.asarray, (pixels, *planes))))
+        found.append((name, codecs, *map(np.asarray, (pixels, *planes))))
     return found
 
 
 def measured(
-    method: Callable[[np.ndarray, float], np.ndarray],
+    method: Method,
     psnr: float,
     kinds: list[str],
     name: str,
+    codecs: tiles.Codecs,
     pixels: np.ndarray,
     *planes: np.ndarray,
 ) -> tuple[leakage.Leakage, leakage.Leakage, float]:
     """What was foretold, what is true, and the PSNR."""
-    made = {pixels.tobytes(): method(pixels, psnr)}
+    made = {pixels.tobytes(): method(pixels, psnr, codecs)}
 
     def once(given: np.ndarray) -> np.ndarray:
         if given.tobytes() not in made:
-            made[given.tobytes()] = method(given, psnr)
+            made[given.tobytes()] = method(given, psnr, codecs)
         return made[given.tobytes()]
 
-    foretold = leakage.measure(image.photo_key(0, name), once, pixels, kinds=kinds)
+    foretold = leakage.measure(image.photo_key(0, name), once, pixels, kinds=kinds, codecs=codecs)
     version = once(pixels)
     true = [leakage.share_of(plane / plane.std(), pixels, version) for plane in planes]
     return foretold, pooled(true), tiles.psnr(version, pixels)

@@ -111,13 +111,14 @@ def _run(
     own = None if options.fingerprint or options.blind else OwnPhotos([job.source for job in jobs])
     done = traced = False
 
-    def one(source: Path, job: Job) -> PhotoRecord:
-        record, data = treatment.treat(source, job, cameras, options, own)
+    def one(source: Path, job: Job, place: str) -> PhotoRecord:
+        record, data = treatment.treat(source, job, cameras, options, own, place)
         files.write_bytes(job.target, data)
         return record
 
-    for job in waiting:
-        record = failed.catch(one, job.source, job)
+    for number, job in enumerate(waiting, 1):
+        place = f"{number} of {len(waiting)}:" if len(waiting) > 1 else ""
+        record = failed.catch(one, job.source, job, place)
         if record is None:
             continue
         done = True

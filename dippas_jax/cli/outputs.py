@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import importlib.util
 import os
 import secrets
 from collections.abc import Sequence
@@ -91,6 +92,10 @@ def jobs(photos: Sequence[str], options: Options) -> list[Job]:
         extension = _extension(path, options.kind)
         made.append(Job(path, folder / (stem + extension), options.kind))
     _require_apart(made)
+    if any(job.kind == "heic" for job in made) and not importlib.util.find_spec("pillow_heif"):
+        raise InputError(
+            "HEIC output needs pip install 'dippas-jax[heic]'; or choose another --format"
+        )
     for folder in {job.target.parent for job in made}:
         _require_writable(folder)
     return made

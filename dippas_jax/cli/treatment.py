@@ -37,7 +37,8 @@ _PROGRESS = "{desc}: {bar:24} {percentage:3.0f} %, {remaining} left{postfix}"
 class _Task(NamedTuple):
     """A photo at work: its file's content, the fingerprint's plane, what was asked for.
 
-    `others` is there where the fingerprint comes from the camera's other photos.
+    `others` is there where the fingerprint comes from the camera's other photos; `place` says which
+    of several photos this is.
     """
 
     job: Job
@@ -45,6 +46,7 @@ class _Task(NamedTuple):
     plane: np.ndarray | None
     options: Options
     others: Known | None = None
+    place: str = ""
 
     @property
     def upright(self) -> bool:
@@ -62,6 +64,7 @@ def treat(
     cameras: dict[str, Fingerprint],
     options: Options,
     own: OwnPhotos | None = None,
+    place: str = "",
 ) -> tuple[PhotoRecord, bytes]:
     """Anonymises a photo; nothing is written.
 
@@ -71,6 +74,7 @@ def treat(
       cameras: The fingerprints by their files.
       options: All that was asked for.
       own: The command's photos, where K may come from the others of the same camera.
+      place: Which photo of how many, for the progress bar.
 
     Returns:
       What is known of it, and the bytes of the output file.
@@ -82,7 +86,7 @@ def treat(
     others = own.known(job.source, photo.pixels) if own is not None and plane is None else None
     if others is not None and others.confirmed:
         plane = others.plane
-    task = _Task(job, photo, plane, options, others)
+    task = _Task(job, photo, plane, options, others, place)
     started = time.monotonic()
     result = (_by_prior if options.method == "prior" else _by_sparse)(task, started)
     spent = time.monotonic() - started
@@ -208,7 +212,7 @@ def _deadline(options: Options, started: float) -> float:
 
 def _bar(task: _Task, **options: Any) -> tqdm.tqdm:
     off = not sys.stderr.isatty()
-    name = task.job.source.name
+    name = f"{task.place} {task.job.source.name}".strip()
     return tqdm.tqdm(desc=name, leave=False, dynamic_ncols=True, disable=off, **options)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import importlib.util
 import json
 import math
 import os
@@ -182,10 +183,14 @@ def test_folders_keep_their_shape_and_what_is_done_is_skipped(dippas, tmp_path):
     assert not list((tmp_path / "in").rglob("*.anon.anon*"))
 
 
-def test_patterns_and_several_photos(dippas, tmp_path):
+def test_patterns_and_several_photos(dippas, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     save(tmp_path / "b.png")
     save(tmp_path / "c.png", 1)
-    assert dippas("[bc].png", "a.jpg", "-o", "out/", "--suffix", "")[0] == 0
+    code, _, err = dippas("[bc].png", "a.jpg", "-o", "out/", "--suffix", "")
+    assert code == 0
+    for place in ("1 of 3: b.png", "2 of 3: c.png", "3 of 3: a.jpg"):
+        assert place in err
     assert set(tree(tmp_path / "out")) == {"a.jpg", "b.png", "c.png"}
 
 
@@ -284,7 +289,9 @@ def refused(outcome, *words):
         assert word in err
 
 
-def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(dippas, tmp_path):
+def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
+    dippas, tmp_path, monkeypatch
+):
     files.write_fingerprint("wide.npy", np.random.default_rng(0).normal(size=(64, 96)))
     (tmp_path / "empty").mkdir()
     (tmp_path / "x").mkdir()
@@ -307,6 +314,10 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(di
     refused(dippas("a.jpg", "--strength", "max"), "max")
     refused(dippas("a.jpg", "--grain", "--method", "prior"), "--grain", "prior was given")
     refused(dippas("a.jpg", "--report", "r.txt"), ".html")
+    with monkeypatch.context() as without:
+        without.setattr(importlib.util, "find_spec", lambda name: None)
+        refused(dippas("a.jpg", "-o", "b.heic"), "dippas-jax[heic]", "--format")
+        refused(dippas("a.jpg", "--format", "heic"), "dippas-jax[heic]", "--format")
     os.symlink("a.jpg", "link.jpg")
     refused(dippas("a.jpg", "-o", "link.jpg", "--overwrite"), "never done")
     os.unlink("link.jpg")

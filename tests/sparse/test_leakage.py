@@ -9,7 +9,7 @@ from PIL import Image
 
 from dippas_jax.datasets import synthetic
 from dippas_jax.signal import cells, tiles
-from dippas_jax.sparse import balance, leakage
+from dippas_jax.sparse import balance, leakage, transform
 from tests import oracles
 
 HEIGHT, WIDTH = 96, 97
@@ -186,3 +186,33 @@ def test_behind_a_jpeg_a_planted_pattern_fares_as_a_cameras_does():
     truth, followed, without = map(np.mean, (truth, followed, without))
     assert truth == pytest.approx(followed, abs=0.15)
     assert truth > without + 0.1, "what is left is left by the JPEG"
+
+
+def test_of_a_compressed_photo_the_lower_figure_counts_unless_its_noise_was_processed(sample):
+    planted, own = np.full((7, 4), 0.5), np.full((7, 4), 0.3)
+    np.testing.assert_array_equal(balance._foretold(sample, planted, own), planted)
+    ours = sample._replace(compressed=True)
+    np.testing.assert_array_equal(balance._foretold(ours, planted, own), 0.3)
+    np.testing.assert_array_equal(balance._foretold(ours, planted, 3 * own), 0.5)
+    processed = ours._replace(processed=0.6)
+    np.testing.assert_allclose(balance._foretold(processed, planted, 3 * own), 0.6 * 0.9 + 0.2)
+
+
+def test_the_own_residual_tells_that_noise_was_left_where_there_is_structure(photo):
+    """A camera that keeps 8x8 coefficients of 16 grey levels and more leaves noise on those."""
+    plain = jpeg(photo, 92)
+    table = cells.quantiles(np.ravel(cells.texture(photo)))
+    smooth = np.asarray(
+        transform.resynthesise(photo, 16.0, jax.numpy.zeros((7, 4)), jax.numpy.asarray(table))
+    )
+    reduced = jpeg(tiles.rounded(smooth, np.dtype(np.uint8)), 92)
+    codecs = tiles.Codecs(lambda x: jpeg(x, 92), None)
+    fresh, processed = (leakage.sample(KEY, x, None, codecs) for x in (plain, reduced))
+    assert fresh.processed < processed.processed
+    assert 0 <= fresh.processed <= processed.processed <= leakage.MOST_OWN
+    assert leakage.sample(KEY, plain, None, tiles.LOSSLESS).processed == 0
+    for part in processed.parts:
+        expected = np.mean([oracles.residual(part.levels, s) for s in cells.SIGMAS], axis=0)
+        np.testing.assert_allclose(part.own, expected, atol=2e-2)
+    versions = [part.levels for part in processed.parts]
+    np.testing.assert_allclose(leakage.own_share(processed, versions), 1)
