@@ -21,7 +21,6 @@ MOST = np.array([1, 3, 3, 3, 3, 3, 3], np.float32)[:, None]
 of a fingerprint is not brought to zero by that: it would only add noise. The lowest band shows
 through in the next one, so it is turned over once at most."""
 
-OWN = 0.3  # of the weight, where the photo is no JPEG
 UPDATES = 3  # corrections of the flips, from nothing
 _FALLS = 0.2, 1.5  # by how much one flip changes the leakage, at least and at most
 _MOVED = 0.05  # flips from which that can be measured
@@ -143,13 +142,12 @@ def _foretold(of: Sample, planted: np.ndarray, own: np.ndarray) -> np.ndarray:
     """What is left of a fingerprint, from what is left of planted patterns and of the own residual.
 
     The own residual holds the camera's noise as the camera's noise reduction and JPEG have left it,
-    but detail of the scene as well, which is kept. So of a JPEG's two figures the lower one counts,
-    unless the busiest quarter of the photo shows that its noise is kept better than planted
-    patterns: then the camera has left noise where there is structure, and the own residual tells
-    more. Of other photos, whose finest detail no JPEG has taken, it counts for `OWN`.
+    but detail of the scene as well, which is kept. So of two figures the lower one counts, unless
+    the busiest quarter of the photo shows that its noise is kept better than planted patterns: then
+    the camera has left noise where there is structure, and the own residual tells more.
     """
     if not of.compressed:
-        return (1 - OWN) * planted + OWN * own
+        return planted
     return of.processed * own + (1 - of.processed) * np.minimum(own, planted)
 
 
