@@ -28,9 +28,8 @@ from benchmarks import defaults
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.forensics import attackers
-from dippas_jax.io import files
+from dippas_jax.io import files, photo_writer
 from dippas_jax.io import photo as photo_file
-from dippas_jax.io import photo_writer
 from dippas_jax.signal import flat_field, image, tiles
 from dippas_jax.sparse import anonymize as sparse
 
