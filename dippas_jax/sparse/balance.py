@@ -115,11 +115,13 @@ def measured(
 
 
 def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> np.ndarray:
-    """Leakage by cell: of planted patterns, or drawn from them to that of K where K is known.
+    """Leakage by cell: what is foretold, or drawn from that to the leakage of K where K is known.
 
-    The weights are those of empirical Bayes: how far the leakage of K lies from that of planted
-    patterns, beyond its standard error, is measured over all cells of this photo.
+    The weights are those of empirical Bayes: how far the leakage of K lies from what is foretold,
+    beyond its standard error, is measured over all cells of this photo.
     """
+    if of.known is None and not of.compressed:
+        return found.shares
     versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
     foretold = _foretold(of, found.shares, leakage.own_share(of, versions))
     if of.known is None:

@@ -186,24 +186,26 @@ def _processed(of: Sample) -> float:
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     planted = measure(of, APART, nothing)
-    after, before = np.zeros((2, cells.BANDS, cells.CLASSES))
-    for part in of.parts:
-        version = made(of, part.levels, APART, nothing)
-        after = after + np.asarray(_look(version, part.own, part.where)[0], np.float64)
-        before = before + np.asarray(_look(part.levels, part.own, part.where)[0], np.float64)
+    sums = _own(of, [made(of, part.levels, APART, nothing) for part in of.parts])
     own, fresh = (
-        a[1:, -1].sum() / max(b[1:, -1].sum(), 1e-12)
-        for a, b in ((after, before), (planted.after, planted.before))
+        after[1:, -1].sum() / max(before[1:, -1].sum(), 1e-12)
+        for after, before in (sums, (planted.after, planted.before))
     )
     return MOST_OWN * float(np.clip((own / max(fresh, 1e-12) - 1) / (SURELY - 1), 0, 1))
 
 
-def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:
-    """How much of the photo's own residual is seen in a version of every part [7 4]."""
+def _own(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What is seen of the own residual in a version of every part, and in the parts [7 4]."""
     after, before = np.zeros((2, cells.BANDS, cells.CLASSES))
     for part, version in zip(of.parts, versions, strict=True):
         after = after + np.asarray(_look(version, part.own, part.where)[0], np.float64)
         before = before + np.asarray(_look(part.levels, part.own, part.where)[0], np.float64)
+    return after, before
+
+
+def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:
+    """How much of the photo's own residual is seen in a version of every part [7 4]."""
+    after, before = _own(of, versions)
     return np.where(before > 0, after / np.where(before > 0, before, 1), 0)
 
 
