@@ -105,7 +105,8 @@ def test_a_folder_of_one_cameras_photos_is_treated_with_what_they_tell(dippas, a
         written = np.asarray(Image.open(one["output"]))
         true = oracles.ncc(oracles.residual(written), oracles.pattern(written, k)) * SIZE
         before = oracles.ncc(oracles.residual(photos[number]), oracles.pattern(photos[number], k))
-        assert abs(true) < max(4, 0.3 * before * SIZE), "the camera itself, which the program does not know"
+        limit = max(4, 0.3 * before * SIZE)
+        assert abs(true) < limit, "the camera itself, which the program does not know"
 
 
 def test_a_second_start_knows_the_photos_that_are_done(dippas, album, tmp_path):
