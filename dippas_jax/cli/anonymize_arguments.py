@@ -89,7 +89,7 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--grain",
         action="store_true",
         help="put new noise in place of what was removed, so that skies do not look like wax; "
-        "costs 2 to 3 dB (--method sparse)",
+        "costs 1.5 to 2 dB (--method sparse)",
     )
     parser.add_argument(
         "--max-minutes",

@@ -119,4 +119,5 @@ def _sums(photos: Sequence[Path]) -> fingerprint.Accumulator | None:
     return total
 
 
-_update, _estimate = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
+_update = jax.jit(fingerprint.update, donate_argnums=0)
+_estimate = jax.jit(fingerprint.estimate)

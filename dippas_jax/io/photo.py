@@ -154,14 +154,11 @@ def orientation(path: Path | str) -> int:
 
 def camera(path: Path | str) -> str:
     """Make and model of the camera, from the header; "" where the EXIF does not name a model."""
-    with files.opened(path, "photo") as file, _reasons(path, file):
-        tags = _opened(path, file)[0].getexif()
-    make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
-    return f"{make} {model}".strip() if model else ""
+    return _header(path)[2]
 
 
-def _header(path: Path | str) -> tuple[tuple[int, int], int]:
-    """Height and width in sensor orientation, and EXIF's orientation.
+def _header(path: Path | str) -> tuple[tuple[int, int], int, str]:
+    """Height and width in sensor orientation, EXIF's orientation, and make and model.
 
     Nothing is decoded but a PNG, which may tell its orientation behind its pixels.
     """
@@ -169,7 +166,10 @@ def _header(path: Path | str) -> tuple[tuple[int, int], int]:
         image, kind = _opened(path, file)
         turn = _orientation(image)
         across = kind in _UPRIGHT and turn >= 5
-        return (image.width, image.height) if across else (image.height, image.width), turn
+        size = (image.width, image.height) if across else (image.height, image.width)
+        tags = image.getexif()
+    make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
+    return size, turn, f"{make} {model}".strip() if model else ""
 
 
 # ----------------------------------------------------------------------------------------- reasons

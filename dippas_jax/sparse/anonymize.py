@@ -117,9 +117,9 @@ def anonymize(
     """The version of a photo of which nothing is left in any cell, near the PSNR asked for.
 
     The fewer coefficients are kept, the less there is to turn over, at a lower PSNR. Where the
-    photo keeps so much of a fingerprint that even `LEAST_THRESHOLD` gives less than the PSNR asked
-    for, or less than `LEAST_PSNR` of a strength, less is turned over, and some of the fingerprint
-    stays.
+    photo keeps so much of a fingerprint that even the least threshold (`LEAST_THRESHOLD`, `CLEAR`)
+    gives less than the PSNR asked for, or less than `LEAST_PSNR` of a strength, less is turned
+    over, and some of the fingerprint stays.
 
     Args:
       key: Of the patterns that are planted to measure the leakage.

@@ -123,7 +123,8 @@ def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> 
     if of.known is None and not of.compressed:
         return found.shares
     versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
-    foretold = _foretold(of, found.shares, leakage.own_share(of, versions))
+    own = leakage.own_share(of, versions) if of.compressed else found.shares
+    foretold = _foretold(of, found.shares, own)
     if of.known is None:
         return foretold
     before, chance = of.known

@@ -73,13 +73,13 @@ def _shaped(known: ArrayLike, white: ArrayLike, gain: ArrayLike) -> Array:
     def transformed(planes: ArrayLike) -> Array:
         return dctn(windows(planes) * _TAPER, axes=(-2, -1), norm="ortho")
 
-    neighbours = (1, 3, 3, 1, 1)
+    def around(values: Array) -> Array:
+        """Sums over the windows beside each other [c r k 16 16], as far as there are any."""
+        return jax.lax.reduce_window(values, 0.0, jax.lax.add, (1, 3, 3, 1, 1), (1,) * 5, "SAME")
+
     power = jnp.square(transformed(known))
-    around = jax.lax.reduce_window(power, 0.0, jax.lax.add, neighbours, (1,) * 5, "SAME")
-    count = jax.lax.reduce_window(
-        jnp.ones_like(power), 0.0, jax.lax.add, neighbours, (1,) * 5, "SAME"
-    )
+    count = around(jnp.ones((1, *power.shape[1:3], 1, 1)))
     # The taper halves the size of what it is laid over.
-    sizes = 2 * jnp.asarray(gain) * jnp.sqrt(around / count)
+    sizes = 2 * jnp.asarray(gain) * jnp.sqrt(around(power) / count)
     made = idctn(sizes * transformed(white), axes=(-2, -1), norm="ortho") * _TAPER
     return made.swapaxes(2, 3).reshape(c, h, w)

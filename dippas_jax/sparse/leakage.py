@@ -80,7 +80,8 @@ class Sample(NamedTuple):
       noise: Standard deviation of the noise in half the blocks at most, by colour, brightness
         first; grey levels.
       compressed: Whether the photo came through a camera's codec.
-      processed: How surely the camera left noise where there is structure, 0 to 1.
+      processed: Weight of the own residual, 0 to `MOST_OWN`: how surely the camera left noise where
+        there is structure.
     """
 
     parts: tuple[Part, ...]
@@ -199,7 +200,7 @@ def _own(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.nda
     after, before = np.zeros((2, cells.BANDS, cells.CLASSES))
     for part, version in zip(of.parts, versions, strict=True):
         after = after + np.asarray(_look(version, part.own, part.where)[0], np.float64)
-        before = before + np.asarray(_look(part.levels, part.own, part.where)[0], np.float64)
+        before = before + np.asarray(_products(part.own, part.own, part.where), np.float64)
     return after, before
 
 
@@ -280,12 +281,16 @@ def _look(version: Array, known: Array, where: Array) -> tuple[Array, Array]:
 
 
 @jax.jit
+def _products(plane: Array, pattern: Array, where: Array) -> Array:
+    return cells.products(plane, pattern, where)[0]
+
+
+@jax.jit
 def _made(levels, threshold, flips, table, known, alphas) -> Array:
     return transform.resynthesise(levels, threshold, flips, table, known, alphas)
 
 
-_seen = jax.jit(cells.seen)
-_texture, _noise = jax.jit(cells.texture), jax.jit(transform.noise)
+_seen, _texture, _noise = map(jax.jit, (cells.seen, cells.texture, transform.noise))
 
 
 @jax.jit
