@@ -43,7 +43,7 @@ def _opponent() -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-_DCT, COLOURS = _cosines(), _opponent()
+_DCT_2D, COLOURS = np.kron(_cosines(), _cosines()), _opponent()
 
 
 def resynthesise(
@@ -157,12 +157,18 @@ def _mirrored(pixels: ArrayLike) -> Array:
 def _forward(planes: Array, shift: Array, rows: int, columns: int) -> Array:
     """Coefficients [c r 8 k 8] of the grid of blocks that starts at `shift`."""
     part = jax.lax.dynamic_slice(planes, (0, *shift), (len(planes), rows, columns))
-    blocks = part.reshape(-1, rows // SIDE, SIDE, columns // SIDE, SIDE)
-    return jnp.einsum("ua,crakb,vb->crukv", _DCT, blocks, _DCT, precision=_EXACT)
+    return _of_blocks(part.reshape(-1, rows // SIDE, SIDE, columns // SIDE, SIDE), _DCT_2D.T)
 
 
 def _inverse(coefficients: Array) -> Array:
-    return jnp.einsum("ua,crukv,vb->crakb", _DCT, coefficients, _DCT, precision=_EXACT)
+    return _of_blocks(coefficients, _DCT_2D)
+
+
+def _of_blocks(blocks: Array, matrix: np.ndarray) -> Array:
+    """Every block [c r 8 k 8] times a matrix [64 64]: more products than row by row, and faster."""
+    apart = blocks.transpose(0, 1, 3, 2, 4)
+    done = jnp.dot(apart.reshape(-1, SIDE * SIDE), matrix, precision=_EXACT)
+    return done.reshape(apart.shape).transpose(0, 1, 3, 2, 4)
 
 
 def _kept(coefficients: Array, threshold: ArrayLike) -> Bool[Array, "3 r 8 k 8"]:
