@@ -127,7 +127,7 @@ def _settings(
         values = _CONFIG.value.to_dict()
     except InputError:
         raise
-    except Exception as error:
+    except Exception as error:  # absl, ml_collections and configuration files raise of all kinds
         reason = error.args[0] if isinstance(error, KeyError) and error.args else error
         reason = " ".join(str(reason).split()) or type(error).__name__
         raise InputError(f"the command line cannot be used: {reason}") from error
