@@ -1,16 +1,25 @@
 """What methods leave of planted patterns, against what they leave of real cameras, by PSNR.
 
     python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --methods=sparse,prior --side=128
+    python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256
+        --methods=balanced --psnr=39,41,43 --plot=docs/leakage.png
 
+"prior" is the paper's method with the network of configs/blind.py, "balanced" the same with
+assembly.compensation=1, whose PSNR ends below the one asked for, "paper" configs/blind.py:paper.
 FOLDER and PHONES are laid out as for `benchmarks.cameras`; the centre of --side pixels of --photos
 photos a device is treated blind at every PSNR of --psnr: once as it is, and once with a pattern of
 each of --kinds planted in it (`forensics.leakage`). A row pools all photos. Its figures are shares
 by band of frequency and quarter of gradient: 1 is all, 0 nothing, below 0 too much. "planted" is
-foretold without a camera; "true" is of K and K' together, and "±" its standard error by chance.
+foretold without a camera; "true" is of K and K' together, and "±" its standard error by chance. z
+is the largest of the thirteen figures of `benchmarks.cameras`: the mean over the photos, and the
+largest, K' alone.
 --plot draws every photo's figures of both kinds against each other.
 """
 
 import argparse
+import dataclasses
+import functools
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,19 +36,31 @@ from dippas_jax.sparse import anonymize as sparse
 
 KEY = jax.random.key(0)
 
+DEFAULT = configuration.Config()
+ASSEMBLY = dataclasses.replace(DEFAULT.assembly, compensation=1.0)
+BALANCED = dataclasses.replace(DEFAULT, assembly=ASSEMBLY)
+PAPER = dataclasses.replace(
+    runpy.run_path("configs/blind.py")["SETTINGS"]["paper"], assembly=DEFAULT.assembly
+)
+
 
 def by_sparse(pixels: np.ndarray, psnr: float, codecs: tiles.Codecs) -> np.ndarray:
     return sparse.anonymize(KEY, pixels, None, target_psnr=psnr, codecs=codecs).pixels
 
 
-def by_prior(pixels: np.ndarray, psnr: float, codecs: tiles.Codecs) -> np.ndarray:
-    return prior.invert(KEY, pixels, None, configuration.Config(target_psnr=psnr)).pixels
+def by_prior(
+    pixels: np.ndarray, psnr: float, codecs: tiles.Codecs, config: configuration.Config = DEFAULT
+) -> np.ndarray:
+    config = dataclasses.replace(config, target_psnr=psnr)
+    return prior.invert(KEY, pixels, None, config).pixels
 
 
 Method = Callable[[np.ndarray, float, tiles.Codecs], np.ndarray]
 METHODS: dict[str, Method] = {
     "sparse": by_sparse,
     "prior": by_prior,
+    "balanced": functools.partial(by_prior, config=BALANCED),
+    "paper": functools.partial(by_prior, config=PAPER),
 }
 
 
@@ -58,7 +79,7 @@ def main() -> None:
     files.cache_compilations()
     names = [*attackers.BANDS, *(f"quarter {n}" for n in range(1, leakage.QUARTERS + 1))]
     defaults.print_header(
-        " ".join(["method", "psnr", "figure", *(n.replace(" ", "_") for n in names)])
+        " ".join(["method", "psnr", "figure", *(n.replace(" ", "_") for n in names), "z"])
     )
     photos = chosen(options)
     points = []
@@ -69,9 +90,11 @@ def main() -> None:
             points += [(name, *pair) for pair in pairs]
             planted, true = (pooled([pair[n] for pair in pairs]) for n in (0, 1))
             reached = float(np.mean([pair[2] for pair in pairs]))
-            defaults.print_row([name, reached, "planted", *figures(planted)[0]])
-            defaults.print_row([name, reached, "true", *figures(true)[0]])
-            defaults.print_row([name, reached, "±", *figures(true)[1]])
+            z = [pair[3] for pair in pairs]
+            worst = f"{np.mean(z):.1f}, {np.max(z):.1f}"
+            defaults.print_row([name, reached, "planted", *figures(planted)[0], ""])
+            defaults.print_row([name, reached, "true", *figures(true)[0], worst])
+            defaults.print_row([name, reached, "±", *figures(true)[1], ""])
     if options.plot:
         plot(points, options.plot)
 
@@ -98,8 +121,8 @@ def measured(
     codecs: tiles.Codecs,
     pixels: np.ndarray,
     *planes: np.ndarray,
-) -> tuple[leakage.Leakage, leakage.Leakage, float]:
-    """What was foretold, what is true, and the PSNR."""
+) -> tuple[leakage.Leakage, leakage.Leakage, float, float]:
+    """What was foretold, what is true, the PSNR, and the largest |z| of K'."""
     made = {pixels.tobytes(): method(pixels, psnr, codecs)}
 
     def once(given: np.ndarray) -> np.ndarray:
@@ -110,7 +133,7 @@ def measured(
     foretold = leakage.measure(image.photo_key(0, name), once, pixels, kinds=kinds, codecs=codecs)
     version = once(pixels)
     true = [leakage.share_of(plane / plane.std(), pixels, version) for plane in planes]
-    return foretold, pooled(true), tiles.psnr(version, pixels)
+    return foretold, pooled(true), tiles.psnr(version, pixels), cameras.worst(version, planes[-1])
 
 
 def pooled(found: list[leakage.Leakage]) -> leakage.Leakage:
@@ -134,7 +157,7 @@ def plot(points: list[tuple], path: Path) -> None:
     for name in dict.fromkeys(point[0] for point in points):
         rows = [
             (a, b, e)
-            for method, foretold, true, _ in points
+            for method, foretold, true, *_ in points
             if method == name
             for a, b, e in zip(figures(foretold)[0], *figures(true), strict=True)
             if e < 0.2

@@ -88,6 +88,8 @@ class Result(NamedTuple):
         dB), snapshots (how many passed τ), steps, gamma. "sparse": threshold (grey levels),
         compensation (share of the flips that was used), alpha (times I·K subtracted, mean).
       history: Of the steps, where there were any.
+      visible: z that a fingerprint of one percent has in the photo as it came, by
+        `signal.cells.NAMES`; empty where it was not measured.
     """
 
     pixels: UInt[np.ndarray, "h w 3"]
@@ -96,6 +98,7 @@ class Result(NamedTuple):
     leakage: Mapping[str, float]
     settings: Mapping[str, float]
     history: History | None = None
+    visible: Mapping[str, float] = {}
 
 
 class Window(NamedTuple):

@@ -34,6 +34,8 @@ class PhotoRecord:
       z: The same in the output.
       leakage: By band and texture, the share of a fingerprint that is left, with its sign; empty
         where it was not measured.
+      visible: z of a fingerprint of one percent in the photo as it came, by band and texture; empty
+        where it was not measured.
       predicted_z: The largest |z| to expect of the photo's camera; nan where nothing was measured.
       seconds: Spent on the photo, without the attackers.
       seed: Of all randomness.
@@ -57,6 +59,7 @@ class PhotoRecord:
     z_before: Mapping[str, float]
     z: Mapping[str, float]
     leakage: Mapping[str, float]
+    visible: Mapping[str, float]
     predicted_z: float
     seconds: float
     seed: int
@@ -72,7 +75,7 @@ def from_json(values: Mapping[str, Any]) -> PhotoRecord:
     def numbers(found: Mapping[str, Any]) -> dict[str, float]:
         return {name: math.nan if value is None else value for name, value in found.items()}
 
-    shares = {name: numbers(values[name]) for name in ("z_before", "z", "leakage")}
+    shares = {name: numbers(values[name]) for name in ("z_before", "z", "leakage", "visible")}
     psnr = math.inf if values["psnr"] is None else values["psnr"]
     z = math.nan if values["predicted_z"] is None else values["predicted_z"]
     rest = {"psnr": psnr, "predicted_z": z, "warnings": tuple(values["warnings"])}

@@ -277,6 +277,7 @@ def _record(
         z_before={} if plane is None else extractors.scores(photo.pixels, plane),
         z=result.z,
         leakage=result.leakage,
+        visible=result.visible,
         predicted_z=predicted_z(task, result),
         seconds=spent,
         seed=options.seed,

@@ -19,7 +19,6 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import overrides, report
 from dippas_jax.io import checkpoint, files
 from dippas_jax.prior import anonymize as prior
-from dippas_jax.prior import inversion
 from dippas_jax.prior import progress as progress_line
 from dippas_jax.prior.state import FINGERPRINT_STD
 from dippas_jax.signal import image
@@ -98,7 +97,6 @@ class _Task(NamedTuple):
       sample: Decoded.
       reference: What is looked for: the camera's fingerprint or, where it is not known, the photo's
         residual.
-      injected: P of equation 9.
       config: Of the run.
       folder: Of the run.
     """
@@ -106,7 +104,6 @@ class _Task(NamedTuple):
     record: Record
     sample: Sample
     reference: np.ndarray
-    injected: np.ndarray
     config: configuration.Config
     folder: Path
 
@@ -144,15 +141,13 @@ def _anonymized(task: _Task) -> report.PhotoRecord:
 
 
 def _task(record: Record, config: configuration.Config, folder: Path) -> _Task:
-    """Reads a photo, and finds what to look for and what to inject."""
+    """Reads a photo, and finds what to look for; `FlatPhotoError` where nothing is to be done."""
     sample = record.read()
-    injected = known = sample.fingerprint
-    if known is None or config.mode == "blind":
-        injected = prior.residual_of(sample.pixels, config.sigma)
-    reference = injected if known is None else known
-    assert reference is not None
-    assert injected is not None
-    return _Task(record, sample, reference, injected, config, folder)
+    reference = sample.fingerprint
+    if reference is None or config.mode == "blind":
+        own = prior.residual_of(sample.pixels, config.sigma)
+        reference = own if reference is None else reference
+    return _Task(record, sample, reference, config, folder)
 
 
 def _write(task: _Task, results: Sequence[Result], summary: report.PhotoRecord) -> None:
@@ -207,9 +202,9 @@ def _sparse(task: _Task) -> _Done:
 def _prior(task: _Task) -> _Done:
     """The paper's inversion, from its last checkpoint if there is one."""
     config, name = task.config, task.record.id
-    problem = inversion.problem(
-        image.photo_key(config.seed, name), task.sample.pixels, task.injected
-    )
+    known = task.sample.fingerprint if config.mode == "aware" else None
+    key = image.photo_key(config.seed, name)
+    problem, injected, planted = prior.stated(key, task.sample.pixels, known, config)
     checkpoints = task.folder / "checkpoints" / name
     progress, spent = prior.start(problem, config), np.zeros(())
     if found := checkpoint.latest(checkpoints, (progress, spent)):
@@ -232,7 +227,7 @@ def _prior(task: _Task) -> _Done:
                 checkpoint.save(checkpoints, int(progress.steps), tree)
                 saved = time.monotonic()
                 pause = max(config.checkpoint_seconds, 10 * (saved - before) * (pause > 0))
-    results = prior.assemble(progress, task.sample.pixels, config)
+    results = prior.assemble(progress, task.sample.pixels, config, planted, known)
     gamma = float(results[0].settings["gamma"])
     notes = {
         "steps": int(progress.steps),
@@ -240,7 +235,7 @@ def _prior(task: _Task) -> _Done:
         "fallback": results[0].settings["snapshots"] == 0,
         "out_of_time": not prior.finished(progress, config),
         "gamma": gamma,
-        "gamma_in_unit_of_fingerprint": gamma * FINGERPRINT_STD / float(task.injected.std()),
+        "gamma_in_unit_of_fingerprint": gamma * FINGERPRINT_STD / float(injected.std()),
     }
     return _Done(results, notes, float(spent))
 

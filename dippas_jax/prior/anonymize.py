@@ -18,7 +18,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
 from dippas_jax import config as configuration
-from dippas_jax.prior import inversion, pool
+from dippas_jax.prior import balance, inversion, pool
+from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.pool import Best, Pool
 from dippas_jax.prior.state import Problem, State
 from dippas_jax.signal import blocks, correlation, extractors, image, residual
@@ -154,7 +155,11 @@ def _measure(pixels: Array, reference: Array, *, sigma: float) -> tuple[Array, A
 
 
 def assemble(
-    progress: Progress, photo: UInt8[ArrayLike, "h w 3"], config: configuration.Config
+    progress: Progress,
+    photo: UInt8[ArrayLike, "h w 3"],
+    config: configuration.Config,
+    planted: Planted | None = None,
+    fingerprint: ArrayLike | None = None,
 ) -> list[Result]:
     """The photo of every combination of side, average and threshold, in the settings' order.
 
@@ -162,10 +167,13 @@ def assemble(
       progress: Of a run, finished or not.
       photo: As it came, for the PSNR.
       config: Of the whole run.
+      planted: What was inverted, where a pattern was planted (`balance.plant`).
+      fingerprint: K, where it is known, for the balance.
 
     Returns:
-      Results without z-scores and leakage. Where no snapshot passed the threshold
-      (`settings["snapshots"]` is 0) the pixels are the snapshot of highest PSNR.
+      Results without z-scores, and without leakage where no pattern was planted. Where no snapshot
+      passed the threshold (`settings["snapshots"]` is 0) the pixels are the snapshot of highest
+      PSNR.
     """
     h, w, _ = progress.best.pixels.shape
     pools = dict(zip(_pairs(h, w, config), progress.pools, strict=True))
@@ -176,7 +184,11 @@ def assemble(
         for average in config.assembly.averages:
             for threshold in config.assembly.thresholds:
                 chosen = pools[blocks.side_for(side, h, w), threshold]
-                levels = pool.assemble(chosen, progress.best, average)
+                levels = np.asarray(pool.assemble(chosen, progress.best, average))
+                left: dict[str, float] = {}
+                if planted is not None:
+                    part = config.assembly.compensation
+                    levels, left = balance.balanced(planted, levels, part, fingerprint)
                 pixels = np.asarray(image.to_pixels(levels / 255))
                 settings = {
                     "side": side,
@@ -187,7 +199,7 @@ def assemble(
                     "gamma": float(history.gamma[-1]),
                 }
                 psnr = float(image.psnr(pixels, photo))
-                results.append(Result(pixels, psnr, {}, {}, settings, history))
+                results.append(Result(pixels, psnr, {}, left, settings, history))
     return results
 
 
@@ -225,23 +237,45 @@ def invert(
     config = configuration.settled(config or configuration.Config())
     image.require_photo(photo)
     photo = np.asarray(photo)
-    size = photo.shape[0], photo.shape[1]
     if fingerprint is not None:
-        correlation.require_fingerprint(fingerprint, size)
-        injected = np.asarray(fingerprint, np.float32)
-    else:
-        injected = residual_of(photo, config.sigma)
-    problem = inversion.problem(key, photo, injected)
+        correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
+    problem, injected, planted = stated(key, photo, fingerprint, config)
     progress = start(problem, config)
     compile_chunk(progress, problem, config)
     on_chunk(progress)
     while not finished(progress, config) and (progress.steps == 0 or time.monotonic() <= deadline):
         progress = advance(progress, problem, injected, config)
         on_chunk(progress)
-    result = assemble(progress, photo, config)[0]
+    result = assemble(progress, photo, config, planted, fingerprint)[0]
     if fingerprint is None:
         return result
     return result._replace(z=extractors.scores(result.pixels, injected))
+
+
+def stated(
+    key: Key[Array, ""],
+    photo: UInt8[np.ndarray, "h w 3"],
+    fingerprint: ArrayLike | None,
+    config: configuration.Config,
+) -> tuple[Problem, Float[np.ndarray, "h w"], Planted | None]:
+    """What is inverted: the problem, the plane that is injected, and what was planted if anything.
+
+    Args:
+      key: All randomness.
+      photo: As it came.
+      fingerprint: K; None for the photo's own residual.
+      config: Of the whole run.
+
+    Raises:
+      FlatPhotoError: There is no residual.
+    """
+    planted = balance.plant(key, photo) if config.assembly.compensation else None
+    inverted = photo if planted is None else planted.photo
+    if fingerprint is None:
+        injected = residual_of(inverted, config.sigma)
+    else:
+        injected = np.asarray(fingerprint, np.float32)
+    return inversion.problem(key, inverted, injected), injected, planted
 
 
 def residual_of(photo: UInt8[np.ndarray, "h w 3"], sigma: float) -> Float[np.ndarray, "h w"]:

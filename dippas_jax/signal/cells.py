@@ -22,8 +22,13 @@ from dippas_jax.signal import image, residual
 BANDS, CLASSES = 7, 4
 SIGMAS = (2.0, 3.0, 5.0)  # of the extractors whose mean residual `seen` is
 REACH = 8  # pixels around a pixel that decide its class
-NAMES = (*(f"{band}/16 cycles" for band in range(1, 8)), *(f"texture {n}" for n in range(1, 5)))
-"""Of the bands, all classes together, and of the classes, all bands together."""
+NAMES = (
+    *(f"{band}/16 cycles" for band in range(1, 8)),
+    *(f"texture {n}" for n in range(1, 5)),
+    "whole",
+)
+"""Of the bands, all classes together; of the classes, all bands together; of all cells. Classes and
+the whole leave the lowest band out, where a photo has little noise."""
 
 LOWEST = NAMES[0]
 """The band that blocks of 8x8 can hardly treat; it holds little of a fingerprint."""
@@ -75,15 +80,41 @@ def products(
     return sums, jnp.sqrt(squares * alike[:, None])
 
 
-def by_name(sums: np.ndarray, whole: np.ndarray) -> dict[str, float]:
-    """The quotient of two tables of cells, summed over the classes and over the bands, by `NAMES`.
+def scaled(
+    plane: Float[ArrayLike, "h w"], factors: Cells, where: Float[Array, "4 h w"]
+) -> Float[Array, "h w"]:
+    """The plane with every cell of it multiplied by its factor; mean and lowest frequencies go."""
+    bands = _bands(jnp.asarray(plane), _hats(*np.shape(plane)))
+    return jnp.einsum("bt,thw,bhw->hw", jnp.asarray(factors), where, bands)
 
-    The textures leave the lowest band out, where a photo has little noise.
-    """
-    pairs = [(sums.sum(1), whole.sum(1)), (sums[1:].sum(0), whole[1:].sum(0))]
+
+def by_name(sums: np.ndarray, whole: np.ndarray) -> dict[str, float]:
+    """The quotient of two tables of cells [7 4], summed by `NAMES`; nan where there was nothing."""
+    above, below = _sums(sums), _sums(whole)
     with np.errstate(invalid="ignore", divide="ignore"):
-        values = np.concatenate([np.where(b > 0, a / b, np.nan) for a, b in pairs])
+        values = np.where(below > 0, above / below, np.nan)
     return dict(zip(NAMES, values.tolist(), strict=True))
+
+
+def visible(sums: np.ndarray, chance: np.ndarray) -> dict[str, float]:
+    """z-scores of tables of `products`, by `NAMES`; 0 where there was nothing.
+
+    Triangles overlap. So squares by chance add up to less than those of the sums: of neighbouring
+    bands, with ∫h⁴ = 2/5 and ∫h²h'² = 1/30, by a sixth, of the four classes by a third.
+
+    Args:
+      sums: Σ plane·pattern [7 4].
+      chance: Their standard deviations where plane and pattern are independent.
+    """
+    overlaps = np.array([*[4 / 3] * BANDS, *[7 / 6] * CLASSES, 4 / 3 * 7 / 6])
+    deviation = np.sqrt(_sums(np.square(chance)) * overlaps)
+    values = np.where(deviation > 0, _sums(sums) / np.where(deviation > 0, deviation, 1), 0)
+    return dict(zip(NAMES, values.tolist(), strict=True))
+
+
+def _sums(table: np.ndarray) -> np.ndarray:
+    """Of a table of cells [7 4], by `NAMES`."""
+    return np.array([*table.sum(1), *table[1:].sum(0), table[1:].sum()])
 
 
 def worst(shares: Mapping[str, float]) -> float:

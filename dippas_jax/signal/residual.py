@@ -23,6 +23,7 @@ SIGMA = 3.0  # grey levels; standard deviation of the noise the wavelet filter l
 WINDOWS = (3, 5, 7, 9)  # sides of the windows for local variance, each two longer; the least wins
 
 
+@functools.partial(jax.jit, static_argnames="levels")
 def residual(
     pixels: Num[ArrayLike, "*n h w 3"],
     *,

@@ -134,7 +134,12 @@ def anonymize(
       execution: How the tiles are worked on.
     """
     config = config or configuration.Sparse()
-    k = None if fingerprint is None else np.asarray(fingerprint, np.float32)
+    k, unit = None, 1.0
+    if fingerprint is not None:
+        k = np.asarray(fingerprint, np.float32)
+        size = float(k.std())
+        unit = 2.0 ** math.floor(math.log2(size)) if size > 0 else 1.0  # exact in every digit
+        k = k / np.float32(unit)
     sample = leakage.sample(key, photo, k, codecs)
     work = _Work(
         photo,
@@ -162,7 +167,8 @@ def anonymize(
         done = threshold.meet(attempt, found.threshold, slope, goal)
     else:
         done = attempt(found.threshold)
-    return _result(work, done, found, part * config.compensation, alphas)
+    alpha = 0.0 if alphas is None else float(np.mean(alphas)) / unit
+    return _result(work, done, found, part * config.compensation, alpha)
 
 
 def expected_ticks(height: int, width: int) -> int:
@@ -258,7 +264,7 @@ def _result(
     done: Reconstruction,
     found: Balance,
     compensation: float,
-    alphas: np.ndarray | None,
+    alpha: float,
 ) -> Result:
     assert done.pixels is not None
     seen = done.pixels if work.codecs.output is None else work.codecs.output(done.pixels)
@@ -268,7 +274,8 @@ def _result(
     settings = {
         "threshold": done.threshold,
         "compensation": compensation,
-        "alpha": 0.0 if alphas is None else float(np.mean(alphas)),
+        "alpha": alpha,
     }
     psnr = tiles.psnr(seen, work.pixels)
-    return Result(done.pixels, psnr, z, found.by_name, settings)
+    visible = leakage.visible(work.sample)
+    return Result(done.pixels, psnr, z, found.by_name, settings, visible=visible)

@@ -12,21 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
-from dippas_jax.signal import cells, tiles
+from dippas_jax.signal import calibration, cells, tiles
 from dippas_jax.sparse import leakage
 from dippas_jax.sparse.leakage import Leakage, Sample
 
-MOST = np.array([1, 3, 3, 3, 3, 3, 3], np.float32)[:, None]
-"""Times a coefficient is turned over at most, by band. A cell that keeps more than three quarters
-of a fingerprint is not brought to zero by that: it would only add noise. The lowest band shows
-through in the next one, so it is turned over once at most."""
-
 UPDATES = 3  # corrections of the flips, from nothing
-_FALLS = 0.2, 1.5  # by how much one flip changes the leakage, at least and at most
-_MOVED = 0.05  # flips from which that can be measured
 _PARTS = 1.0, 0.75, 0.5, 0.25  # of what a straight line says is to be subtracted
 _PROBE = 0.5  # times I·K of one percent that is subtracted to see what that changes
-_SPREAD = 0.05  # standard deviation of the leakage of K around that of planted patterns, at least
 
 
 class Balance(NamedTuple):
@@ -76,32 +68,25 @@ def balance(
       start: Of a near threshold, to begin with.
       execution: Told of every part.
     """
-    nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
-    updates = UPDATES if start is None else UPDATES - 1
-    flips = nothing if start is None or not compensation else start.flips / compensation
-    base = nothing if start is None else start.base
-    falls = np.ones_like(nothing) if start is None else start.falls
-    last = None
-    for update in range(updates + 1):
+    before = np.zeros((cells.BANDS, cells.CLASSES))
+
+    def left(flips: np.ndarray) -> np.ndarray:
+        nonlocal before
         found = leakage.measure(of, threshold, flips, execution)
-        shares = _shares(of, found, threshold, flips)
-        if update == 0 and start is None:
-            base = shares
-            falls = np.clip(1 - base, *_FALLS)
-        if last is not None:  # the secant through the last two
-            moved = flips - last[0]
-            far = np.abs(moved) > _MOVED
-            slope = (last[1] - shares) / np.where(far, moved, 1)
-            falls = np.where(far, np.clip(slope, *_FALLS), falls)
-        if update == updates or not compensation:
-            break
-        last = flips, shares
-        flips = np.clip(flips + shares / falls, 0, MOST).astype(np.float32)
-    by_name = cells.by_name(shares * found.before, found.before)
-    whole = Balance(threshold, flips, base, falls, shares, by_name)
+        before = found.before
+        return _shares(of, found, threshold, flips)
+
+    first = None
+    if start is not None:
+        flips = start.flips / compensation if compensation else start.flips
+        first = calibration.Flips(flips, start.base, start.falls, start.left)
+    updates = (UPDATES if start is None else UPDATES - 1) if compensation else 0
+    found = calibration.search(left, updates, first)
+    by_name = cells.by_name(found.left * before, before)
+    whole = Balance(threshold, *found, by_name)
     if compensation in (0, 1):
         return whole
-    return measured(of, whole, (compensation * flips).astype(np.float32), execution)
+    return measured(of, whole, (compensation * found.flips).astype(np.float32), execution)
 
 
 def measured(
@@ -115,11 +100,7 @@ def measured(
 
 
 def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> np.ndarray:
-    """Leakage by cell: what is foretold, or drawn from that to the leakage of K where K is known.
-
-    The weights are those of empirical Bayes: how far the leakage of K lies from what is foretold,
-    beyond its standard error, is measured over all cells of this photo.
-    """
+    """Leakage by cell: what is foretold, drawn to the leakage of K where that is known."""
     if of.known is None and not of.compressed:
         return found.shares
     versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
@@ -129,16 +110,7 @@ def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> 
         return foretold
     before, chance = of.known
     after, _ = leakage.look(of, versions)
-    seen = before > 2 * chance
-    safe = np.where(seen, before, 1.0)
-    error = np.where(seen, chance / safe, np.inf)
-    away = np.where(seen, after / safe - foretold, 0.0)
-    weight = np.where(seen, 1 / error**2, 0.0)
-    if not seen.any():
-        return foretold
-    excess = np.sum(weight * (away**2 - np.where(seen, error, 0) ** 2)) / np.sum(weight)
-    spread = max(excess, _SPREAD**2)
-    return foretold + away * np.where(seen, spread / (spread + np.minimum(error, 1e6) ** 2), 0)
+    return calibration.drawn(foretold, after, before, chance)
 
 
 def _foretold(of: Sample, planted: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -43,12 +43,14 @@ class Plant(NamedTuple):
       planted: [h w 3].
       pattern: What was added to the brightness [h w].
       before: What is seen of it before the method, by cell.
+      chance: The standard deviation of what is seen of patterns that are not there.
     """
 
     without: np.ndarray
     planted: np.ndarray
     pattern: np.ndarray
     before: np.ndarray
+    chance: np.ndarray
 
 
 class Part(NamedTuple):
@@ -74,6 +76,7 @@ class Sample(NamedTuple):
 
     Attributes:
       parts: Of the photo.
+      area: How many times as large as the parts the photo is.
       table: Of its textures.
       output: The output's codec, where it is followed.
       known: What `look` sees of K in the photo as it came; None where K is not known.
@@ -85,6 +88,7 @@ class Sample(NamedTuple):
     """
 
     parts: tuple[Part, ...]
+    area: float
     table: np.ndarray
     output: Codec | None
     known: tuple[np.ndarray, np.ndarray] | None = None
@@ -148,7 +152,8 @@ def sample(
     blocks = np.concatenate([np.asarray(_noise(part)) for part in levels], 1)
     noise = tuple(np.median(blocks, axis=1).tolist())
     output = codecs.output if codecs.camera else None
-    made = Sample(tuple(parts), table, output, None, noise, codecs.camera is not None)
+    area = pixels[..., 0].size / sum(part.levels[..., 0].size for part in parts)
+    made = Sample(tuple(parts), area, table, output, None, noise, codecs.camera is not None)
     if made.compressed:
         made = made._replace(processed=_processed(made))
     return made if fingerprint is None else made._replace(known=look(made, levels))
@@ -235,6 +240,16 @@ def made(
     return tiles.levels(of.output(tiles.rounded(levels, np.dtype(np.uint8))))
 
 
+def visible(of: Sample) -> dict[str, float]:
+    """z of a fingerprint of one percent in the whole photo as it came, by `cells.NAMES`."""
+    plants = [plant for _, plant in _plants(of)]
+    sums = np.sum([plant.before for plant in plants], 0)
+    squares = np.sum([np.square(plant.chance) for plant in plants], 0)
+    shown = len(plants) / len(of.parts)  # every pattern is one more look at the same pixels
+    larger = float(np.sqrt(of.area / shown))
+    return {name: larger * z for name, z in cells.visible(sums, np.sqrt(squares)).items()}
+
+
 def _plants(of: Sample) -> list[tuple[Part, Plant]]:
     return list(itertools.chain.from_iterable(((p, x) for x in p.plants) for p in of.parts))
 
@@ -253,7 +268,8 @@ def _plant(
         eight = (tiles.rounded(x, np.dtype(np.uint8)) for x in (without, planted))
         without, planted = (tiles.levels(camera(x)) for x in eight)
     before = np.asarray(_response(without, planted, pattern, where), np.float64)
-    return Plant(without, planted, pattern, before)
+    chance = np.asarray(_look(without, pattern, where)[1], np.float64)
+    return Plant(without, planted, pattern, before, chance)
 
 
 @jax.jit

@@ -654,7 +654,7 @@ def record(**changes):
         "photo": "a.jpg", "output": "a.anon.jpg", "height": 64, "width": 80, "format": "jpeg",
         "method": "sparse", "mode": "blind", "fingerprint": None, "others": 0, "psnr": 40.126,
         "settings": {},
-        "z_before": {}, "z": {}, "leakage": {}, "predicted_z": 1.0,
+        "z_before": {}, "z": {}, "leakage": {}, "visible": {}, "predicted_z": 1.0,
         "seconds": 2.4, "seed": 0, "warnings": (),
         "orientation": 1, "sha256": "", "examined": {},
     }  # fmt: skip

@@ -112,6 +112,7 @@ def test_a_folder_of_one_cameras_photos_is_treated_with_what_they_tell(dippas, a
     assert np.mean(left) < 0.3, "and less of it on average"
 
 
+@pytest.mark.slow
 def test_a_second_start_knows_the_photos_that_are_done(dippas, album, tmp_path):
     dippas("in", "-o", "out")
     whole = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}

@@ -57,7 +57,7 @@ def record(**changes):
         "psnr": 41.237, "settings": {"threshold": 16.82, "compensation": 0.5, "alpha": 0.1},
         "z_before": {"sigma-2": 23.04, "busy": 12.5},
         "z": {"sigma-2": -0.61, "busy": float("nan")}, "leakage": {"sigma-2": 0.71},
-        "others": 0, "predicted_z": 1.0,
+        "others": 0, "visible": {}, "predicted_z": 1.0,
         "seconds": 48.2, "seed": 3, "warnings": ("palette converted to colours",),
         "orientation": 1, "sha256": "ab12", "examined": EXAMINED,
     }  # fmt: skip

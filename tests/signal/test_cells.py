@@ -76,6 +76,17 @@ def test_independent_planes_give_what_chance_is_said_to_give():
     np.testing.assert_allclose(np.std(z, axis=0), 1, atol=0.3)
 
 
+def test_scores_by_band_and_by_texture_of_independent_planes_are_those_of_chance():
+    rng = np.random.default_rng(1)
+    gradient = scipy.ndimage.gaussian_filter(rng.standard_normal(SIZE), 6)
+    where = np.asarray(classes(gradient, cells.quantiles(gradient)))
+    pairs = np.float32(rng.standard_normal((100, 2, *SIZE)))
+    z = [cells.visible(*map(np.asarray, products(*pair, where))) for pair in pairs]
+    np.testing.assert_allclose(np.std([list(one.values()) for one in z], axis=0), 1, atol=0.25)
+    nothing = np.zeros((7, 4))
+    assert set(cells.visible(nothing, nothing).values()) == {0.0}
+
+
 def test_a_flat_photo_has_classes_too():
     flat = np.full((*SIZE, 3), 200, np.uint8)
     gradient = np.asarray(texture(flat))

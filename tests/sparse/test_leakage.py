@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.signal import cells, tiles
+from dippas_jax.signal import calibration, cells, extractors, tiles
 from dippas_jax.sparse import balance, leakage, transform
 from tests import oracles
 
@@ -72,7 +72,7 @@ def test_balance_brings_every_cell_near_zero_from_either_side(sample, balanced):
     assert balanced.base[1:].max() > 0.2
     assert np.abs(balanced.left[1:]).mean() < 0.06
     assert balance.most_left(balanced) < 0.08
-    assert np.all((balanced.flips >= 0) & (balanced.flips <= balance.MOST))
+    assert np.all((balanced.flips >= 0) & (balanced.flips <= calibration.MOST))
     assert tuple(balanced.by_name) == cells.NAMES
     over = balance.measured(sample, balanced, 2 * balanced.flips + 0.2)
     assert cells.worst(over.by_name) < -0.1, "too much turned over shows as a negative share"
@@ -151,6 +151,18 @@ def test_every_key_plants_other_patterns_and_parts_are_told_of(photo, monkeypatc
     assert np.all(one.after != other.after)
     assert ticks == [None] * 3 * 2 * 2
     assert np.all(one.error > 0)
+
+
+def test_how_well_a_fingerprint_shows_is_foretold_before_any_is_known(photo, sample):
+    """K of two percent is seen twice as well as the pattern of one percent is said to be."""
+    (part,) = sample.parts
+    grey = oracles.luma(photo) * K
+    expected = cells.visible(*map(np.asarray, leakage._look(part.levels, grey, part.where)))
+    shown = leakage.visible(sample)
+    assert tuple(shown) == cells.NAMES
+    assert 2 * shown["whole"] == pytest.approx(expected["whole"], rel=0.15)
+    assert expected["whole"] > 0.6 * extractors.scores(photo, K)["sigma-3"] > 20
+    assert max(shown[name] for name in cells.NAMES[:-1]) < shown["whole"]
 
 
 def test_sixteen_bits_are_the_same_photo(photo, sample):
