@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Key
 from dippas_jax import config as configuration
 from dippas_jax.signal import extractors, image, tiles
 from dippas_jax.signal.tiles import LOSSLESS, PLAIN, Codecs, Execution, Pixels
-from dippas_jax.sparse import balance, grain, leakage, reconstruct, threshold
+from dippas_jax.sparse import balance, grain, leakage, pyramid, reconstruct, threshold
 from dippas_jax.sparse.balance import Balance
 from dippas_jax.sparse.reconstruct import Reconstruction
 from dippas_jax.types import Result
@@ -35,13 +35,6 @@ LEAST_PSNR = {"fast": 36.0, "balanced": 36.0, "strong": 33.0}
 
 LEAST_THRESHOLD = 8.0
 """Grey levels, of a photo without noise."""
-
-CLEAR = 4.0
-"""Standard deviations of the photo's noise below which no threshold goes. Where noise crosses the
-threshold, the leakage is large, and no longer linear in how much is turned over."""
-
-NOISIEST = 8.0
-"""Grey levels; what seems more noise than that is fine texture."""
 
 BEYOND = 4.0
 """dB below what the removal of all noise costs, to which any photo may go."""
@@ -65,16 +58,18 @@ class _Work(NamedTuple):
     codecs: Codecs
     execution: Execution
     sample: leakage.Sample
+    low: np.ndarray | None
 
     @property
     def least_threshold(self) -> float:
         """Grey levels, by the photo's noise."""
-        return max(LEAST_THRESHOLD, CLEAR * min(self.sample.noise[0], NOISIEST))
+        return max(LEAST_THRESHOLD, leakage.CLEAR * min(self.sample.noise[0], leakage.NOISIEST))
 
     @property
     def noise_psnr(self) -> float:
         """Of the photo against itself without noise, dB."""
-        return image.decibels(float(np.sum(np.square(np.minimum(self.sample.noise, NOISIEST)))), 3)
+        noise = np.minimum(self.sample.noise, leakage.NOISIEST)
+        return image.decibels(float(np.sum(np.square(noise))), 3)
 
     @property
     def every(self) -> list[tiles.Tile]:
@@ -93,9 +88,9 @@ class _Work(NamedTuple):
         """What is done to the photo's cells, and the new noise."""
         table = self.sample.table
         if not self.grain:
-            return reconstruct.Cells(found.flips, table, alphas)
+            return reconstruct.Cells(found.flips, table, alphas, low=self.low)
         gain = grain.gains(found.flips, self.grain)
-        return reconstruct.Cells(found.flips, table, alphas, gain, self.key)
+        return reconstruct.Cells(found.flips, table, alphas, gain, self.key, self.low)
 
     @property
     def codec_of_tiles(self) -> tiles.Codec | None:
@@ -117,9 +112,9 @@ def anonymize(
     """The version of a photo of which nothing is left in any cell, near the PSNR asked for.
 
     The fewer coefficients are kept, the less there is to turn over, at a lower PSNR. Where the
-    photo keeps so much of a fingerprint that even the least threshold (`LEAST_THRESHOLD`, `CLEAR`)
-    gives less than the PSNR asked for, or less than `LEAST_PSNR` of a strength, less is turned
-    over, and some of the fingerprint stays.
+    photo keeps so much of a fingerprint that even the least threshold (`LEAST_THRESHOLD`,
+    `leakage.CLEAR`) gives less than the PSNR asked for, or less than `LEAST_PSNR` of a strength,
+    less is turned over, and some of the fingerprint stays.
 
     Args:
       key: Of the patterns that are planted to measure the leakage.
@@ -141,6 +136,8 @@ def anonymize(
         unit = 2.0 ** math.floor(math.log2(size)) if size > 0 else 1.0  # exact in every digit
         k = k / np.float32(unit)
     sample = leakage.sample(key, photo, k, codecs)
+    low = sample.low._replace(times=config.compensation * sample.low.times)
+    sample = sample._replace(low=low)
     work = _Work(
         photo,
         k,
@@ -150,6 +147,7 @@ def anonymize(
         codecs,
         execution,
         sample,
+        _low(photo, low),
     )
     goal = threshold.Goal(target_psnr or configuration.STRENGTHS[config.strength], deadline)
     lowest = min(LEAST_PSNR[config.strength], work.noise_psnr - BEYOND)
@@ -239,6 +237,13 @@ def _exact(
         return found, slope
     moved = found._replace(threshold=met.threshold)
     return balance.measured(work.sample, moved, found.flips), slope
+
+
+def _low(photo: Pixels, low: pyramid.Low) -> np.ndarray | None:
+    """What is taken out of the reduced photo; None where it is nothing."""
+    if not low.times or not low.threshold:
+        return None
+    return low.times * pyramid.dropped(pyramid.reduced(photo), low.threshold)
 
 
 def _psnr(work: _Work, found: Balance) -> float:

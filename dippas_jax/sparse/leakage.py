@@ -22,10 +22,17 @@ from jaxtyping import Array, Key
 
 from dippas_jax.signal import cells, correlation, image, tiles
 from dippas_jax.signal.tiles import Codec, Codecs, Execution, Pixels
-from dippas_jax.sparse import transform
+from dippas_jax.sparse import pyramid, transform
 
 FEW = 4
 """Parts, from all over the photo, in which patterns are followed."""
+
+CLEAR = 4.0
+"""Standard deviations of the photo's noise below which no threshold goes. Where noise crosses the
+threshold, the leakage is large, and no longer linear in how much is turned over."""
+
+NOISIEST = 8.0
+"""Grey levels; what seems more noise than that is fine texture."""
 
 PATTERNS = 2  # in all, or one in each of several parts; white and demosaiced by turns
 SURELY = 1.4  # times as well as a planted pattern the own noise is kept where it was processed
@@ -85,6 +92,7 @@ class Sample(NamedTuple):
       compressed: Whether the photo came through a camera's codec.
       processed: Weight of the own residual, 0 to `MOST_OWN`: how surely the camera left noise where
         there is structure.
+      low: What is done to the frequencies below those of the blocks.
     """
 
     parts: tuple[Part, ...]
@@ -95,6 +103,7 @@ class Sample(NamedTuple):
     noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
     compressed: bool = False
     processed: float = 0.0
+    low: pyramid.Low = pyramid.Low()
 
 
 class Leakage(NamedTuple):
@@ -156,6 +165,7 @@ def sample(
     made = Sample(tuple(parts), area, table, output, None, noise, codecs.camera is not None)
     if made.compressed:
         made = made._replace(processed=_processed(made))
+    made = made._replace(low=_low(made))
     return made if fingerprint is None else made._replace(known=look(made, levels))
 
 
@@ -200,6 +210,32 @@ def _processed(of: Sample) -> float:
     return MOST_OWN * float(np.clip((own / max(fresh, 1e-12) - 1) / (SURELY - 1), 0, 1))
 
 
+def _low(of: Sample) -> pyramid.Low:
+    """How often what the reduced photo drops is to be taken out: a straight line through two.
+
+    By plain products: what extractors see in so low a band depends on the noise around it. The
+    lowest band of the blocks is turned over once, which nearly always comes of the balance.
+    """
+    if min(min(part.where.shape[1:]) for part in of.parts) < pyramid.SMALLEST:
+        return pyramid.Low()
+    small = [pyramid.reduced(part.levels) for part in of.parts]
+    noise = np.median(np.concatenate([np.asarray(_noise(one))[0] for one in small]))
+    level = max(CLEAR * min(float(noise), NOISIEST / pyramid.FACTOR), APART / pyramid.FACTOR)
+    flips = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
+    flips[0] = 1
+    left = []
+    for times in (0.0, 1.0):
+        trial = of._replace(low=pyramid.Low(level, times))
+        pairs = (
+            (*(made(trial, x, APART, flips) for x in (plant.without, plant.planted)), plant.pattern)
+            for _, plant in _plants(of)
+        )
+        left.append(sum(float(pyramid.response(*pair)) for pair in pairs))
+    fall = left[0] - left[1]
+    times = float(np.clip(left[0] / fall, 0, pyramid.MOST)) if fall > 0 else 0.0
+    return pyramid.Low(level, times)
+
+
 def _own(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """What is seen of the own residual in a version of every part, and in the parts [7 4]."""
     after, before = np.zeros((2, cells.BANDS, cells.CLASSES))
@@ -234,7 +270,8 @@ def made(
     alphas: np.ndarray | None = None,
 ) -> np.ndarray:
     """A part after the method, and behind the output's codec where that is followed."""
-    levels = np.asarray(_made(levels, threshold, flips, of.table, known, alphas))
+    taken = pyramid.taken(levels, of.low)
+    levels = np.asarray(_made(levels, threshold, flips, of.table, known, alphas)) - taken
     if of.output is None:
         return levels
     return tiles.levels(of.output(tiles.rounded(levels, np.dtype(np.uint8))))

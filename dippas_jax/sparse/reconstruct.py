@@ -16,7 +16,7 @@ from jaxtyping import Array
 from dippas_jax.config import SMALLEST_PHOTO
 from dippas_jax.signal import image, tiles
 from dippas_jax.signal.tiles import Codec, Execution, Pixels
-from dippas_jax.sparse import grain, transform
+from dippas_jax.sparse import grain, pyramid, transform
 
 
 class Reconstruction(NamedTuple):
@@ -42,6 +42,7 @@ class Cells(NamedTuple):
       alphas: Times I·K that are subtracted [7 4]; None for none.
       grain: How much new noise is put in, by frequency (`grain.gains`); None for none.
       key: Of the new noise.
+      low: What is taken out of the photo reduced by `pyramid.FACTOR`; None for nothing.
     """
 
     flips: np.ndarray
@@ -49,6 +50,7 @@ class Cells(NamedTuple):
     alphas: np.ndarray | None = None
     grain: np.ndarray | None = None
     key: Array | None = None
+    low: np.ndarray | None = None
 
 
 def reconstruct(
@@ -98,7 +100,10 @@ def reconstruct(
     batches = tiles.batches(execution)
     for tile, levels in zip(chosen, batches.map(work, map(inputs, chosen)), strict=True):
         part = pixels[tile.part]
-        done = tiles.rounded(levels[: tile.height, : tile.width], part.dtype)
+        levels = levels[: tile.height, : tile.width]
+        if of.low is not None:
+            levels = levels - pyramid.enlarged(of.low, tile)
+        done = tiles.rounded(levels, part.dtype)
         narrow = min(done.shape[:2]) < SMALLEST_PHOTO  # at a border: no codec takes it
         seen = done if codec is None or narrow else codec(done)
         error += tiles.squares(seen, part)

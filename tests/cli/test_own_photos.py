@@ -138,4 +138,5 @@ def test_what_the_metadata_say_must_be_confirmed_by_the_noise(dippas, album):
 
 
 def test_blind_photos_are_treated_as_if_alone(dippas, album):
-    assert {one["mode"] for one in dippas("in", "-o", "out", "--blind")[1]} == {"blind"}
+    paths, _ = album
+    assert {one["mode"] for one in dippas(*paths[:4], "-o", "out", "--blind")[1]} == {"blind"}
