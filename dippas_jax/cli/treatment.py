@@ -27,6 +27,13 @@ from dippas_jax.types import Fingerprint, InputError, Result
 CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
 """z of a camera in an untreated photo of so many pixels; whole photos of phones give 50 to 150."""
 
+STRENGTH = 0.15
+"""z of a camera over that of a pattern of one percent in the same photo (`Result.visible`): ten of
+eleven whole photos of four Nikons have 0.02 to 0.17 (docs/photos.md)."""
+
+UNSURE = 0.05
+"""Leakage of the whole photo that its parts and planted patterns may not show."""
+
 LARGEST_FOR_PRIOR = 1024
 """Most pixels a side that one network is fitted to."""
 
@@ -308,33 +315,60 @@ def _warnings(task: _Task, result: Result) -> list[str]:
             f"the PSNR is below {aim:g} dB, where more of a fingerprint would have remained; "
             f"--target-psnr {aim:g} keeps the photo closer to the original all the same"
         )
-    z = predicted_z(task, result)
-    if z >= photo_record.TRACED:
-        worst = cells.worst(result.leakage)
-        why = (
-            f"its fingerprint still gives |z| {z:.1f}"
-            if result.z
-            else f"{100 * worst:+.0f} % of a planted fingerprint remain in a band or texture, so "
-            f"that a z of about {z:.0f} is to be expected"
-        )
+    if (z := predicted_z(task, result)) >= photo_record.TRACED:
+        why = f"its fingerprint still gives |z| {z:.1f}" if result.z else _why(task, result)
         said.append(f"this photo can probably be traced: {why}; --strength strong leaves less")
     return said
+
+
+def _why(task: _Task, result: Result) -> str:
+    """A clause on what is left in a blind photo."""
+    of_parts, of_whole = expected_z(_count(task), result)
+    if not of_whole > of_parts:
+        return (
+            f"{100 * cells.worst(result.leakage):+.0f} % of a planted fingerprint remain in a band "
+            f"or texture, so that a z of about {of_parts:.0f} is to be expected"
+        )
+    return (
+        f"it shows fingerprints so well that the {100 * UNSURE:.0f} % by which "
+        f"{100 * result.leakage[cells.WHOLE]:+.0f} % of a planted fingerprint are unsure may be a "
+        f"z of about {of_whole:.0f}"
+    )
 
 
 def predicted_z(task: _Task, result: Result) -> float:
     """The largest |z| to expect of the photo's camera; nan where nothing was measured.
 
-    Where K is known, that of `result.z`. Otherwise each leakage times the z of `CAMERA_Z` in its
-    share of the photo: a band has a seventh of the frequencies, a texture a quarter of the pixels.
+    Where K is known, that of `result.z`.
     """
-    found = [abs(z) for z in result.z.values() if not math.isnan(z)]
-    if found:
+    if found := [abs(z) for z in result.z.values() if not math.isnan(z)]:
         return max(found)
-    whole = CAMERA_Z * math.sqrt(task.photo.pixels[..., 0].size / CAMERA_PIXELS)
-    parts = {name: cells.BANDS if "cycles" in name else cells.CLASSES for name in cells.NAMES[1:]}
-    shares = [
-        abs(result.leakage[name]) / math.sqrt(count)
-        for name, count in parts.items()
-        if not math.isnan(result.leakage.get(name, math.nan))
-    ]
-    return whole * max(shares) if shares else math.nan
+    expected = expected_z(_count(task), result)
+    return max((z for z in expected if not math.isnan(z)), default=math.nan)
+
+
+def _count(task: _Task) -> int:
+    return task.photo.pixels[..., 0].size
+
+
+def expected_z(pixels: int, result: Result) -> tuple[float, float]:
+    """The largest |z| by what is left in a band or texture, and by what may be left of all.
+
+    Each leakage times the z of `CAMERA_Z` in its share of the photo: a band has a seventh of the
+    frequencies, a texture a quarter of the pixels. And that of the whole, with what is unsure about
+    it, times what a camera may have in this very photo: in a plain one, more than `CAMERA_Z`.
+
+    Args:
+      pixels: How many the photo has.
+      result: Of a method that knew no fingerprint; nan comes of what it did not measure.
+    """
+    whole = CAMERA_Z * math.sqrt(pixels / CAMERA_PIXELS)
+    of_parts = []
+    for name in cells.NAMES[1:-1]:
+        count = cells.BANDS if "cycles" in name else cells.CLASSES
+        share = abs(result.leakage.get(name, math.nan))
+        of_parts.append(whole * share / math.sqrt(count))
+    shown = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
+    of_whole = shown * (abs(result.leakage.get(cells.WHOLE, math.nan)) + UNSURE)
+    known = [z for z in of_parts if not math.isnan(z)]
+    return max(known, default=math.nan), of_whole

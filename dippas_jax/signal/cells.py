@@ -22,10 +22,11 @@ from dippas_jax.signal import image, residual
 BANDS, CLASSES = 7, 4
 SIGMAS = (2.0, 3.0, 5.0)  # of the extractors whose mean residual `seen` is
 REACH = 8  # pixels around a pixel that decide its class
+WHOLE = "whole"
 NAMES = (
     *(f"{band}/16 cycles" for band in range(1, 8)),
     *(f"texture {n}" for n in range(1, 5)),
-    "whole",
+    WHOLE,
 )
 """Of the bands, all classes together; of the classes, all bands together; of all cells. Classes and
 the whole leave the lowest band out, where a photo has little noise."""

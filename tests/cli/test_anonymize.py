@@ -25,6 +25,7 @@ from dippas_jax.datasets import synthetic
 from dippas_jax.io import exif, files, weights
 from dippas_jax.prior import anonymize as prior
 from dippas_jax.signal import cells, extractors, image
+from dippas_jax.types import Result
 from tests import oracles, tiny
 from tests.io.test_photo import bad_files
 from tests.io.test_photo import exif as orientation_exif
@@ -690,6 +691,25 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
     found = {"attacks": [{"found": False}, {"found": True}]}
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
+
+
+@pytest.mark.parametrize(
+    ("leakage", "shown", "parts", "whole"),
+    [
+        ({"1/16 cycles": 0.9, "texture 1": 0.2, "whole": 0.0}, 100, 10.0, 0.75),
+        ({"2/16 cycles": -0.21, "texture 4": 0.1, "whole": -0.02}, 600, 7.937, 6.3),
+        ({"texture 4": math.nan, "whole": math.nan}, 0, math.nan, math.nan),
+        ({}, None, math.nan, math.nan),
+    ],
+)
+def test_the_z_to_expect_is_that_of_the_worst_part_or_of_a_photo_that_shows_much(
+    leakage, shown, parts, whole
+):
+    """By hand: 100 at six megapixels, over √4 or √7; 0.15 times the z of one percent."""
+    visible = {} if shown is None else {"whole": float(shown)}
+    made = Result(photo(0), 40.0, {}, leakage, {}, visible=visible)
+    found = treatment.expected_z(6_000_000, made)
+    assert found == pytest.approx((parts, whole), rel=1e-3, nan_ok=True)
 
 
 def test_of_a_known_fingerprint_the_largest_score_is_printed():
