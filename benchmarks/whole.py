@@ -12,6 +12,7 @@ between them.
 
 import argparse
 import json
+import math
 import resource
 import time
 from pathlib import Path
@@ -68,6 +69,10 @@ def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
         f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['examined']['ssim']:.4f}, "
         f"{record['seconds']:.0f} s ({elapsed:.0f} s with the attackers), "
         f"peak of the process {peak:.0f} MiB"
+    )
+    print(
+        f"  a fingerprint of one percent has z {record['visible'].get('whole', math.nan):.0f}, "
+        f"foretold of the result is {record['predicted_z'] or math.nan:.1f}"
     )
     for row in record["examined"]["attacks"]:
         kind = "K'" if row["fingerprint"] == names[1] else "K"

@@ -330,9 +330,9 @@ def _why(task: _Task, result: Result) -> str:
             f"or texture, so that a z of about {of_parts:.0f} is to be expected"
         )
     return (
-        f"it shows fingerprints so well that the {100 * UNSURE:.0f} % by which "
-        f"{100 * result.leakage[cells.WHOLE]:+.0f} % of a planted fingerprint are unsure may be a "
-        f"z of about {of_whole:.0f}"
+        f"it shows fingerprints so well that {100 * UNSURE:.0f} % of one, by which the "
+        f"{round(100 * result.leakage[cells.WHOLE]):+d} % measured may be off, are a z of about "
+        f"{of_whole:.0f}"
     )
 
 

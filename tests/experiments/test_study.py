@@ -269,6 +269,7 @@ def test_a_missing_published_photo_is_found_before_the_work(folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
     folder, tmp_path, monkeypatch, capsys
 ):

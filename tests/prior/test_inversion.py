@@ -294,9 +294,6 @@ def test_every_step_has_one_extractor_and_noise_of_its_own_on_the_fingerprint():
     assert np.abs(np.corrcoef(noise, np.ravel(problem.fingerprint)) - np.eye(21)).max() < 0.08
 
 
-penalty_alone = jax.jit(extensions.correlation_penalty)
-
-
 @jax.jit
 def penalty(generated, problem, where, step):
     """The penalty, and its gradient over I_φ."""
@@ -328,7 +325,7 @@ def test_the_penalty_is_that_of_equation_2_by_hand(member):
     problem = tiny.problem()
     step, plane = step_of(member)
     where, made = image.busy(problem.pixels), snapshot(problem)
-    value = penalty_alone(made, problem, where, step)
+    value, _ = penalty(made, problem, where, step)
     sigma = (2, 3, 5, 3)[member]
     kept = np.asarray(where) if member == 3 else np.ones((64, 64), bool)
     noise = oracles.residual(np.clip(255.0 * made, 0, 255), sigma)
@@ -396,7 +393,7 @@ def test_the_loss_is_equation_9_and_a_weight_times_a_penalty(monkeypatch):
 def test_the_loss_is_equation_9_and_the_weighted_penalty():
     problem = tiny.problem()
     _, made, equation = first_snapshot(tiny.settings(**BOTH, **COLLAPSING))
-    value = penalty_alone(made, problem, image.busy(problem.pixels), 0)
+    value, _ = penalty(made, problem, image.busy(problem.pixels), 0)
     assert value > 0
     trace = traced(**BOTH, **COLLAPSING, network=tiny.ONE_SCALE)
     np.testing.assert_allclose(trace.loss[0], equation + float(value), rtol=1e-4)

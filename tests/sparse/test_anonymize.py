@@ -130,6 +130,7 @@ def test_a_psnr_out_of_reach_gives_the_nearest_threshold_there_is(photo, target,
     version = anonymize(photo[0], target_psnr=target)
     assert_sound(version, photo[0])
     assert version.settings["threshold"] == pytest.approx(limit, rel=0.05)
+    assert version.z == {}
 
 
 @pytest.mark.parametrize("level", [0, 127, 255])
