@@ -480,7 +480,8 @@ def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
 # ------------------------------------------------------------------------------- the sparse method
 
 
-@pytest.mark.parametrize("mode", ["aware", pytest.param("blind", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["aware", "blind"])
 def test_the_sparse_method_writes_the_photo_asked_for_and_its_neighbours_figures(
     case, program, mode
 ):

@@ -184,6 +184,7 @@ def test_folders_keep_their_shape_and_what_is_done_is_skipped(dippas, tmp_path):
     assert not list((tmp_path / "in").rglob("*.anon.anon*"))
 
 
+@pytest.mark.slow
 def test_patterns_and_several_photos(dippas, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     save(tmp_path / "b.png")
@@ -222,6 +223,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_be(dippas, tmp_path):
     assert sorted(tmp_path.rglob("*")) == names, "no folder either"
 
 
+@pytest.mark.slow
 def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch):
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     kept = []

@@ -137,6 +137,7 @@ def test_what_the_metadata_say_must_be_confirmed_by_the_noise(dippas, album):
     assert said.startswith("its noise is not that of the 6 other photos of this make, model")
 
 
+@pytest.mark.slow
 def test_blind_photos_are_treated_as_if_alone(dippas, album):
     paths, _ = album
     assert {one["mode"] for one in dippas(*paths[:4], "-o", "out", "--blind")[1]} == {"blind"}

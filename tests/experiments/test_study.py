@@ -221,6 +221,7 @@ def test_whole_photos_of_different_sizes_are_refused_before_the_work(tmp_path):
     assert not (tmp_path / "out" / "fingerprints").exists()
 
 
+@pytest.mark.slow
 def test_flat_fields_of_another_orientation_are_not_used(tmp_path):
     chosen = pair(tmp_path / "data", [(64, 90), (64, 90)], [(90, 64), (64, 90)])
     with pytest.raises(InputError, match="of 90x64 pixels and its photos are of 64x90"):

@@ -66,7 +66,7 @@ def crossing():
 
 
 @pytest.mark.parametrize(
-    "chunk", [pytest.param(2, marks=pytest.mark.slow), 3, pytest.param(5, marks=pytest.mark.slow)]
+    "chunk", [pytest.param(chunk, marks=pytest.mark.slow) for chunk in (2, 3, 5)]
 )
 def test_the_run_ends_with_the_first_snapshot_past_the_limit_for_any_chunk_length(chunk):
     step, limit = crossing()

@@ -177,6 +177,7 @@ def test_a_strength_goes_below_its_psnr_only_where_much_would_be_left(photo):
         assert tuple(found.leakage) == cells.NAMES
 
 
+@pytest.mark.slow
 def test_of_a_noisy_photo_the_threshold_clears_the_noise():
     """Its noise alone is worth less than the usual PSNR, so that much has to go."""
     camera = synthetic.Camera(seed=3, strength=0.03)

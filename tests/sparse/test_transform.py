@@ -105,7 +105,9 @@ def grey(plane):
 
 
 @pytest.mark.parametrize("flips", [NOTHING, FLIPS], ids=["dropped", "turned over"])
-@pytest.mark.parametrize(("size", "seed", "threshold"), CASES)
+@pytest.mark.parametrize(
+    ("size", "seed", "threshold"), [CASES[1], pytest.param(*CASES[0], marks=pytest.mark.slow)]
+)
 def test_resynthesis_is_that_of_the_oracle(size, seed, threshold, flips):
     pixels = oracles.photo(seed, *size)
     assert distance(pixels, threshold) > 1e-3
