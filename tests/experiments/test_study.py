@@ -335,7 +335,7 @@ def test_variants_of_the_sparse_method_stand_side_by_side(folder, tmp_path):
     made = tmp_path / "sparse-blind-target_psnr-38-sparse.compensation-0.0"
     used = files.read_json(made / "summary.json")["config"]
     assert (used["mode"], used["method"]) == ("blind", "sparse")
-    assert used["sparse"] == {"strength": "fast", "compensation": 0}
+    assert used["sparse"] == {"strength": "fast", "compensation": 0, "grain": 0}
     assert used["seed"] == 0, "the study's"
     assert used["data"]["folder"] == str(folder)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
