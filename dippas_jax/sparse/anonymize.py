@@ -147,7 +147,7 @@ def anonymize(
         codecs,
         execution,
         sample,
-        _low(photo, low),
+        pyramid.plane(photo, low),
     )
     goal = threshold.Goal(target_psnr or configuration.STRENGTHS[config.strength], deadline)
     lowest = min(LEAST_PSNR[config.strength], work.noise_psnr - BEYOND)
@@ -237,13 +237,6 @@ def _exact(
         return found, slope
     moved = found._replace(threshold=met.threshold)
     return balance.measured(work.sample, moved, found.flips), slope
-
-
-def _low(photo: Pixels, low: pyramid.Low) -> np.ndarray | None:
-    """What is taken out of the reduced photo; None where it is nothing."""
-    if not low.times or not low.threshold:
-        return None
-    return low.times * pyramid.dropped(pyramid.reduced(photo), low.threshold)
 
 
 def _psnr(work: _Work, found: Balance) -> float:

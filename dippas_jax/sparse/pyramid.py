@@ -20,7 +20,7 @@ FACTOR = 4
 SMALLEST = 32 * FACTOR  # pixels a side, of a photo that is treated
 
 MOST = 2.0
-"""Times what is dropped is taken out at most; beyond that, faint shading would turn over."""
+"""Times what is dropped is taken out at most: twice turns it over once, faint shading with it."""
 
 BAND = 1 / 32, 1 / 16
 """Cycles a pixel, of the larger of the vertical and the horizontal frequency, that are judged."""
@@ -73,12 +73,17 @@ def enlarged(plane: Float[np.ndarray, "h2 w2 3"], tile: tiles.Tile) -> Float[np.
     return plane
 
 
+def plane(photo: np.ndarray, low: Low) -> Float[np.ndarray, "h2 w2 3"] | None:
+    """What is taken out of a reduced photo, grey levels; None where it is nothing."""
+    if not low.times:
+        return None
+    return low.times * dropped(reduced(photo), low.threshold)
+
+
 def taken(levels: Float[np.ndarray, "h w 3"], low: Low) -> Float[np.ndarray, "h w 3"] | float:
     """What is taken out of a part of a photo that is treated as a photo of its own."""
-    if not low.times or not low.threshold:
-        return 0.0
-    plane = low.times * dropped(reduced(levels), low.threshold)
-    return enlarged(plane, tiles.Tile(0, 0, *levels.shape[:2]))
+    small = plane(levels, low)
+    return 0.0 if small is None else enlarged(small, tiles.Tile(0, 0, *levels.shape[:2]))
 
 
 @jax.jit

@@ -60,8 +60,7 @@ def test_what_is_dropped_is_noise_below_the_blocks_frequencies():
     rng = np.random.default_rng(2)
     small = np.full((40, 36, 3), 100, np.float32) + rng.normal(size=(40, 36, 3)).astype(np.float32)
     faint = pyramid.dropped(small, 50.0)  # all but the blocks' means
-    rest = small - pyramid.dropped(small, 0.0) - small
-    assert np.abs(rest).max() < 1e-3, "at threshold 0 nothing is dropped"
+    assert np.abs(pyramid.dropped(small, 0.0)).max() < 1e-3, "at threshold 0 nothing is dropped"
     inner = np.s_[8:-8, 8:-8]
     kernel = np.array([1, 4, 6, 4, 1]) / 16
     smooth = scipy.ndimage.convolve1d(scipy.ndimage.convolve1d(small, kernel, 0), kernel, 1)
