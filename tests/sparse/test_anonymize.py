@@ -70,7 +70,7 @@ def assert_sound(version, pixels):
 @pytest.mark.parametrize(
     ("aware", "target"),
     [
-        (True, 36.0),
+        pytest.param(True, 36.0, marks=pytest.mark.slow),
         pytest.param(True, 42.0, marks=pytest.mark.slow),
         pytest.param(False, 36.0, marks=pytest.mark.slow),
         pytest.param(False, 42.0, marks=pytest.mark.slow),
@@ -90,18 +90,17 @@ def test_neither_the_extractors_it_steers_by_nor_others_find_a_known_fingerprint
     assert min(extractors.scores(pixels, fingerprint).values()) > 8
     assert by_others(pixels, fingerprint).min() > 8
     version = anonymize(pixels, fingerprint, target_psnr=36.0)
+    assert version.psnr == pytest.approx(36, abs=2 * threshold.CLOSE)
     assert version.z == extractors.scores(version.pixels, fingerprint)
     assert strongest(version.pixels, fingerprint) < 3
     assert np.abs(by_others(version.pixels, fingerprint)).max() < 3
 
 
-def test_the_same_key_gives_the_same_bytes_and_another_key_plants_other_patterns(photo):
+def test_the_same_key_gives_the_same_bytes(photo):
     pixels, fingerprint = photo
-    one, other = (anonymize(pixels, fingerprint, key) for key in (0, 3))
-    again = anonymize(pixels, fingerprint, execution=tiles.PLAIN)
+    one, again = (anonymize(pixels, fingerprint, **x) for x in ({}, {"execution": tiles.PLAIN}))
     assert one.pixels.tobytes() == again.pixels.tobytes()
     assert one[1:] == again[1:]
-    assert one.leakage != other.leakage
 
 
 def test_the_unit_of_the_fingerprint_does_not_matter(photo):

@@ -101,6 +101,7 @@ def versions():
     return made
 
 
+@pytest.mark.slow
 def test_less_is_left_of_an_unknown_camera_from_1_32_to_1_16(versions):
     grey = band(oracles.luma(versions[0][0]) * K)
     before, treated, without = (
@@ -110,6 +111,7 @@ def test_less_is_left_of_an_unknown_camera_from_1_32_to_1_16(versions):
     assert abs(treated) < 0.5 * without
 
 
+@pytest.mark.slow
 def test_it_costs_little(versions):
     (pixels, _), *made = versions
     with_it, without = (oracles.psnr(one, pixels) for one, _ in made)
