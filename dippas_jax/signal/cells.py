@@ -21,6 +21,7 @@ from dippas_jax.signal import image, residual
 
 BANDS, CLASSES = 7, 4
 SIGMAS = (2.0, 3.0, 5.0)  # of the extractors whose mean residual `seen` is
+EVENLY = (1.0, 2.0, 5.0)  # of those whose residuals, each over its σ, `seen_evenly` is the sum of
 REACH = 8  # pixels around a pixel that decide its class
 WHOLE = "whole"
 NAMES = (
@@ -60,9 +61,16 @@ def classes(gradient: Float[ArrayLike, "h w"], table: Quantiles) -> Float[Array,
 
 def seen(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
     """What extractors see: the mean residual over `SIGMAS`."""
-    levels = jnp.clip(jnp.asarray(pixels, jnp.float32), 0, 255)
-    planes = jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(SIGMAS))
-    return planes.mean(0)
+    return _residuals(pixels, SIGMAS).mean(0)
+
+
+def seen_evenly(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
+    """What extractors from the finest to the coarsest see, each about as much as the others.
+
+    A fine one sees faint coefficients above all, which a method turns over; a coarse one sees
+    strong ones too, which it keeps. Where their sum is zero, neither side finds much.
+    """
+    return jnp.einsum("shw,s->hw", _residuals(pixels, EVENLY), 1 / jnp.array(EVENLY))
 
 
 def products(
@@ -122,6 +130,11 @@ def worst(shares: Mapping[str, float]) -> float:
     """The share farthest from 0, with its sign, `LOWEST` left out; nan if none is known."""
     known = [value for name, value in shares.items() if name != LOWEST and not math.isnan(value)]
     return max(known, key=abs, default=math.nan)
+
+
+def _residuals(pixels: Num[ArrayLike, "h w 3"], sigmas: tuple[float, ...]) -> Array:
+    levels = jnp.clip(jnp.asarray(pixels, jnp.float32), 0, 255)
+    return jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(sigmas))
 
 
 def _hats(h: int, w: int) -> Float[Array, "7 h w2"]:

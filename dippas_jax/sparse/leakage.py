@@ -252,10 +252,14 @@ def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def look(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What is seen of K in a version of every part [7 4], and its standard deviation by chance."""
+    """What is seen of K in a version of every part [7 4], and its standard deviation by chance.
+
+    By extractors from fine to coarse alike (`cells.seen_evenly`): what is nothing to those of
+    `cells.seen` is clearly below nothing to the finest, which counts where K is known.
+    """
     sums, squares = np.zeros((2, cells.BANDS, cells.CLASSES))
     for part, version in zip(of.parts, versions, strict=True):
-        value, chance = _look(version, part.known, part.where)
+        value, chance = _look_evenly(version, part.known, part.where)
         sums = sums + np.asarray(value, np.float64)
         squares = squares + np.square(np.asarray(chance, np.float64))
     return sums, np.sqrt(squares)
@@ -331,6 +335,11 @@ def _response(without: Array, planted: Array, pattern: Array, where: Array) -> A
 @jax.jit
 def _look(version: Array, known: Array, where: Array) -> tuple[Array, Array]:
     return cells.products(cells.seen(version), known, where)
+
+
+@jax.jit
+def _look_evenly(version: Array, known: Array, where: Array) -> tuple[Array, Array]:
+    return cells.products(cells.seen_evenly(version), known, where)
 
 
 @jax.jit
