@@ -78,6 +78,7 @@ def test_only_what_is_missing_is_put_back():
     np.testing.assert_array_equal(over, 0)
 
 
+@pytest.mark.slow
 def test_a_photo_with_grain_has_noise_again_the_psnr_asked_for_and_no_fingerprint(quick_search):
     camera = synthetic.Camera()
     pixels = synthetic.expose(camera, synthetic.scene(0, 64), 0)

@@ -142,6 +142,7 @@ def test_a_strong_fingerprint_is_not_turned_round_by_subtraction():
     assert np.sum((after / chance) ** 2) < 0.5 * np.sum((before / chance) ** 2)
 
 
+@pytest.mark.slow
 def test_every_key_plants_other_patterns_and_parts_are_told_of(photo, monkeypatch):
     monkeypatch.setattr(tiles, "SIDE", 48)
     monkeypatch.setattr(leakage, "FEW", 2)
