@@ -176,6 +176,7 @@ def test_a_fingerprint_is_that_of_the_camera():
         fingerprint([np.zeros((64, 64, 3), np.uint8), np.zeros((64, 80, 3), np.uint8)])
 
 
+@pytest.mark.slow
 def test_anonymize_is_the_method_asked_for(case, quick_search):
     photo, plane = case
     fast = anonymize(photo, plane, config=Config(target_psnr=38.0))

@@ -10,7 +10,7 @@ from dippas_jax.signal import image
 from tests import tiny
 
 torch = pytest.importorskip(
-    "torch", reason="PyTorch is not installed; pip install -e '.[bench]' adds it"
+    "torch", reason="PyTorch is not installed; pip install -e '.[torch]' adds it"
 )
 from benchmarks import twin  # noqa: E402
 

@@ -123,7 +123,11 @@ def test_out_of_time_the_first_threshold_has_to_do(photo):
 
 
 @pytest.mark.parametrize(
-    ("target", "limit"), [(5.0, threshold.STRONGEST), (90.0, threshold.WEAKEST)]
+    ("target", "limit"),
+    [
+        (90.0, threshold.WEAKEST),
+        pytest.param(5.0, threshold.STRONGEST, marks=pytest.mark.slow),
+    ],
 )
 def test_a_psnr_out_of_reach_gives_the_nearest_threshold_there_is(photo, target, limit):
     version = anonymize(photo[0], target_psnr=target)
@@ -132,7 +136,10 @@ def test_a_psnr_out_of_reach_gives_the_nearest_threshold_there_is(photo, target,
     assert version.z == {}
 
 
-@pytest.mark.parametrize("level", [0, 127, 255])
+@pytest.mark.parametrize(
+    "level",
+    [127, pytest.param(0, marks=pytest.mark.slow), pytest.param(255, marks=pytest.mark.slow)],
+)
 def test_a_flat_photo_comes_back_as_it_was(photo, level):
     pixels = np.full((HEIGHT, WIDTH, 3), level, np.uint8)
     version = anonymize(pixels, photo[1])
