@@ -2,7 +2,8 @@
 
 The environment is set before jax is imported, and the programs that tests start inherit it. Few
 optimisations make compiling twice as fast, XLA's older emitters of fused loops save a fifth of what
-is left, and programs compiled in one piece a tenth; JAX_DISABLE_MOST_OPTIMIZATIONS=0 tests programs as users run them.
+is left, and programs compiled in one piece a tenth; JAX_DISABLE_MOST_OPTIMIZATIONS=0 tests programs
+as users run them.
 """
 
 import importlib.metadata
