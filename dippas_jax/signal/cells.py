@@ -21,7 +21,7 @@ from dippas_jax.signal import image, residual
 
 BANDS, CLASSES = 7, 4
 SIGMAS = (2.0, 3.0, 5.0)  # of the extractors whose mean residual `seen` is
-EVENLY = (1.0, 2.0, 5.0)  # of those whose residuals, each over its σ, `seen_evenly` is the sum of
+EVENLY = (1.0, 2.0, 5.0)  # those that `seen_evenly` adds up, each residual over its σ
 REACH = 8  # pixels around a pixel that decide its class
 WHOLE = "whole"
 NAMES = (
