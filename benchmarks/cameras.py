@@ -35,11 +35,7 @@ from dippas_jax.sparse import anonymize as sparse
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cameras", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--folder", type=Path, required=True, help="one subfolder a device")
-    parser.add_argument("--phones", type=Path, help="likewise, of whole JPEGs")
-    parser.add_argument("--side", type=int, default=1024, help="of the centres of PHONES, pixels")
+    parser = parser_of("cameras", __doc__, side=1024)
     parser.add_argument("--strength", default="balanced", choices=configuration.STRENGTHS)
     parser.add_argument("--modes", default="blind,aware")
     parser.add_argument("--photos", type=int, default=0, help="of each device; 0 for all")
@@ -50,11 +46,8 @@ def main() -> None:
     files.cache_compilations()
     settings = configuration.Sparse(strength=options.strength, grain=options.grain)
     defaults.print_header("photo mode psnr threshold seconds K_before K K'_before K'")
-    photos = list(crops(options.folder))
-    if options.phones:
-        photos += phones(options.phones, options.side)
     front = []
-    for name, pixels, *planes, codecs in first(photos, options.photos):
+    for name, pixels, *planes, codecs in first(read(options), options.photos):
         before = [worst(pixels, plane) for plane in planes]
         for mode, psnr in itertools.product(
             options.modes.split(","), map(float, options.psnr.split(","))
@@ -74,11 +67,34 @@ def main() -> None:
         plot(front, options.plot)
 
 
+def parser_of(module: str, description: str | None, side: int) -> argparse.ArgumentParser:
+    """Of a benchmark of these photos, with the options that `read` needs."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{module}", description=description)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--folder", type=Path, required=True, help="one subfolder a device")
+    parser.add_argument("--phones", type=Path, help="likewise, of whole JPEGs")
+    parser.add_argument("--side", type=int, default=side, help="of the centres, pixels")
+    return parser
+
+
+def read(options: argparse.Namespace) -> list[tuple]:
+    """Name, pixels, K, K' and codecs of every photo."""
+    photos = list(crops(options.folder))
+    if options.phones:
+        photos += phones(options.phones, options.side)
+    return photos
+
+
+def camera(name: str) -> str:
+    """The camera of a photo, whose name is that of the photo up to the last number."""
+    return name.rsplit("_", 1)[0]
+
+
 def first(photos: list[tuple], most: int) -> list[tuple]:
-    """So many of every device, whose name is that of the photo up to the last number."""
+    """So many of every camera."""
     found: dict[str, list[tuple]] = {}
     for photo in photos:
-        found.setdefault(photo[0].rsplit("_", 1)[0], []).append(photo)
+        found.setdefault(camera(photo[0]), []).append(photo)
     return [photo for several in found.values() for photo in several[: most or None]]
 
 

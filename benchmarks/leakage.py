@@ -65,11 +65,7 @@ METHODS: dict[str, Method] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.leakage", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--folder", type=Path, required=True, help="one subfolder a device")
-    parser.add_argument("--phones", type=Path, help="likewise, of whole JPEGs")
-    parser.add_argument("--side", type=int, default=128)
+    parser = cameras.parser_of("leakage", __doc__, side=128)
     parser.add_argument("--photos", type=int, default=1, help="of each device")
     parser.add_argument("--methods", default="sparse,prior")
     parser.add_argument("--psnr", default="36,38,39,41", help="dB")
@@ -101,11 +97,8 @@ def main() -> None:
 
 def chosen(options: argparse.Namespace) -> list[tuple]:
     """Pixels and fingerprints of the first photos of every device, cut to the side asked for."""
-    every = list(cameras.crops(options.folder))
-    if options.phones:
-        every += list(cameras.phones(options.phones, options.side))
     found = []
-    for name, *arrays, codecs in cameras.first(every, options.photos):
+    for name, *arrays, codecs in cameras.first(cameras.read(options), options.photos):
         pixels, *planes = (
             image.center_crop(x, options.side, options.side, axes=(0, 1)) for x in arrays
         )

@@ -177,7 +177,7 @@ def test_a_fingerprint_is_that_of_the_camera():
 
 
 @pytest.mark.slow
-def test_anonymize_is_the_method_asked_for(case, quick_search):
+def test_anonymize_is_the_method_asked_for(case):
     photo, plane = case
     fast = anonymize(photo, plane, config=Config(target_psnr=38.0))
     assert fast.psnr == pytest.approx(38.0, abs=0.1)

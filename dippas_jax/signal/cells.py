@@ -65,10 +65,10 @@ def seen(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
 
 
 def seen_evenly(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
-    """What extractors from the finest to the coarsest see, each about as much as the others.
+    """The residuals at `EVENLY`, each divided by its σ so that all count about alike, added up.
 
-    A fine one sees faint coefficients above all, which a method turns over; a coarse one sees
-    strong ones too, which it keeps. Where their sum is zero, neither side finds much.
+    A small σ shows faint coefficients above all, which a method turns over; a large one also shows
+    strong ones, which it keeps. Where the sum holds nothing of K, neither finds much of it.
     """
     return jnp.einsum("shw,s->hw", _residuals(pixels, EVENLY), 1 / jnp.array(EVENLY))
 

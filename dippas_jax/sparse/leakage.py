@@ -254,8 +254,8 @@ def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:
 def look(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """What is seen of K in a version of every part [7 4], and its standard deviation by chance.
 
-    By extractors from fine to coarse alike (`cells.seen_evenly`): what is nothing to those of
-    `cells.seen` is clearly below nothing to the finest, which counts where K is known.
+    A small σ counts as much as a large one (`cells.seen_evenly`): where those of `cells.seen` find
+    nothing left of K, an extractor at σ 1 still finds that it was turned over.
     """
     sums, squares = np.zeros((2, cells.BANDS, cells.CLASSES))
     for part, version in zip(of.parts, versions, strict=True):

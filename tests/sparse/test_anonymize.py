@@ -103,6 +103,12 @@ def test_the_same_key_gives_the_same_bytes(photo):
     assert one[1:] == again[1:]
 
 
+@pytest.mark.slow
+def test_another_key_plants_other_patterns(photo):
+    one, other = (anonymize(*photo, key) for key in (0, 3))
+    assert one.leakage != other.leakage
+
+
 def test_the_unit_of_the_fingerprint_does_not_matter(photo):
     pixels, fingerprint = photo
     one, other = anonymize(pixels, fingerprint), anonymize(pixels, 8 * fingerprint)  # no rounding

@@ -79,7 +79,7 @@ def test_only_what_is_missing_is_put_back():
 
 
 @pytest.mark.slow
-def test_a_photo_with_grain_has_noise_again_the_psnr_asked_for_and_no_fingerprint(quick_search):
+def test_a_photo_with_grain_has_noise_again_the_psnr_asked_for_and_no_fingerprint():
     camera = synthetic.Camera()
     pixels = synthetic.expose(camera, synthetic.scene(0, 64), 0)
     k = np.float32(camera.fingerprint(64, 64))
