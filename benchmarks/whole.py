@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=1, help="of each device")
     parser.add_argument("--skip", type=int, default=0, help="photos of each device, before those")
     parser.add_argument("--modes", default="aware,blind")
+    parser.add_argument("--displace", type=float, default=0.0, help="pixels, as `dippas anonymize`")
     options = parser.parse_args()
     files.cache_compilations()
     for device in sorted(path for path in options.folder.iterdir() if path.is_dir()):
@@ -47,16 +48,17 @@ def main() -> None:
             names.append(name)
         for photo in layouts.photos_in(device / "natural")[options.skip :][: options.photos]:
             for mode in options.modes.split(","):
-                _measure(photo, mode, names, options.workdir)
+                _measure(photo, mode, names, options.workdir, options.displace)
 
 
-def _measure(photo: Path, mode: str, names: list[str], workdir: Path) -> None:
-    stem = f"{photo.stem}.{mode}"
+def _measure(photo: Path, mode: str, names: list[str], workdir: Path, displace: float) -> None:
+    stem = f"{photo.stem}.{mode}" + (".moved" if displace else "")
     settings = outputs.Options(
         output=str(workdir / f"{stem}.jpg"),
         fingerprint=names[0] if mode == "aware" else None,
         check=tuple(names),
         report=str(workdir / f"{stem}.html"),
+        displace=displace,
         orientation="tag",  # the fingerprints lie as the sensor does
         overwrite=True,
     )

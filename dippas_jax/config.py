@@ -13,6 +13,9 @@ SMALLEST_PHOTO = 64  # pixels a side
 STRENGTHS = {"fast": 41.0, "balanced": 41.0, "strong": 39.0}
 """PSNR aimed at, dB."""
 
+FARTHEST = 4.0
+"""Largest displacement that is of use, pixels."""
+
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
@@ -207,11 +210,14 @@ class Sparse:
         left) or "strong" (near 39 dB; down to 33).
       compensation: How much of what brings the leakage to zero is done, 0 to 1.
       grain: How much of the noise that is missing is put back as new noise, 0 to 1.
+      displacement: By how many pixels the result is moved, standard deviation along each axis, 0 to
+        4 (`signal.displacement`); 0 leaves every pixel in its place.
     """
 
     strength: str = "balanced"
     compensation: float = 1.0
     grain: float = 0.0
+    displacement: float = 0.0
 
     def __post_init__(self):
         _check(
@@ -221,6 +227,10 @@ class Sparse:
         for name in ("compensation", "grain"):
             value = getattr(self, name)
             _check(0 <= value <= 1, f"sparse.{name} is {value}; choose 0 to 1")
+        _check(
+            0 <= self.displacement <= FARTHEST,
+            f"sparse.displacement is {self.displacement} pixels; choose 0 to {FARTHEST:g}",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

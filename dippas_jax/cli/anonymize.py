@@ -42,10 +42,11 @@ def anonymize(
     Raises:
       InputError: Before anything is written: what was given cannot be used as a whole.
     """
-    if options.grain and options.method != "sparse":
-        raise InputError(
-            f"--grain goes with --method sparse, and {options.method} was given; leave one out"
-        )
+    for flag in ("grain", "displace"):
+        if getattr(options, flag) and options.method != "sparse":
+            raise InputError(
+                f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
+            )
     _choose_device(options.device)
     jobs = outputs.jobs(photos, options)
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]

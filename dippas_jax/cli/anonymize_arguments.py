@@ -92,6 +92,15 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "costs 1.5 to 2 dB (--method sparse)",
     )
     parser.add_argument(
+        "--displace",
+        type=arguments.displacement,
+        default=0.0,
+        metavar="PIXELS",
+        help="at last move every place by its own small vector, of this standard deviation, so "
+        "that what is left of a fingerprint lies elsewhere; 2 helps where phones are still found, "
+        "and the eye sees no difference (--method sparse)",
+    )
+    parser.add_argument(
         "--max-minutes",
         type=arguments.positive,
         default=0.0,

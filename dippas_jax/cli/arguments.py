@@ -125,6 +125,14 @@ def decibels(text: str) -> float:
     return value
 
 
+def displacement(text: str) -> float:
+    """Pixels, above 0, at most `config.FARTHEST`."""
+    value = _number(text)
+    if not 0 < value <= 4:
+        raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 4 pixels")
+    return value
+
+
 def quality(text: str) -> int | None:
     """A JPEG's, 1 to 100; None for "same"."""
     if text == "same":

@@ -28,6 +28,7 @@ class Options(NamedTuple):
       strength: One of `config.STRENGTHS`.
       target_psnr: dB; None for the strength's.
       grain: Whether new noise takes the place of what was removed.
+      displace: Standard deviation of what every place is moved by, pixels; 0 for not at all.
       max_minutes: A photo; 0 for as long as it takes.
       kind: Format to write, "same" or one of `photo_file.FORMATS`.
       jpeg_quality: None for the original's tables.
@@ -51,6 +52,7 @@ class Options(NamedTuple):
     strength: str = "balanced"
     target_psnr: float | None = None
     grain: bool = False
+    displace: float = 0.0
     max_minutes: float = 0.0
     kind: str = "same"
     jpeg_quality: int | None = None

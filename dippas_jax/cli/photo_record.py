@@ -101,6 +101,11 @@ def text(record: PhotoRecord) -> str:
         left = f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"
     size = console.size_text((record.height, record.width))
     psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
+    if moved := record.settings.get("displacement"):
+        psnr = (
+            f"PSNR {record.settings['psnr_in_place']:.2f} dB, then moved by {moved:g} pixels "
+            f"({record.psnr:.2f} dB)"
+        )
     said = [
         f"{record.photo} -> {record.output}",
         f"  {size}, {psnr}, {left}, {record.seconds:.0f} s",

@@ -20,7 +20,7 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer
 from dippas_jax.prior import anonymize as prior
 from dippas_jax.prior import progress
-from dippas_jax.signal import cells, extractors, image, placement, tiles
+from dippas_jax.signal import cells, displacement, extractors, image, placement, tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Fingerprint, InputError, Result
 
@@ -154,7 +154,11 @@ def _by_sparse(task: _Task, started: float) -> Result:
             _key(task),
             photo.pixels,
             task.plane,
-            configuration.Sparse(strength=options.strength, grain=float(options.grain)),
+            configuration.Sparse(
+                strength=options.strength,
+                grain=float(options.grain),
+                displacement=options.displace,
+            ),
             target_psnr=task.target,
             deadline=_deadline(options, started),
             codecs=_codecs(task),
@@ -310,14 +314,16 @@ def _warnings(task: _Task, result: Result) -> list[str]:
             f"no snapshot reached {result.settings['threshold']:g} dB, so the best one was written"
         )
     aim = configuration.STRENGTHS[task.options.strength]
-    if task.options.method == "sparse" and not task.target and result.psnr < aim - 1:
+    in_place = result.settings.get("psnr_in_place", result.psnr)
+    if task.options.method == "sparse" and not task.target and in_place < aim - 1:
         said.append(
             f"the PSNR is below {aim:g} dB, where more of a fingerprint would have remained; "
             f"--target-psnr {aim:g} keeps the photo closer to the original all the same"
         )
     if (z := predicted_z(task, result)) >= photo_record.TRACED:
         why = f"its fingerprint still gives |z| {z:.1f}" if result.z else _why(task, result)
-        said.append(f"this photo can probably be traced: {why}; --strength strong leaves less")
+        more = "--strength strong" if task.options.displace else "--displace 2"
+        said.append(f"this photo can probably be traced: {why}; {more} leaves less")
     return said
 
 
@@ -330,7 +336,7 @@ def _why(task: _Task, result: Result) -> str:
             f"or texture, so that a z of about {of_parts:.0f} is to be expected"
         )
     return (
-        f"it shows fingerprints so well that {100 * UNSURE:.0f} % of one, by which the "
+        f"it shows fingerprints so well that {100 * unsure(result):.0f} % of one, by which the "
         f"{round(100 * result.leakage[cells.WHOLE]):+d} % measured may be off, are a z of about "
         f"{of_whole:.0f}"
     )
@@ -345,6 +351,13 @@ def predicted_z(task: _Task, result: Result) -> float:
         return max(found)
     expected = expected_z(_count(task), result)
     return max((z for z in expected if not math.isnan(z)), default=math.nan)
+
+
+def unsure(result: Result) -> float:
+    """`UNSURE`, of which only a part lies in place where pixels were moved."""
+    frequencies = np.arange(1, cells.BANDS + 1) / 16
+    kept = displacement.share(result.settings.get("displacement", 0.0), frequencies)
+    return UNSURE * float(np.mean(kept))
 
 
 def _count(task: _Task) -> int:
@@ -369,6 +382,6 @@ def expected_z(pixels: int, result: Result) -> tuple[float, float]:
         share = abs(result.leakage.get(name, math.nan))
         of_parts.append(whole * share / math.sqrt(count))
     shown = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
-    of_whole = shown * (abs(result.leakage.get(cells.WHOLE, math.nan)) + UNSURE)
+    of_whole = shown * (abs(result.leakage.get(cells.WHOLE, math.nan)) + unsure(result))
     known = [z for z in of_parts if not math.isnan(z)]
     return max(known, default=math.nan), of_whole

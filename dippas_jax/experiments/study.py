@@ -22,7 +22,13 @@ from dippas_jax.io import files, weights
 from dippas_jax.signal import image
 from dippas_jax.types import Record
 
-_NO_Z = ("shifts", "detector", "set", "link")  # not of one photo with a fingerprint, or no z
+_NO_Z = (
+    "shifts",
+    "places",
+    "detector",
+    "set",
+    "link",
+)  # not of one photo with a fingerprint, or no z
 
 
 def run(config: configuration.Study, workdir: str | Path) -> str:

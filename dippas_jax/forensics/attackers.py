@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from dippas_jax.forensics import denoisers, detector, dncnn, edges
+from dippas_jax.forensics import denoisers, detector, dncnn, edges, places
 from dippas_jax.signal import correlation, extractors, flat_field, image, residual
 
 FREQUENCIES = (0, 1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2)
@@ -246,6 +246,17 @@ def shifts(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
     return _per_photo(photos, lambda one: _largest(one, evidence.fingerprints))
 
 
+def by_places(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
+    """z of `places`: every block looked for around its place; nan below two blocks."""
+    planes = evidence.fingerprints
+
+    def one_photo(one: np.ndarray) -> list[Array]:
+        plane = extractors.extract(one)
+        return [_by_places(plane, correlation.pattern(one, plane_of)) for plane_of in planes]
+
+    return _per_photo(photos, one_photo)
+
+
 def recompressed(
     photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence, *, quality: int
 ) -> Scores:
@@ -357,6 +368,9 @@ ATTACKERS: dict[str, Attacker] = {
     ),
     "two-sided": Attacker(two_sided, question="over-subtracted, or too close to zero", twin=True),
     "shifts": Attacker(shifts, limit=60.0**0.5, question="moved by any shift", is_z=False),
+    "places": Attacker(
+        by_places, limit=4.0, question="moved, each place by a few pixels of its own", is_z=False
+    ),
     "jpeg-90": Attacker(
         functools.partial(recompressed, quality=90), question="after JPEG at quality 90"
     ),
@@ -383,6 +397,7 @@ def available(evidence: Evidence) -> list[str]:
 
 _extract_learned = jax.jit(dncnn.residual)
 _ncc = jax.jit(correlation.ncc)
+_by_places = jax.jit(places.z_score)
 
 
 def _per_photo(photos: np.ndarray, attack: Callable[[np.ndarray], Any]) -> Scores:

@@ -12,6 +12,7 @@ result.
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from dippas_jax import config as configuration
-from dippas_jax.signal import extractors, image, tiles
+from dippas_jax.signal import displacement, extractors, image, tiles
 from dippas_jax.signal.tiles import LOSSLESS, PLAIN, Codecs, Execution, Pixels
 from dippas_jax.sparse import balance, grain, leakage, pyramid, reconstruct, threshold
 from dippas_jax.sparse.balance import Balance
@@ -44,7 +45,7 @@ ENOUGH = 0.1
 
 NEAR = 0.5  # dB from the PSNR aimed at, where it need not be exact
 MOVES = 2  # thresholds after the first
-_GRAIN = 7  # makes the key of the new noise one of its own
+_GRAIN, _FIELD = 7, 8  # make the keys of the new noise and of the displacement their own
 
 
 class _Work(NamedTuple):
@@ -165,8 +166,22 @@ def anonymize(
         done = threshold.meet(attempt, found.threshold, slope, goal)
     else:
         done = attempt(found.threshold)
-    alpha = 0.0 if alphas is None else float(np.mean(alphas)) / unit
-    return _result(work, done, found, part * config.compensation, alpha)
+    settings = {
+        "threshold": done.threshold,
+        "compensation": part * config.compensation,
+        "alpha": 0.0 if alphas is None else float(np.mean(alphas)) / unit,
+    }
+    assert done.pixels is not None
+    if not config.displacement:
+        return _result(work, done.pixels, found.by_name, settings)
+    settings |= {"displacement": config.displacement, "psnr_in_place": done.psnr}
+    height, width = photo.shape[:2]
+    field_key = jax.random.fold_in(key, _FIELD)
+    field = displacement.Field(field_key, height, width, config.displacement)
+    moved = displacement.displaced(done.pixels, field, execution)
+    seen = found._replace(threshold=done.threshold)
+    left = balance.measured(sample._replace(move=field.move), seen, found.flips, execution)
+    return _result(work, moved, left.by_name, settings)
 
 
 def expected_ticks(height: int, width: int) -> int:
@@ -258,22 +273,11 @@ def _reconstruct(
 
 
 def _result(
-    work: _Work,
-    done: Reconstruction,
-    found: Balance,
-    compensation: float,
-    alpha: float,
+    work: _Work, pixels: Pixels, left: Mapping[str, float], settings: Mapping[str, float]
 ) -> Result:
-    assert done.pixels is not None
-    seen = done.pixels if work.codecs.output is None else work.codecs.output(done.pixels)
+    seen = pixels if work.codecs.output is None else work.codecs.output(pixels)
     z: dict[str, float] = {}
     if work.fingerprint is not None:
         z = extractors.scores(seen, work.fingerprint, execution=work.execution)
-    settings = {
-        "threshold": done.threshold,
-        "compensation": compensation,
-        "alpha": alpha,
-    }
     psnr = tiles.psnr(seen, work.pixels)
-    visible = leakage.visible(work.sample)
-    return Result(done.pixels, psnr, z, found.by_name, settings, visible=visible)
+    return Result(pixels, psnr, z, left, settings, visible=leakage.visible(work.sample))

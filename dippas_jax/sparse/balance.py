@@ -103,7 +103,9 @@ def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> 
     """Leakage by cell: what is foretold, drawn to the leakage of K where that is known."""
     if of.known is None and not of.compressed:
         return found.shares
-    versions = [leakage.made(of, p.levels, threshold, flips.astype(np.float32)) for p in of.parts]
+    versions = [
+        leakage.made(of, p, p.levels, threshold, flips.astype(np.float32)) for p in of.parts
+    ]
     own = leakage.own_share(of, versions) if of.compressed else found.shares
     foretold = _foretold(of, found.shares, own)
     if of.known is None:
@@ -140,7 +142,7 @@ def subtraction(of: Sample, found: Balance) -> np.ndarray:
 
     def seen(alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         versions = [
-            leakage.made(of, part.levels, found.threshold, found.flips, part.known, alphas)
+            leakage.made(of, part, part.levels, found.threshold, found.flips, part.known, alphas)
             for part in of.parts
         ]
         return leakage.look(of, versions)

@@ -11,7 +11,7 @@ was not compressed yet. The pattern is planted there, and then it is compressed.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -69,6 +69,7 @@ class Part(NamedTuple):
       plants: The patterns.
       known: I·K [h w], or None.
       own: The part's own residual [h w].
+      tile: Where it lies in the photo.
     """
 
     levels: np.ndarray
@@ -76,6 +77,7 @@ class Part(NamedTuple):
     plants: tuple[Plant, ...]
     known: np.ndarray | None
     own: np.ndarray
+    tile: tiles.Tile
 
 
 class Sample(NamedTuple):
@@ -93,6 +95,7 @@ class Sample(NamedTuple):
       processed: Weight of the own residual, 0 to `MOST_OWN`: how surely the camera left noise where
         there is structure.
       low: What is done to the frequencies below those of the blocks.
+      move: Moves a tile's pixels afterwards, before the output's codec; None leaves them.
     """
 
     parts: tuple[Part, ...]
@@ -104,6 +107,7 @@ class Sample(NamedTuple):
     compressed: bool = False
     processed: float = 0.0
     low: pyramid.Low = pyramid.Low()
+    move: Callable[[np.ndarray, tiles.Tile], np.ndarray] | None = None
 
 
 class Leakage(NamedTuple):
@@ -157,7 +161,7 @@ def sample(
         if fingerprint is not None:
             known = np.asarray(image.luma(part)) * fingerprint[tile.part]
         own = np.asarray(_seen(part))
-        parts.append(Part(part, where, tuple(plants), known, own))
+        parts.append(Part(part, where, tuple(plants), known, own, tile))
     blocks = np.concatenate([np.asarray(_noise(part)) for part in levels], 1)
     noise = tuple(np.median(blocks, axis=1).tolist())
     output = codecs.output if codecs.camera else None
@@ -182,7 +186,7 @@ def measure(
     """
     found = []
     for part, plant in _plants(of):
-        pair = (made(of, x, threshold, flips) for x in (plant.without, plant.planted))
+        pair = (made(of, part, x, threshold, flips) for x in (plant.without, plant.planted))
         found.append(np.asarray(_response(*pair, plant.pattern, part.where), np.float64))
         execution.on_tile(None)
         execution.on_tile(None)
@@ -202,7 +206,7 @@ def _processed(of: Sample) -> float:
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     planted = measure(of, APART, nothing)
-    sums = _own(of, [made(of, part.levels, APART, nothing) for part in of.parts])
+    sums = _own(of, [made(of, part, part.levels, APART, nothing) for part in of.parts])
     own, fresh = (
         after[1:, -1].sum() / max(before[1:, -1].sum(), 1e-12)
         for after, before in (sums, (planted.after, planted.before))
@@ -227,8 +231,11 @@ def _low(of: Sample) -> pyramid.Low:
     for times in (0.0, 1.0):
         trial = of._replace(low=pyramid.Low(level, times))
         pairs = (
-            (*(made(trial, x, APART, flips) for x in (plant.without, plant.planted)), plant.pattern)
-            for _, plant in _plants(of)
+            (
+                *(made(trial, part, x, APART, flips) for x in (plant.without, plant.planted)),
+                plant.pattern,
+            )
+            for part, plant in _plants(of)
         )
         left.append(sum(float(pyramid.response(*pair)) for pair in pairs))
     fall = left[0] - left[1]
@@ -267,15 +274,27 @@ def look(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.nda
 
 def made(
     of: Sample,
+    part: Part,
     levels: np.ndarray,
     threshold: float,
     flips: np.ndarray,
     known: np.ndarray | None = None,
     alphas: np.ndarray | None = None,
 ) -> np.ndarray:
-    """A part after the method, and behind the output's codec where that is followed."""
+    """A part after the method, and behind the output's codec where that is followed.
+
+    Args:
+      of: All that is measured on.
+      part: Which part.
+      levels: Its pixels, as they came or with a pattern, grey levels.
+      threshold: Grey levels.
+      flips: By cell.
+      known: I·K, of which `alphas` times are subtracted; None for nothing.
+      alphas: By cell.
+    """
     taken = pyramid.taken(levels, of.low)
     levels = np.asarray(_made(levels, threshold, flips, of.table, known, alphas)) - taken
+    levels = levels if of.move is None else of.move(levels, part.tile)
     if of.output is None:
         return levels
     return tiles.levels(of.output(tiles.rounded(levels, np.dtype(np.uint8))))

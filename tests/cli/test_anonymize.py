@@ -316,6 +316,9 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
     refused(dippas("a.jpg", "--jpeg-quality", "0"), "1 to 100")
     refused(dippas("a.jpg", "--strength", "max"), "max")
     refused(dippas("a.jpg", "--grain", "--method", "prior"), "--grain", "prior was given")
+    refused(dippas("a.jpg", "--displace", "2", "--method", "prior"), "--displace", "prior was")
+    for amount in ("0", "4.1", "-1", "far"):
+        refused(dippas("a.jpg", f"--displace={amount}"), amount, "4 pixels")
     refused(dippas("a.jpg", "--report", "r.txt"), ".html")
     with monkeypatch.context() as without:
         without.setattr(importlib.util, "find_spec", lambda name: None)
@@ -712,6 +715,18 @@ def test_the_z_to_expect_is_that_of_the_worst_part_or_of_a_photo_that_shows_much
     made = Result(photo(0), 40.0, {}, leakage, {}, visible=visible)
     found = treatment.expected_z(6_000_000, made)
     assert found == pytest.approx((parts, whole), rel=1e-3, nan_ok=True)
+
+
+def test_of_a_photo_that_was_moved_less_is_unsure_and_both_figures_are_printed():
+    """By hand: the mean of exp(-2π²·4·f²) over f of k/16 is 0.156."""
+    settings = {"displacement": 2.0, "psnr_in_place": 36.2}
+    made = Result(photo(0), 20.7, {}, {"whole": 0.01}, settings, visible={"whole": 600.0})
+    kept = sum(math.exp(-8 * (math.pi * k / 16) ** 2) for k in range(1, 8)) / 7
+    assert kept == pytest.approx(0.156, abs=1e-3)
+    _, whole = treatment.expected_z(6_000_000, made)
+    assert whole == pytest.approx(90 * (0.01 + 0.05 * kept))
+    text = photo_record.text(record(psnr=20.7, settings=settings))
+    assert "PSNR 36.20 dB, then moved by 2 pixels (20.70 dB)" in text
 
 
 def test_of_a_known_fingerprint_the_largest_score_is_printed():

@@ -160,6 +160,13 @@ def test_a_photo_that_did_not_change_is_said_not_to_have(psnr):
     assert not re.search(r"\b(inf|nan|None)\b", words)
 
 
+def test_a_photo_that_was_moved_is_judged_by_what_it_was_before():
+    settings = {"displacement": 2.0, "psnr_in_place": 43.21}
+    _, words = parsed(made(record(psnr=20.7, settings=settings)))
+    assert "20.7 dB" in words
+    assert "hard to see even at 1:1. Before the pixels were moved, the PSNR was 43.2 dB;" in words
+
+
 def test_a_record_is_the_same_when_it_comes_back_from_its_json():
     text = files.json_text(record(psnr=float("inf")))
     back = photo_record.from_json(json.loads(text))

@@ -108,7 +108,7 @@ def test_the_camera_that_was_not_known_is_hidden(photo, balanced, aware):
         return oracles.ncc(np.mean(planes, axis=0), pattern) * np.sqrt(K.size)
 
     before = z(aware.parts[0].levels)
-    after = z(leakage.made(aware, aware.parts[0].levels, 24.0, balanced.flips))
+    after = z(leakage.made(aware, aware.parts[0], aware.parts[0].levels, 24.0, balanced.flips))
     assert before > 8
     assert abs(after) < 3
 
@@ -119,8 +119,10 @@ def test_what_is_left_of_a_known_fingerprint_is_subtracted_and_never_added(aware
     assert alphas.min() >= 0
     assert alphas.max() > 0
     levels, known = aware.parts[0].levels, aware.parts[0].known
-    before, _ = leakage.look(aware, [leakage.made(aware, levels, 12.0, flat.flips)])
-    after, _ = leakage.look(aware, [leakage.made(aware, levels, 12.0, flat.flips, known, alphas)])
+    before, _ = leakage.look(aware, [leakage.made(aware, aware.parts[0], levels, 12.0, flat.flips)])
+    after, _ = leakage.look(
+        aware, [leakage.made(aware, aware.parts[0], levels, 12.0, flat.flips, known, alphas)]
+    )
     assert abs(after.sum()) < 0.35 * abs(before.sum())
     opposite = aware._replace(parts=tuple(x._replace(known=-x.known) for x in aware.parts))
     np.testing.assert_array_equal(balance.subtraction(opposite, flat) < 0.2 * alphas.max(), True)
@@ -135,9 +137,9 @@ def test_a_strong_fingerprint_is_not_turned_round_by_subtraction():
     flat = balance.balance(known, 12.0, compensation=0.0)
     alphas = balance.subtraction(known, flat)
     (part,) = known.parts
-    before, chance = leakage.look(known, [leakage.made(known, part.levels, 12.0, flat.flips)])
+    before, chance = leakage.look(known, [leakage.made(known, part, part.levels, 12.0, flat.flips)])
     after, _ = leakage.look(
-        known, [leakage.made(known, part.levels, 12.0, flat.flips, part.known, alphas)]
+        known, [leakage.made(known, part, part.levels, 12.0, flat.flips, part.known, alphas)]
     )
     assert np.sum((after / chance) ** 2) < 0.5 * np.sum((before / chance) ** 2)
 
@@ -193,7 +195,7 @@ def test_behind_a_jpeg_a_planted_pattern_fares_as_a_cameras_does():
         known = leakage.sample(jax.random.key(seed), pixels, k, tiles.Codecs(jpeg, jpeg))
         before, _ = leakage.look(known, [part.levels for part in known.parts])
         levels = known.parts[0].levels
-        after, _ = leakage.look(known, [leakage.made(known, levels, 12.0, NOTHING)])
+        after, _ = leakage.look(known, [leakage.made(known, known.parts[0], levels, 12.0, NOTHING)])
         truth.append(after.sum() / before.sum())
         plain = leakage.sample(jax.random.key(seed), pixels, None, tiles.LOSSLESS)
         for kind, one in ((followed, known), (without, plain)):
