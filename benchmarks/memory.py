@@ -45,7 +45,7 @@ def main() -> None:
     start, first = time.monotonic(), 0.0
     progress = anonymize.start(problem, config)
     while not anonymize.finished(progress, config):
-        progress = anonymize.advance(progress, problem, problem.fingerprint, config)
+        progress = anonymize.advance_compiled(progress, problem, problem.fingerprint, config=config)
         while marks and progress.steps >= marks[0]:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             first = first or peak

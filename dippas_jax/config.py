@@ -247,8 +247,10 @@ class Config:
         one that is depends on the machine's speed.
       seed: Of all randomness.
       sigma: Noise standard deviation assumed by the extractor, in grey levels.
-      checkpoint_seconds: Time between two checkpoints of the photo being worked on; changes no
+      checkpoint_seconds: Time between two checkpoints of a photo being worked on; changes no
         result.
+      batch: Photos that "prior" inverts at a time on each device; 0 for the platform's
+        (`prior.batch`). It changes no result.
     """
 
     mode: str = "aware"
@@ -258,6 +260,7 @@ class Config:
     seed: int = 0
     sigma: float = 3.0
     checkpoint_seconds: float = 60.0
+    batch: int = 0
     data: Data = Data()
     generator: Generator = Generator()
     inversion: Inversion = Inversion()
@@ -287,6 +290,7 @@ class Config:
             self.checkpoint_seconds >= 0,
             f"checkpoint_seconds is {self.checkpoint_seconds}; choose 0 (every chunk) or more",
         )
+        _check(self.batch >= 0, f"batch is {self.batch}; choose 0 for the platform's, or more")
 
 
 @dataclasses.dataclass(frozen=True)

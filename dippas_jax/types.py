@@ -8,7 +8,7 @@ grey levels.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt
@@ -56,7 +56,7 @@ class Fingerprint(NamedTuple):
 
 
 class History(NamedTuple):
-    """One number a step of an inversion, float32, as far as the run has come; zeros beyond.
+    """One number a step of an inversion, float32 [t]; of a run at work, zeros beyond its steps.
 
     Attributes:
       psnr: Of the snapshot against the photo, dB.
@@ -65,10 +65,10 @@ class History(NamedTuple):
       gamma: γ for a fingerprint of standard deviation `prior.inversion.FINGERPRINT_STD`.
     """
 
-    psnr: np.ndarray
-    ncc: np.ndarray
-    loss: np.ndarray
-    gamma: np.ndarray
+    psnr: Any
+    ncc: Any
+    loss: Any
+    gamma: Any
 
 
 class Result(NamedTuple):

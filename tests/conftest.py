@@ -52,7 +52,9 @@ def walked():
     problem = tiny.problem()
     progress = anonymize.start(problem, settings)
     while not anonymize.finished(progress, settings):
-        progress = anonymize.advance(progress, problem, problem.fingerprint, settings)
+        progress = anonymize.advance_compiled(
+            progress, problem, problem.fingerprint, config=settings
+        )
     return problem, progress, anonymize.assemble(progress, problem.pixels, settings), settings
 
 

@@ -183,7 +183,7 @@ def _by_prior(task: _Task, started: float) -> Result:
         def on_chunk(state: prior.Progress) -> None:
             chunks.append(time.monotonic())
             if bar is not None:
-                bar.show(state.history.psnr[: int(state.steps)])
+                bar.show(state.psnr)
 
         try:
             result = prior.invert(

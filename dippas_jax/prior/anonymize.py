@@ -2,7 +2,7 @@
 
 `invert` is the whole of it. Its parts are `start`, `advance` until `finished`, `assemble`. What is
 carried between them is one tree of arrays, `Progress`, which a caller may write down after any
-`advance` and go on from later: the results are the same.
+`advance` and go on from later: the results are the same. `batch` maps them over many photos.
 """
 
 import functools
@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dippas_jax import config as configuration
 from dippas_jax.prior import balance, inversion, pool
 from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.pool import Best, Pool
-from dippas_jax.prior.state import Problem, State
+from dippas_jax.prior.state import Problem, State, Trace
 from dippas_jax.signal import blocks, correlation, extractors, image, residual
 from dippas_jax.types import FlatPhotoError, History, Result
 
@@ -31,21 +31,29 @@ class DivergedError(ArithmeticError):
 
 
 class Progress(NamedTuple):
-    """Everything needed to go on.
+    """Everything needed to go on: arrays on the device, under `jax.vmap` of several photos.
 
     Attributes:
       state: Of the optimisation, at the end of a chunk; possibly past the end of the run.
       pools: One for each pair of block side and threshold, in the order of `_pairs`.
       best: The snapshot of highest PSNR.
-      history: The run so far.
+      history: The run so far; zeros beyond.
       steps: Number of steps that count.
+      lost: The step whose loss was no number and was not undone; -1 while there is none.
     """
 
     state: State
     pools: tuple[Pool, ...]
     best: Best
     history: History
-    steps: np.ndarray
+    steps: Int[Array, "*n"]
+    lost: Int[Array, "*n"]
+
+    @property
+    def psnr(self) -> Float[np.ndarray, " t"]:
+        """Of the steps of one photo that count, on the host."""
+        psnr, steps = jax.device_get((self.history.psnr, self.steps))
+        return psnr[:steps]
 
 
 def _pairs(h: int, w: int, config: configuration.Config) -> list[tuple[int, float]]:
@@ -58,36 +66,47 @@ def start(problem: Problem, config: configuration.Config) -> Progress:
     """Step 0 of a photo's run."""
     h, w, _ = problem.pixels.shape
     capacity = max(config.assembly.averages)
-    zeros = np.zeros(config.inversion.max_steps, np.float32)
     return Progress(
         inversion.init_compiled(problem, config=config),
         tuple(pool.empty(h, w, side=b, capacity=capacity) for b, _ in _pairs(h, w, config)),
         Best(jnp.zeros((h, w, 3), jnp.uint8), jnp.asarray(-jnp.inf, jnp.float32)),
-        History(*(zeros.copy() for _ in History._fields)),
-        np.zeros((), np.int32),
+        History(*(jnp.zeros(config.inversion.max_steps) for _ in History._fields)),
+        jnp.zeros((), jnp.int32),
+        jnp.full((), -1, jnp.int32),
     )
 
 
-def compile_chunk(progress: Progress, problem: Problem, config: configuration.Config) -> None:
+def compile_chunk(
+    progress: Progress,
+    problem: Problem,
+    reference: Float[ArrayLike, "h w"],
+    config: configuration.Config,
+) -> None:
     """Compile what `advance` will call, so that the first chunk takes as long as any other."""
-    inversion.chunk_compiled.lower(progress.state, problem, config=config).compile()
-    h, w, _ = problem.pixels.shape
-    steps = config.inversion.chunk
-    pixels = jax.ShapeDtypeStruct((steps, h, w, 3), jnp.uint8)
-    planes = jax.ShapeDtypeStruct((steps, h, w), jnp.float32)
-    admitted = jax.ShapeDtypeStruct((steps,), jnp.bool_)
-    _measure.lower(pixels, problem.fingerprint, sigma=config.sigma).compile()
-    for one in progress.pools:
-        pool.merge_compiled.lower(one, pixels, planes, problem.fingerprint, admitted).compile()
+    advance_compiled.lower(progress, problem, reference, config=config).compile()
+
+
+def over(progress: Progress, config: configuration.Config) -> Bool[Array, ""]:
+    """Whether a run has met its PSNR or its number of steps (section 3.2), or is lost."""
+    steps, settings = progress.steps, config.inversion
+    met = (steps > 0) & (progress.history.psnr[steps - 1] > settings.stop_psnr)
+    return met | (steps == settings.max_steps) | (progress.lost >= 0)
 
 
 def finished(progress: Progress, config: configuration.Config) -> bool:
-    """Whether the run has met its PSNR or its number of steps (section 3.2)."""
-    steps = int(progress.steps)
-    return steps > 0 and (
-        steps == config.inversion.max_steps
-        or bool(progress.history.psnr[steps - 1] > config.inversion.stop_psnr)
-    )
+    """Whether the run of one photo is over.
+
+    Raises:
+      DivergedError: It is lost: the loss became nan or infinite; with `rollback`, which undoes such
+        steps too, already at the first.
+    """
+    done, step = jax.device_get((over(progress, config), progress.lost))
+    if step >= 0:
+        raise DivergedError(
+            f"the loss is {progress.history.loss[step]} at step {step}; choose an "
+            f"inversion.learning_rate below {config.inversion.learning_rate}"
+        )
+    return bool(done)
 
 
 def advance(
@@ -96,51 +115,62 @@ def advance(
     reference: Float[ArrayLike, "h w"],
     config: configuration.Config,
 ) -> Progress:
-    """One chunk further. The arrays of `progress` are consumed.
+    """One chunk further; a run that is over stays as it is, but for its state.
+
+    A pure function of one photo, which `jax.vmap` maps over many. The host is asked for nothing.
 
     Args:
       progress: From `start`, from the previous call or from a checkpoint.
       problem: The photo; its fingerprint ranks the blocks.
       reference: The fingerprint for the NCC in the history: the camera's where it is known.
       config: Of the whole run.
-
-    Raises:
-      DivergedError: The loss became nan or infinite; with `rollback`, which undoes such steps too,
-        already at the first.
     """
     h, w, _ = problem.pixels.shape
-    state, trace = inversion.chunk_compiled(progress.state, problem, config=config)
-    loss, psnr, gamma = jax.device_get((trace.loss, trace.psnr, trace.gamma))
-    done = int(progress.steps)
-    counted = min(len(psnr), config.inversion.max_steps - done)
-    past = np.flatnonzero(psnr[:counted] > config.inversion.stop_psnr)
-    counted = int(past[0]) + 1 if past.size else counted
-    lost = np.flatnonzero(~np.isfinite(loss[:counted]))
-    if lost.size and (config.inversion.rollback == 0 or done + lost[0] == 0):
-        raise DivergedError(
-            f"the loss is {loss[lost[0]]} at step {done + int(lost[0])}; choose an "
-            f"inversion.learning_rate below {config.inversion.learning_rate}"
+    state, trace = inversion.chunk(progress.state, problem, config=config)
+    counts, lost = _counted(progress, trace, config)
+    residuals, ncc = _measure(trace.pixels, jnp.asarray(reference), config.sigma)
+
+    def merged(one: Pool, threshold: float) -> Pool:
+        admitted = counts & (trace.psnr >= threshold)
+        return jax.lax.cond(
+            jnp.any(admitted),
+            lambda: pool.merge(one, trace.pixels, residuals, problem.fingerprint, admitted),
+            lambda: one,
         )
-    counts = np.arange(len(psnr)) < counted
-    residuals, ncc = _measure(trace.pixels, reference, sigma=config.sigma)
-    pools = list(progress.pools)
-    for index, (_, threshold) in enumerate(_pairs(h, w, config)):
-        admitted = counts & (psnr >= threshold)
-        if admitted.any():
-            pools[index] = pool.merge_compiled(
-                pools[index], trace.pixels, residuals, problem.fingerprint, admitted
-            )
-    best = pool.improve(progress.best, trace.pixels, trace.psnr, jnp.asarray(counts))
-    jax.block_until_ready((pools, best))  # or the next chunk's snapshots join these in memory
-    for name, values in (("psnr", psnr), ("ncc", ncc), ("loss", loss), ("gamma", gamma)):
-        getattr(progress.history, name)[done : done + counted] = np.asarray(values)[:counted]
+
+    pairs = zip(progress.pools, _pairs(h, w, config), strict=True)
+    at = jnp.where(counts, progress.steps + jnp.arange(len(counts)), config.inversion.max_steps)
+    new = History(psnr=trace.psnr, ncc=ncc, loss=trace.loss, gamma=trace.gamma)
     return Progress(
         state,
-        tuple(pools),
-        best,
-        progress.history,
-        np.asarray(done + counted, np.int32),
+        tuple(merged(one, threshold) for one, (_, threshold) in pairs),
+        pool.improve(progress.best, trace.pixels, trace.psnr, counts),
+        History(
+            *(x.at[at].set(y, mode="drop") for x, y in zip(progress.history, new, strict=True))
+        ),
+        progress.steps + jnp.sum(counts, dtype=jnp.int32),
+        jnp.where(progress.lost >= 0, progress.lost, lost),
     )
+
+
+advance_compiled = functools.partial(jax.jit, static_argnames="config", donate_argnames="progress")(
+    advance
+)
+
+
+def _counted(
+    progress: Progress, trace: Trace, config: configuration.Config
+) -> tuple[Bool[Array, " t"], Int[Array, ""]]:
+    """Which steps of a chunk count, and which one of the run is lost; -1 for none."""
+    settings, step = config.inversion, jnp.arange(len(trace.psnr))
+    left = jnp.where(over(progress, config), 0, settings.max_steps - progress.steps)
+    past = (trace.psnr > settings.stop_psnr) & (step < left)
+    counts = step < jnp.where(jnp.any(past), jnp.argmax(past) + 1, left)
+    lost = counts & ~jnp.isfinite(trace.loss)
+    if settings.rollback > 0:
+        lost &= progress.steps + step == 0
+    first = jnp.where(jnp.any(lost), progress.steps + jnp.argmax(lost), -1)
+    return counts, first.astype(jnp.int32)
 
 
 def _measure_one(pixels: Array, reference: Array, sigma: float) -> tuple[Array, Array]:
@@ -148,8 +178,7 @@ def _measure_one(pixels: Array, reference: Array, sigma: float) -> tuple[Array, 
     return plane, correlation.ncc(plane, correlation.pattern(pixels, reference))
 
 
-@functools.partial(jax.jit, static_argnames="sigma")
-def _measure(pixels: Array, reference: Array, *, sigma: float) -> tuple[Array, Array]:
+def _measure(pixels: Array, reference: Array, sigma: float) -> tuple[Array, Array]:
     """Residuals [t h w] and NCC [t]; one snapshot after the other, in the memory of one."""
     return jax.lax.map(lambda one: _measure_one(one, reference, sigma), pixels)
 
@@ -178,7 +207,7 @@ def assemble(
     h, w, _ = progress.best.pixels.shape
     pools = dict(zip(_pairs(h, w, config), progress.pools, strict=True))
     steps = int(progress.steps)
-    history = History(*(values[:steps] for values in progress.history))
+    history = History(*(values[:steps] for values in jax.device_get(progress.history)))
     results = []
     for side in config.assembly.sides:
         for average in config.assembly.averages:
@@ -241,10 +270,10 @@ def invert(
         correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
     problem, injected, planted = stated(key, photo, fingerprint, config)
     progress = start(problem, config)
-    compile_chunk(progress, problem, config)
+    compile_chunk(progress, problem, injected, config)
     on_chunk(progress)
     while not finished(progress, config) and (progress.steps == 0 or time.monotonic() <= deadline):
-        progress = advance(progress, problem, injected, config)
+        progress = advance_compiled(progress, problem, injected, config=config)
         on_chunk(progress)
     result = assemble(progress, photo, config, planted, fingerprint)[0]
     if fingerprint is None:

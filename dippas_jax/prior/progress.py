@@ -4,6 +4,7 @@ The PSNR grows about linearly with the logarithm of the step, so a run ends abou
 meets the PSNR at which it stops.
 """
 
+import contextlib
 import time
 
 import numpy as np
@@ -47,6 +48,41 @@ class Bar:
         self._bar.total = expected
         self._bar.n = steps
         self._bar.set_postfix_str(f"PSNR {psnr[-1]:.1f} dB, {left // 60}:{left % 60:02d} left")
+
+
+class Lines:
+    """The line of a batch, in a `with` statement: a `Bar` of the one run at work, or all in sum."""
+
+    def __init__(self, config: configuration.Inversion):
+        self._config = config
+        self._shown = contextlib.ExitStack()
+        self._bar: Bar | None = None
+        self._sum: tqdm.tqdm | None = None
+        self._number = -1
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.close()
+
+    def show(self, psnr: dict[int, np.ndarray]) -> None:
+        """The line after a chunk: of each run at work, by its number, the PSNR of its steps, dB."""
+        if len(psnr) == 1:
+            ((number, steps),) = psnr.items()
+            if self._bar is None or number != self._number:
+                self._shown.close()
+                self._bar = self._shown.enter_context(Bar(self._config, len(steps)))
+                self._number, self._sum = number, None
+            self._bar.show(steps)
+        elif psnr:
+            if self._sum is None:
+                self._shown.close()
+                self._sum = self._shown.enter_context(tqdm.tqdm(bar_format="{desc}"))
+                self._bar = None
+            last = [steps[-1] for steps in psnr.values() if len(steps)]
+            levels = f": PSNR {min(last):.1f} to {max(last):.1f} dB" if last else ""
+            self._sum.set_description(f"inverting {len(psnr)} photos{levels}")
 
 
 def expected_steps(psnr: np.ndarray, config: configuration.Inversion) -> int:

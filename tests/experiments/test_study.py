@@ -127,7 +127,7 @@ def test_a_second_start_makes_nothing_again(finished, folder, monkeypatch):
     times = {path: path.stat().st_mtime_ns for path in (workdir / "rows").glob("*/*.json")}
     lost = next(path for path in times if "subtraction" in str(path))
     lost.unlink()
-    monkeypatch.setattr(runs, "_anonymized", None)  # an inversion would call it
+    monkeypatch.setattr(runs, "_task", None)  # an inversion would call it
     again = study.run(settings(folder), workdir)
     kept = {path: path.stat().st_mtime_ns for path in times}
     assert [path for path in times if kept[path] != times[path]] == [lost]
@@ -274,14 +274,14 @@ def test_a_missing_published_photo_is_found_before_the_work(folder, tmp_path):
 def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
     folder, tmp_path, monkeypatch, capsys
 ):
-    anonymized = runs._anonymized
+    outcome = runs._outcome
 
-    def fails(task):
-        if task.record.id == "cam0_1":
-            raise anonymize.DivergedError("the loss is nan at step 3")
-        return anonymized(task)
+    def fails(run, progress):
+        if run.task.record.id == "cam0_1":
+            return anonymize.DivergedError("the loss is nan at step 3")
+        return outcome(run, progress)
 
-    monkeypatch.setattr(runs, "_anonymized", fails)
+    monkeypatch.setattr(runs, "_outcome", fails)
     chosen = settings(folder, attackers=("wavelet", "link"))
     study.run(dataclasses.replace(chosen, methods=("prior-aware",)), tmp_path)
     assert "left out of the tables are cam0_1: the loss is nan" in capsys.readouterr().err
@@ -335,7 +335,12 @@ def test_variants_of_the_sparse_method_stand_side_by_side(folder, tmp_path):
     made = tmp_path / "sparse-blind-target_psnr-38-sparse.compensation-0.0"
     used = files.read_json(made / "summary.json")["config"]
     assert (used["mode"], used["method"]) == ("blind", "sparse")
-    assert used["sparse"] == {"strength": "fast", "compensation": 0, "grain": 0}
+    assert used["sparse"] == {
+        "strength": "fast",
+        "compensation": 0,
+        "grain": 0,
+        "displacement": 0,
+    }
     assert used["seed"] == 0, "the study's"
     assert used["data"]["folder"] == str(folder)
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")

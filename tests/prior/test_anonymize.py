@@ -29,7 +29,7 @@ def walk(chosen, problem=None, progress=None):
     for _ in range(STEPS):  # more chunks than any run here has
         if anonymize.finished(progress, chosen):
             return progress
-        progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
+        progress = anonymize.advance_compiled(progress, problem, problem.fingerprint, config=chosen)
     raise AssertionError("the run does not end")
 
 
@@ -167,7 +167,7 @@ def test_going_on_from_a_checkpoint_changes_no_byte(tmp_path, steps, options):
     problem, chosen = tiny.problem(), settings(**options)
     progress = anonymize.start(problem, chosen)
     while progress.steps < steps:
-        progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
+        progress = anonymize.advance_compiled(progress, problem, problem.fingerprint, config=chosen)
     checkpoint.save(tmp_path, steps, progress)
     del progress
     found, progress = checkpoint.latest(tmp_path, anonymize.start(problem, chosen))
@@ -222,10 +222,11 @@ def test_a_learning_rate_without_bounds_is_named_with_its_step():
 def test_a_run_without_numbers_is_named_with_the_step_of_the_whole_run():
     problem, chosen = tiny.problem(), settings()
     progress = anonymize.start(problem, chosen)
-    progress = anonymize.advance(progress, problem, problem.fingerprint, chosen)
+    progress = anonymize.advance_compiled(progress, problem, problem.fingerprint, config=chosen)
     broken = problem._replace(fingerprint=problem.fingerprint * np.nan)
+    progress = anonymize.advance_compiled(progress, broken, problem.fingerprint, config=chosen)
     with pytest.raises(anonymize.DivergedError, match=re.escape("the loss is nan at step 3;")):
-        anonymize.advance(progress, broken, problem.fingerprint, chosen)
+        anonymize.finished(progress, chosen)
 
 
 def test_without_a_snapshot_past_the_threshold_the_best_one_is_given_and_flagged():

@@ -30,7 +30,7 @@ def by_hand(injected, settings=SETTINGS):
     problem = inversion.problem(KEY, photo(), injected)
     walked = anonymize.start(problem, settings)
     while not anonymize.finished(walked, settings):
-        walked = anonymize.advance(walked, problem, injected, settings)
+        walked = anonymize.advance_compiled(walked, problem, injected, config=settings)
     return anonymize.assemble(walked, photo(), settings)
 
 
