@@ -6,6 +6,7 @@ PRNU anonymization scheme", EURASIP Journal on Information Security, 2022 ("the 
     import dippas_jax as dj
 
     result = dj.invert(key, photo, fingerprint)      # the paper's method on one photo
+    results = dj.invert_batch(key, photos)           # and on many, several at a time
     result = dj.anonymize(photo)                     # blind, by the sparse method
 
 Photos are uint8 [h w 3] in [0, 255], pixels as the sensor has them; residuals and fingerprints are
@@ -36,7 +37,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "api": ("anonymize", "fingerprint", "identify"),
     "config": ("Config",),
-    "prior.anonymize": ("invert",),
+    "prior.batch": ("invert_batch",),
+    "prior.whole": ("invert",),
     "signal.correlation": ("ncc", "p_value", "pattern", "pce", "z_score"),
     "signal.image": ("luma", "photo_key", "psnr"),
     "signal.residual": ("residual",),

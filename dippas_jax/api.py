@@ -13,7 +13,7 @@ from jaxtyping import Float, Num
 
 from dippas_jax import config as configuration
 from dippas_jax.forensics import identification
-from dippas_jax.prior import anonymize as prior
+from dippas_jax.prior import whole
 from dippas_jax.signal import correlation, flat_field, image
 from dippas_jax.signal import residual as residuals
 from dippas_jax.sparse import anonymize as sparse
@@ -49,7 +49,7 @@ def anonymize(
         correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
     key = image.photo_key(config.seed, photo.tobytes())
     if method == "prior":
-        return prior.invert(key, photo, fingerprint, config)
+        return whole.invert(key, photo, fingerprint, config)
     if method != "sparse":
         raise InputError(f'method is "{method}"; choose "sparse" or "prior"')
     return sparse.anonymize(key, photo, fingerprint, config.sparse, target_psnr=config.target_psnr)

@@ -251,6 +251,8 @@ class Config:
         result.
       batch: Photos that "prior" inverts at a time on each device; 0 for the platform's
         (`prior.batch`). It changes no result.
+      tile: Most pixels a side that one network of "prior" is fitted to, where a whole photo is
+        inverted (`prior.whole`): a larger one is cut into overlapping tiles. 0 for one network.
     """
 
     mode: str = "aware"
@@ -261,6 +263,7 @@ class Config:
     sigma: float = 3.0
     checkpoint_seconds: float = 60.0
     batch: int = 0
+    tile: int = 512
     data: Data = Data()
     generator: Generator = Generator()
     inversion: Inversion = Inversion()
@@ -291,6 +294,10 @@ class Config:
             f"checkpoint_seconds is {self.checkpoint_seconds}; choose 0 (every chunk) or more",
         )
         _check(self.batch >= 0, f"batch is {self.batch}; choose 0 for the platform's, or more")
+        _check(
+            self.tile == 0 or self.tile >= SMALLEST_PHOTO,
+            f"tile is {self.tile}; choose 0 for one network, or at least {SMALLEST_PHOTO} pixels",
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,7 @@ from dippas_jax import (
     forensics,
     identify,
     invert,
+    invert_batch,
     io,
     luma,
     ncc,
@@ -48,6 +49,7 @@ FUNCTIONS = [
     fingerprint,
     identify,
     invert,
+    invert_batch,
     luma,
     ncc,
     p_value,
@@ -90,7 +92,7 @@ def test_rooms_give_their_modules_without_an_import_of_their_own():
         "import sys, dippas_jax as dj\n"
         "assert 'jax' not in sys.modules\n"
         "assert dj.signal.residual.residual is dj.residual\n"
-        "assert dj.prior.anonymize.invert is dj.invert\n"
+        "assert dj.prior.whole.invert is dj.invert\n"
         "assert dj.forensics.verification.verify and dj.sparse.anonymize.anonymize\n"
         "assert dj.datasets.reader.load and dj.io.photo.read_pixels and dj.baselines.METHODS\n"
     )
@@ -118,7 +120,9 @@ def test_a_key_comes_first_then_the_photo_then_the_fingerprint_and_options_are_n
     )
 
 
-@pytest.mark.parametrize("function", [anonymize, fingerprint, identify, invert, ncc, pce, residual])
+@pytest.mark.parametrize(
+    "function", [anonymize, fingerprint, identify, invert, invert_batch, ncc, pce, residual]
+)
 def test_a_public_function_says_what_it_takes(function):
     document = inspect.getdoc(function)
     assert "Args:" in document

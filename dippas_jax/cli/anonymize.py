@@ -9,11 +9,13 @@ from pathlib import Path
 
 import jax
 
+from dippas_jax import config as configuration
 from dippas_jax.cli import console, examine, outputs, pace, photo_record, treatment
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, photo
+from dippas_jax.prior import whole
 from dippas_jax.signal import tiles
 from dippas_jax.types import Fingerprint, InputError
 
@@ -25,7 +27,8 @@ CAUTION = (
 
 _GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
-_MEMORY_PER_PIXEL = {"sparse": 60, "prior": 6000}  # bytes
+_PER_PIXEL = 60  # bytes, of the photo
+_PER_PIXEL_OF_TILE = {"sparse": 0, "prior": 6000}  # bytes, of one tile
 
 
 def anonymize(
@@ -83,8 +86,8 @@ def _waiting(
 
     def usable_size(path: Path) -> tuple[int, int]:
         size = photo.size(path)
-        camera = cameras.get(options.fingerprint or "")
-        treatment.require_usable(path, size, camera, options.method)
+        if (camera := cameras.get(options.fingerprint or "")) is not None:
+            treatment.plane_for(path, size, camera)
         return size
 
     waiting: Sizes = {}
@@ -176,8 +179,12 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
     """What would be done with every photo, on stdout."""
     for job, (seconds, measured) in _estimates(waiting, options).items():
         height, width = waiting[job]
-        memory = _BASE_MEMORY + height * width * _MEMORY_PER_PIXEL[options.method] / 2**20
-        parts = len(tiles.grid(height, width))
+        every = tiles.grid(height, width)
+        if options.method == "prior":
+            every = whole.grid(height, width, configuration.Config().tile)
+        at_work = every[0].height * every[0].width * _PER_PIXEL_OF_TILE[options.method]
+        memory = _BASE_MEMORY + (height * width * _PER_PIXEL + at_work) / 2**20
+        parts = len(every)
         plan = {
             "photo": str(job.source),
             "output": str(job.target),

@@ -71,8 +71,8 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("sparse", "prior"),
         default="sparse",
-        help="sparse: fast, any size (default); prior: the paper's method, minutes, photos up to "
-        "1024x1024",
+        help="sparse: fast (default); prior: the paper's method, a network for every 512x512 "
+        "pixels: minutes each on a CPU",
     )
     strength = parser.add_mutually_exclusive_group()
     strength.add_argument(

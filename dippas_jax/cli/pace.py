@@ -5,7 +5,9 @@ A photo takes its units of work times the rate. The first one of a command also 
 
 import jax
 
+from dippas_jax import config as configuration
 from dippas_jax.io import files
+from dippas_jax.prior import whole
 from dippas_jax.signal import tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
@@ -31,7 +33,8 @@ def work(size: tuple[int, int], *, method: str) -> float:
     """
     height, width = size
     if method == "prior":
-        return _STEPS * height * width / tiles.SIDE**2
+        every = whole.grid(height, width, configuration.Config().tile)
+        return _STEPS * len(every) * every[0].height * every[0].width / tiles.SIDE**2
     ticks = sparse.expected_ticks(height, width)
     return ticks * min(height, tiles.SIDE) * min(width, tiles.SIDE) / tiles.SIDE**2
 

@@ -18,8 +18,8 @@ from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer
-from dippas_jax.prior import anonymize as prior
-from dippas_jax.prior import progress
+from dippas_jax.prior import progress, whole
+from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, displacement, extractors, image, placement, tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Fingerprint, InputError, Result
@@ -33,10 +33,6 @@ eleven whole photos of four Nikons have 0.02 to 0.17 (docs/photos.md)."""
 
 UNSURE = 0.05
 """Leakage of the whole photo that its parts and planted patterns may not show."""
-
-LARGEST_FOR_PRIOR = 1024
-"""Most pixels a side that one network is fitted to."""
-
 
 _PROGRESS = "{desc}: {bar:24} {percentage:3.0f} %, {remaining} left{postfix}"
 
@@ -101,20 +97,6 @@ def treat(
     return _record(task, result, data, spent, cameras), data
 
 
-def require_usable(
-    path: Path, size: tuple[int, int], camera: Fingerprint | None, method: str
-) -> None:
-    """Raise `InputError` if a photo of that size cannot be treated, before any work."""
-    if camera is not None:
-        plane_for(path, size, camera)
-    if method == "prior" and max(size) > LARGEST_FOR_PRIOR:
-        raise InputError(
-            f"photo {path} of {console.size_text(size)} pixels is too large for --method prior, "
-            f"which takes up to {LARGEST_FOR_PRIOR}x{LARGEST_FOR_PRIOR}; crop it, or use --method "
-            "sparse"
-        )
-
-
 def plane_for(path: Path, size: tuple[int, int], camera: Fingerprint) -> np.ndarray:
     """The fingerprint of every pixel of a photo; `InputError` if it does not cover them all."""
     corner = placement.corner(camera, size, side=None)
@@ -170,23 +152,24 @@ def _by_sparse(task: _Task, started: float) -> Result:
 
 
 def _by_prior(task: _Task, started: float) -> Result:
-    """By the paper's method: one network for the photo, whose pixels are those of 8 bits."""
+    """By the paper's method: a network for every tile of the photo, whose pixels have 8 bits."""
     options = task.options
     pixels = photo_file.eight_bits(task.photo.pixels)
     config = _prior_config(task)
     chunks: list[float] = []  # when each was done; the first entry is when all was compiled
     with contextlib.ExitStack() as stack:
-        bar = None
+        lines = None
         if sys.stderr.isatty():
-            bar = stack.enter_context(progress.Bar(configuration.settled(config).inversion))
+            lines = stack.enter_context(progress.Lines(configuration.settled(config).inversion))
 
-        def on_chunk(state: prior.Progress) -> None:
+        def on_chunk(at: whole.At) -> None:
             chunks.append(time.monotonic())
-            if bar is not None:
-                bar.show(state.psnr)
+            if lines is not None:
+                one = f"tile {at.done + 1} of {at.tiles}" if at.tiles > 1 else "inverting"
+                lines.show(at.psnr, one)
 
         try:
-            result = prior.invert(
+            result = whole.invert(
                 _key(task),
                 pixels,
                 task.plane,
@@ -194,12 +177,13 @@ def _by_prior(task: _Task, started: float) -> Result:
                 deadline=_deadline(options, started),
                 on_chunk=on_chunk,
             )
-        except prior.DivergedError:
+        except DivergedError:
             raise InputError(
                 f"photo {task.job.source} cannot be treated by --method prior, whose network did "
                 "not settle; give another --seed, or use --method sparse"
             ) from None
-    area = pixels.shape[0] * pixels.shape[1] / tiles.SIDE**2
+    tile = whole.grid(pixels.shape[0], pixels.shape[1], config.tile)[0]
+    area = tile.height * tile.width / tiles.SIDE**2
     pace.remember("prior", chunks[-1] - chunks[0], result.settings["steps"] * area)
     if task.photo.pixels.dtype == np.uint16:
         result = result._replace(pixels=result.pixels.astype(np.uint16) * 257)

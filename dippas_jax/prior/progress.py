@@ -20,8 +20,8 @@ _FORMAT = "{desc}{bar:24} {n_fmt} of about {total_fmt} steps{postfix}"
 class Bar:
     """A line on stderr, in a `with` statement: `show` once all is compiled and after each chunk."""
 
-    def __init__(self, config: configuration.Inversion, done: int = 0):
-        self._config = config
+    def __init__(self, config: configuration.Inversion, done: int = 0, name: str = "inverting"):
+        self._config, self._name = config, name
         self._done = done
         self._started = time.monotonic()
         self._bar = tqdm.tqdm(
@@ -39,7 +39,7 @@ class Bar:
         steps = len(psnr)
         if steps == self._done:  # what has passed until now says nothing about the steps' speed
             self._started = time.monotonic()
-            self._bar.set_description("inverting")
+            self._bar.set_description(self._name)
             return
         expected = expected_steps(psnr, self._config)
         pace = (time.monotonic() - self._started) / max(steps - self._done, 1)
@@ -66,13 +66,13 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         self._shown.close()
 
-    def show(self, psnr: dict[int, np.ndarray]) -> None:
+    def show(self, psnr: dict[int, np.ndarray], name: str = "inverting") -> None:
         """The line after a chunk: of each run at work, by its number, the PSNR of its steps, dB."""
         if len(psnr) == 1:
             ((number, steps),) = psnr.items()
             if self._bar is None or number != self._number:
                 self._shown.close()
-                self._bar = self._shown.enter_context(Bar(self._config, len(steps)))
+                self._bar = self._shown.enter_context(Bar(self._config, len(steps), name))
                 self._number, self._sum = number, None
             self._bar.show(steps)
         elif psnr:
@@ -82,7 +82,7 @@ class Lines:
                 self._bar = None
             last = [steps[-1] for steps in psnr.values() if len(steps)]
             levels = f": PSNR {min(last):.1f} to {max(last):.1f} dB" if last else ""
-            self._sum.set_description(f"inverting {len(psnr)} photos{levels}")
+            self._sum.set_description(f"{name} ({len(psnr)} at a time){levels}")
 
 
 def expected_steps(psnr: np.ndarray, config: configuration.Inversion) -> int:

@@ -23,7 +23,8 @@ from dippas_jax.cli import anonymize, console, pace, photo_record, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import exif, files, weights
-from dippas_jax.prior import anonymize as prior
+from dippas_jax.prior import whole
+from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, extractors, image
 from dippas_jax.types import Result
 from tests import oracles, tiny
@@ -502,36 +503,43 @@ def test_the_papers_method_is_judged_behind_a_jpeg(dippas, small_network):
     assert record["z"] == {}, "K is not known"
 
 
-def test_a_photo_too_large_for_the_papers_method_is_refused_before_any_work(
-    dippas, small_network, tmp_path
-):
+def test_a_photo_larger_than_a_tile_has_a_network_for_each(dippas, small_network, monkeypatch):
+    small = dataclasses.replace(NETWORK, tile=SIZE)
+    monkeypatch.setitem(globals(), "NETWORK", small)
+    Image.fromarray(np.resize(photo(0), (SIZE, SIZE + 32, 3))).save("wide.png")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, out, err = dippas("wide.png", "--method", "prior", "--blind", "--json")
+    assert code == 0
+    record = json.loads(out)
+    assert record["settings"]["tiles"] == 2
+    assert record["settings"]["steps"] == 24
+    assert "tile 1 of 2" in err or "2 at a time" in err
+    written, original = (np.asarray(opened(name)) for name in ("wide.anon.png", "wide.png"))
+    assert written.shape == (SIZE, SIZE + 32, 3)
+    assert record["psnr"] == pytest.approx(oracles.psnr(written, original), abs=1e-3)
+
+
+def test_the_papers_method_announces_its_tiles_for_a_photo_of_any_size(dippas):
     Image.fromarray(np.resize(photo(0), (SIZE, 1025, 3))).save("wide.png")
-    save(Path("b.png"))
-    refused(dippas("wide.png", "--method", "prior"), "wide.png", "64x1025", "too large", "1024")
-    assert small_network == []
-    code, out, err = dippas("wide.png", "b.png", "--method", "prior")
-    assert code == 1
-    first, second, *_ = err.splitlines()
-    assert "wide.png of 64x1025 pixels is too large for --method prior" in first
-    assert "1 photo, about" in second
-    assert out.count("->") == 1
-    assert (tmp_path / "b.anon.png").exists()
-    assert not (tmp_path / "wide.anon.png").exists()
-    assert len(small_network) == 1
+    code, out, _ = dippas("wide.png", "--method", "prior", "--dry-run", "--json")
+    assert code == 0
+    plan = json.loads(out)
+    assert plan["tiles"] == 3
+    assert plan["minutes"] * 60 > 3 * 300 * SIZE * 512 / 512**2  # seconds, at 1 a step
 
 
 def test_a_network_that_does_not_settle_does_not_end_the_batch(dippas, small_network, monkeypatch):
     save(Path("b.png"))
     save(Path("c.png"), 1)
-    honest, calls = prior.invert, []
+    honest, calls = whole.invert, []
 
     def invert(*data, **options):
         calls.append(data)
         if len(calls) == 1:
-            raise prior.DivergedError("the loss is nan at step 7")
+            raise DivergedError("the loss is nan at step 7")
         return honest(*data, **options)
 
-    monkeypatch.setattr(prior, "invert", invert)
+    monkeypatch.setattr(whole, "invert", invert)
     code, out, err = dippas("b.png", "c.png", "--method", "prior")
     assert code == 1
     assert "photo b.png cannot be treated by --method prior" in err
