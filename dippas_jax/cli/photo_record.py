@@ -8,8 +8,8 @@ from typing import Any
 from dippas_jax.cli import console
 from dippas_jax.signal import cells
 
-TRACED = 4.0
-"""|z| from which a photo counts as one that can probably be traced."""
+TRACED = 3.0
+"""|z| from which a photo counts as one that can probably be traced: that of `dippas verify`."""
 
 
 @dataclasses.dataclass(frozen=True)

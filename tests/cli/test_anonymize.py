@@ -698,9 +698,9 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     assert re.search(r"can probably be traced: [+-]\d+ % of a planted fingerprint remain", out)
     assert Path("a.anon.jpg").exists()
     assert "reduced" not in out + err
-    kept = record(predicted_z=3.9)
+    kept = record(predicted_z=2.9)
     assert not photo_record.traced(kept)
-    assert photo_record.traced(dataclasses.replace(kept, predicted_z=4.0))
+    assert photo_record.traced(dataclasses.replace(kept, predicted_z=3.0))
     assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
     found = {"attacks": [{"found": False}, {"found": True}]}
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
