@@ -2,7 +2,11 @@
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -197,3 +201,32 @@ def test_what_a_batch_cannot_be_is_refused():
     assert list(batch.inverted([], SETTINGS)) == []
     assert batch.slots_for("cpu") == 1
     assert batch.slots_for("gpu") == batch.MANY
+
+
+EIGHT = """
+import jax, numpy as np, sys
+jax.config.update("jax_num_cpu_devices", 8)
+from dippas_jax.prior import batch
+from tests.prior import test_batch as case
+assert len(jax.devices()) == 8
+found = batch.invert_batch(
+    case.KEY, case.PHOTOS, [None, *case.PLANES[1:]], case.SETTINGS, devices=jax.devices()
+)
+np.savez(sys.argv[1], *(one.pixels for one in found), psnr=[one.psnr for one in found])
+"""
+
+
+@pytest.mark.slow
+def test_eight_devices_give_what_one_gives_and_some_may_be_idle(tmp_path):
+    """Four photos, so half of the devices have none."""
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    environment["XLA_FLAGS"] = " ".join(
+        flag for flag in os.environ.get("XLA_FLAGS", "").split() if "device_count" not in flag
+    )
+    command = [sys.executable, "-c", EIGHT, str(tmp_path / "found.npz")]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], env=environment)
+    found = np.load(tmp_path / "found.npz")
+    for n in range(4):
+        one = alone(n, blind=n == 0)
+        np.testing.assert_array_equal(found[f"arr_{n}"], one.pixels)
+        assert found["psnr"][n] == one.psnr
