@@ -61,6 +61,9 @@ class Lines:
         self._number = -1
 
     def __enter__(self) -> "Lines":
+        self._sum = self._shown.enter_context(
+            tqdm.tqdm(bar_format="{desc}", desc="compiling the network")
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -82,7 +85,7 @@ class Lines:
                 self._bar = None
             last = [steps[-1] for steps in psnr.values() if len(steps)]
             levels = f": PSNR {min(last):.1f} to {max(last):.1f} dB" if last else ""
-            self._sum.set_description(f"{name} ({len(psnr)} at a time){levels}")
+            self._sum.set_description_str(f"{name} ({len(psnr)} at a time){levels}")
 
 
 def expected_steps(psnr: np.ndarray, config: configuration.Inversion) -> int:
