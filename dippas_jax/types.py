@@ -41,6 +41,7 @@ class Fingerprint(NamedTuple):
         the file does not say.
       reliability: Correlation ρ of the estimates from two halves of the photos; nan where unknown.
       sha256: Of the plane's bytes, float32 little-endian, row by row; hexadecimal.
+      mean: That the plane had in its file and that was subtracted; 0 where none was.
     """
 
     plane: Float[np.ndarray, "h w"]
@@ -53,6 +54,7 @@ class Fingerprint(NamedTuple):
     sigma: float
     reliability: float
     sha256: str
+    mean: float = 0.0
 
 
 class History(NamedTuple):

@@ -97,12 +97,11 @@ def cameras(paths: Sequence[str]) -> dict[str, Fingerprint]:
     """The fingerprints to look for, by the paths of their files."""
     found = {path: files.read_fingerprint_file(path) for path in paths}
     for name, camera in found.items():
-        mean, std = (f(camera.plane, dtype=np.float64) for f in (np.mean, np.std))
-        if abs(mean) > std / 10:
+        if camera.mean:
+            std = float(camera.plane.std(dtype=np.float64))
             note(
-                f"fingerprint {name} has a mean of {mean:.3g} and a standard deviation of "
-                f"{std:.3g}, but its mean should be zero, so all scores come out too low; subtract "
-                "the mean"
+                f"fingerprint {name} had a mean of {camera.mean:.3g} (its standard deviation is "
+                f"{std:.3g}), which belongs to no camera and was subtracted"
             )
     return found
 

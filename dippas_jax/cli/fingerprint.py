@@ -1,5 +1,6 @@
 """`dippas fingerprint build`, `show` and `convert`."""
 
+import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -47,7 +48,8 @@ def build(
         return console.UNUSABLE
     window = _window(sizes, crop, any_orientation=any_orientation)
     used: list[Path] = []
-    flats = _readable(list(sizes), window, failed, used)
+    copies: list[Path] = []
+    flats = _readable(list(sizes), window, failed, used, copies)
     first = next(flats, None)
     if first is None:
         return console.UNUSABLE
@@ -55,8 +57,8 @@ def build(
     plane = np.asarray(result.plane)
     if not plane.std() > 0:
         raise InputError(
-            f"the {len(used)} photos, {next(iter(sizes))} and others, have no noise at all; give "
-            "photos as the camera wrote them"
+            f"{next(iter(sizes))} and all others, {console.counted(len(used), 'photo')} without "
+            "copies, have no noise at all; give photos as the camera wrote them"
         )
     fingerprint = fingerprint_file.new(
         plane,
@@ -71,6 +73,11 @@ def build(
     )
     files.write_fingerprint_file(output, fingerprint)
     flatness, saturation = float(result.flatness), float(result.saturation)
+    if copies:
+        console.note(
+            f"{console.counted(len(copies), 'photo')} of {len(used) + len(copies)}, {copies[0]} "
+            "for one, show the very pixels of another and were left out: a copy tells nothing new"
+        )
     _warn_of_flats(len(used), flatness, saturation)
     _warn_of_bare_plane(output, fingerprint)
     if json:
@@ -104,14 +111,28 @@ def _window(sizes: dict[Path, tuple[int, int]], crop: int, *, any_orientation: b
 
 
 def _readable(
-    paths: Sequence[Path], window: Window, failed: console.Failures, used: list[Path]
+    paths: Sequence[Path],
+    window: Window,
+    failed: console.Failures,
+    used: list[Path],
+    copies: list[Path],
 ) -> Iterator[np.ndarray]:
-    """The window's pixels of every photo that can be read, whose path then joins `used`."""
+    """The window's pixels of every photo that can be read, whose path then joins `used`.
+
+    One that shows the pixels of an earlier one joins `copies`.
+    """
+    seen = set()
     for path in console.bar(paths, "photo"):
         pixels = failed.catch(photo_file.read_pixels, path)
-        if pixels is not None:
-            used.append(path)
-            yield placement.cut(pixels, window, offset=(0, 0))
+        if pixels is None:
+            continue
+        digest = hashlib.sha256(pixels.tobytes()).digest()
+        if digest in seen:
+            copies.append(path)
+            continue
+        seen.add(digest)
+        used.append(path)
+        yield placement.cut(pixels, window, offset=(0, 0))
 
 
 def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:

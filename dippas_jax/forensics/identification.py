@@ -56,7 +56,8 @@ def compare(
 
     Args:
       pixels: The photo, at least 32 pixels high and wide.
-      fingerprints: One plane K a camera, of the photo's size.
+      fingerprints: One plane K a camera, of the photo's size. A mean, which would correlate with
+        any scene, is subtracted (`correlation.centred`).
       sigma: Standard deviation of the noise that the extractor looks for, grey levels.
 
     Returns:
@@ -75,7 +76,8 @@ def compare(
         )
     pixels = jnp.asarray(pixels, jnp.float32)
     noise = extractors.extract(pixels, sigma=sigma)
-    scores = [jax.device_get(_compared(noise, pixels, k)) for k in np.asarray(fingerprints)]
+    planes = map(correlation.centred, np.asarray(fingerprints))
+    scores = [jax.device_get(_compared(noise, pixels, k)) for k in planes]
     ncc, pce, spread = np.array(scores, np.float32).reshape(-1, 3).T
     return _match(ncc, pce, spread, np.zeros((len(ncc), 2), int), (height, width))
 

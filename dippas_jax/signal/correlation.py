@@ -59,6 +59,22 @@ def require_fingerprint(
             f"{name} is constant (every value is {plane.flat[0]:g}), so nothing can be removed or "
             "found by it; give an estimate from photos of an even wall"
         )
+    if not 1e-12 <= (deviation := float(plane.std(dtype=np.float64))) <= 1e9:
+        raise InputError(
+            f"{name} has a standard deviation of {deviation:.2g}, which no unit of a fingerprint "
+            "gives; divide it by its standard deviation, or estimate it again"
+        )
+
+
+def centred(fingerprint: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """The plane without a mean that chance does not give: more than four standard errors from 0.
+
+    Such a mean is that of a picture of 8 bits, or of a map of gains around 1, and correlates with
+    every scene. What chance gives stays, so that scores are those of the very plane.
+    """
+    plane = np.asarray(fingerprint)
+    mean, deviation = (float(f(plane, dtype=np.float64)) for f in (np.mean, np.std))
+    return plane if abs(mean) <= 4 * deviation / plane.size**0.5 else plane - np.float32(mean)
 
 
 def pattern(

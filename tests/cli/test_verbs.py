@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -213,9 +214,9 @@ def test_the_noise_looked_for_is_that_asked_for(dippas, tmp_path):
 
 
 def test_photos_without_any_noise_are_refused(dippas, tmp_path):
-    photos = [write(tmp_path / f"{i}.png", WALL) for i in range(2)]
+    photos = [write(tmp_path / f"{i}.png", WALL + np.uint8(i)) for i in range(2)]
     outcome = dippas("fingerprint", "build", *photos, "-o", tmp_path / "K.npz")
-    refused(outcome, "the 2 photos, ", photos[0], "no noise at all")
+    refused(outcome, "2 photos without copies", photos[0], "no noise at all")
 
 
 def test_a_fingerprint_built_as_a_bare_plane_is_said_to_lose_its_origin(dippas, tmp_path):
@@ -376,7 +377,51 @@ def test_a_fingerprint_whose_mean_is_not_zero_is_noticed(dippas, tmp_path):
     np.save(tmp_path / "K.npy", 1 + files.read_fingerprint("A.npz") / 255)
     _, _, err = dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy", "A.npz")
     assert err.count("dippas: ") == 1  # of one fingerprint
-    assert "has a mean of 1 " in err
+    assert "had a mean of 1 " in err
+    out = dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy", "--json")[1]
+    without = dippas("identify", "A0.png", "--fingerprints", "A.npz", "--json")[1]
+    one, other = (json.loads(text)["results"][0] for text in (out, without))
+    assert one["z"] == pytest.approx(other["z"], rel=1e-2)
+
+
+def test_a_picture_that_is_no_fingerprint_matches_no_camera(dippas, tmp_path):
+    """Random values of 8 bits: z, PCE and p are those of the same values without their mean."""
+    noise = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE)).astype(np.uint8)
+    np.save(tmp_path / "u8.npy", noise)
+    code, out, _ = dippas("identify", "A0.png", "--fingerprints", tmp_path / "u8.npy", "--json")
+    (found,) = json.loads(out)["results"]
+    assert code == 0
+    assert abs(found["z"]) < 4
+    assert found["p_value"] > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda k: k * 1e36, "no unit of a fingerprint"),
+        (lambda k: k * 1e-30, "no unit of a fingerprint"),
+        (lambda k: 1000 + 1e-3 * k / k.std(), "nearly constant"),
+    ],
+)
+def test_a_fingerprint_of_no_possible_scale_is_refused(dippas, tmp_path, change, word):
+    np.save(tmp_path / "K.npy", change(np.float64(files.read_fingerprint("A.npz"))))
+    refused(dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy"), "K.npy", word)
+
+
+def test_copies_of_a_flat_photo_count_once(dippas, tmp_path):
+    folder = tmp_path / "flats"
+    shutil.copytree("flats/A", folder)
+    assert dippas("fingerprint", "build", folder, "-o", tmp_path / "one.npz")[0] == 0
+    first = sorted(folder.iterdir())[0]
+    for n in range(3):
+        shutil.copy(first, folder / f"{first.stem} ({n}){first.suffix}")
+    code, _, err = dippas("fingerprint", "build", folder, "-o", tmp_path / "two.npz", "--json")
+    assert code == 0
+    assert "3 photos of" in err
+    assert "were left out: a copy tells nothing new" in err
+    one, two = (files.read_fingerprint_file(tmp_path / name) for name in ("one.npz", "two.npz"))
+    assert two.photos == one.photos
+    np.testing.assert_array_equal(one.plane, two.plane)
 
 
 def test_a_crop_is_found_where_it_was_cut(dippas, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from dippas_jax.io import files
+from dippas_jax.io import files, fingerprint_file
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
@@ -397,8 +397,12 @@ def test_fingerprints_arrive_as_float32_in_their_own_unit(tmp_path, content):
 
 def test_integers_and_doubles_become_float32(tmp_path):
     path = tmp_path / "prnu.npy"
-    path.write_bytes(npy(np.arange(H * W).reshape(H, W)))
-    np.testing.assert_array_equal(files.read_fingerprint(path), np.arange(H * W).reshape(H, W))
+    values = np.arange(H * W).reshape(H, W)
+    path.write_bytes(npy(values))
+    found = files.read_fingerprint_file(path)
+    assert found.mean == values.mean()
+    np.testing.assert_array_equal(found.plane, values - values.mean())
+    assert found.sha256 == fingerprint_file.sha256(found.plane)
 
 
 def test_a_fingerprint_written_is_read_again(tmp_path):
