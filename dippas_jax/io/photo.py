@@ -10,6 +10,7 @@ cause raises `types.InputError`, with sizes HxW.
 
 import contextlib
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 from PIL import Image, JpegImagePlugin, UnidentifiedImageError
 
-from dippas_jax.io import color_profiles, files, tiff16
+from dippas_jax.io import color_profiles, files, png_colors, tiff16
 from dippas_jax.io import exif as metadata
 from dippas_jax.types import InputError
 
@@ -49,6 +50,11 @@ _UPRIGHT = ("tiff", "heic")
 """Formats whose decoders turn the pixels as a viewer shows them."""
 
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # and RIFF....WEBP
+POINTS_ELSEWHERE = re.compile(
+    rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|HasExtendedXMP"
+)
+"""In XMP: names of what lies behind the picture, in other parts of its file."""
+
 _MAKE, _MODEL = 271, 272
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
@@ -88,6 +94,7 @@ class PhotoFile(NamedTuple):
       jpeg: Of a JPEG.
       lossless: Of a WebP.
       words: Clauses that say what had to be converted.
+      colours: Of a PNG, the chunks that say what its colours mean (`png_colors`).
     """
 
     pixels: Pixels
@@ -101,6 +108,7 @@ class PhotoFile(NamedTuple):
     jpeg: Jpeg | None
     lossless: bool
     words: tuple[str, ...]
+    colours: bytes = b""
 
 
 def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
@@ -247,7 +255,13 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     bits = _require_one_photo(path, image, data)
     exif, turn = image.getexif(), _orientation(image)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
-    jpeg = _jpeg(image, words)
+    if xmp and POINTS_ELSEWHERE.search(xmp):
+        words.append("what its XMP points to (a video, a gain map or a second image) is left out")
+    elif image.format == "MPO":
+        words.append("its second image is left out")
+    jpeg, colours = _jpeg(image, words), png_colors.chunks(data)
+    if srgb and not icc and (told := png_colors.names(colours)):
+        words.append(f"colours told by {' and '.join(told)} cannot be converted to sRGB, and stay")
     if kind == "tiff" and bits == 16:
         pixels, alpha, grey = tiff16.read(path, data)
         if srgb and icc:
@@ -279,6 +293,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         jpeg,
         kind == "webp" and _is_lossless(data),
         tuple(words),
+        colours,
     )
 
 

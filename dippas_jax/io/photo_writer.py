@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from dippas_jax.io import exif as metadata
-from dippas_jax.io import files, tiff16
+from dippas_jax.io import files, png_colors, tiff16
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 
@@ -43,12 +43,19 @@ def encode(
       upright: Turned as a viewer would, without a tag; otherwise in sensor orientation, with it.
 
     Raises:
-      InputError: The format cannot hold the photo's transparency or its metadata.
+      InputError: The format cannot hold the photo's transparency, its metadata or what it says of
+        its colours.
     """
     kind = photo.format if kind == "same" else kind
     if kind == "jpeg" and photo.alpha is not None:
         raise InputError(
             "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
+        )
+    colours = photo.colours if icc else b""
+    if kind != "png" and (told := png_colors.names(colours)):
+        raise InputError(
+            f"a photo whose colours are told by {' and '.join(told)} can be written as a PNG only; "
+            "choose --format png, or --icc drop"
         )
     array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
     if photo.alpha is not None:
@@ -69,9 +76,10 @@ def encode(
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     if exif:
         options["exif"] = exif
-    thumbnail = photo.xmp is not None and b"xmpGImg" in photo.xmp
-    if kept == "keep" and photo.xmp and kind in ("jpeg", "webp") and not thumbnail:
-        options["xmp"] = re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % tag, photo.xmp)
+    xmp = photo.xmp or b""
+    untrue = b"xmpGImg" in xmp or photo_file.POINTS_ELSEWHERE.search(xmp)  # of what is gone
+    if kept == "keep" and xmp and kind in ("jpeg", "webp") and not untrue:
+        options["xmp"] = re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % tag, xmp)
     if kind == "jpeg" and max(len(options.get(key, b"")) for key in ("exif", "xmp")) > _LONGEST:
         raise InputError(
             "a photo with this much metadata cannot be written as a JPEG; choose "
@@ -93,6 +101,8 @@ def encode(
         _save_heic(image, buffer, options | {"quality": _HEIC_QUALITY})
     else:
         image.save(buffer, kind.upper(), **options)
+    if kind == "png" and colours:
+        return png_colors.inserted(buffer.getvalue(), colours, profile=bool(profile))
     return buffer.getvalue()
 
 

@@ -652,6 +652,30 @@ def test_xmp_that_is_kept_says_the_new_orientation_and_holds_no_thumbnail(tmp_pa
     assert b"xmpGImg" not in photo_writer.encode(small, photo.pixels, kept="keep")
 
 
+@pytest.mark.parametrize(
+    "property",
+    [
+        b'G:MotionPhoto="1"',
+        b'G:MicroVideoOffset="500"',
+        b'xmlns:C="http://ns.google.com/photos/1.0/container/"',
+        b'hdrgm:Version="1.0"',
+        b'HDRGainMap:HDRGainMapVersion="65536"',
+        b'xmpNote:HasExtendedXMP="0A"',
+    ],
+)
+def test_xmp_that_points_to_what_is_gone_goes_with_it(tmp_path, property):
+    """The video, the gain map, the second image: none of them is in the output."""
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:D ' + property + b"/></x:xmpmeta>"
+    data = saved(pixels(), "JPEG", xmp=xmp) + b"\0\0\0\x18ftypmp42" + bytes(488)
+    photo = photo_file.read(put(tmp_path, data))
+    assert [word for word in photo.words if "its XMP points to" in word]
+    made = photo_writer.encode(photo, photo.pixels, kept="keep")
+    assert b"xmpmeta" not in made
+    assert b"ftypmp42" not in made
+    plain = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", xmp=b"<x:xmpmeta/>")))
+    assert plain.words == ()
+
+
 @pytest.mark.parametrize("block", ["exif", "xmp"])
 def test_metadata_too_long_for_a_jpeg_are_refused_in_a_sentence(tmp_path, block):
     long = Image.Exif()

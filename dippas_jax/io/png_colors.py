@@ -1,0 +1,51 @@
+"""What a PNG says of its colours without a profile: chunks, carried over as they are.
+
+gAMA, cHRM, sRGB, cICP and the two of mastering (mDCV, cLLI) lie before the pixels (PNG, third
+edition, part 11.3.2). A viewer shows another picture without them.
+"""
+
+import struct
+
+_START = b"\x89PNG\r\n\x1a\n"
+_KINDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_OF_SRGB = {
+    b"gAMA": (struct.pack(">I", 45455),),
+    b"cHRM": (struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),),
+    b"sRGB": tuple(bytes([intent]) for intent in range(4)),
+    b"cICP": (bytes([1, 13, 0, 1]),),
+}
+_AFTER_HEADER = len(_START) + 25
+
+
+def chunks(data: bytes) -> bytes:
+    """The chunks of a file, whole, in their order; nothing for a file that is no PNG."""
+    return b"".join(chunk for _, _, chunk in _parts(data, len(_START)))
+
+
+def names(found: bytes) -> list[str]:
+    """Those of the chunks that say something else than sRGB, which viewers assume anyway."""
+    return [
+        kind.decode() for kind, value, _ in _parts(found, 0) if value not in _OF_SRGB.get(kind, ())
+    ]
+
+
+def inserted(png: bytes, found: bytes, *, profile: bool) -> bytes:
+    """A PNG with the chunks behind its header; beside a profile sRGB must not stand."""
+    kept = [chunk for kind, _, chunk in _parts(found, 0) if not (profile and kind == b"sRGB")]
+    return png[:_AFTER_HEADER] + b"".join(kept) + png[_AFTER_HEADER:]
+
+
+def _parts(data: bytes, at: int) -> list[tuple[bytes, bytes, bytes]]:
+    """Kind, content and all of each chunk of `_KINDS` from a place on, up to the pixels."""
+    if at and not data.startswith(_START):
+        return []
+    found = []
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        kind, end = data[at + 4 : at + 8], at + 12 + length
+        if kind == b"IDAT" or end > len(data):
+            break
+        if kind in _KINDS:
+            found.append((kind, data[at + 8 : end - 4], data[at:end]))
+        at = end
+    return found
