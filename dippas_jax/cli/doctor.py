@@ -14,7 +14,7 @@ import numpy as np
 from dippas_jax import config as configuration
 from dippas_jax.cli import console
 from dippas_jax.datasets import synthetic
-from dippas_jax.io import files, weights
+from dippas_jax.io import files, program_cache, weights
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
 
@@ -87,8 +87,12 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> dict[str, Any]
 
 def _check_cache() -> str:
     folder = files.prepare_workdir(files.cache_folder())
+    broken = program_cache.damaged(folder)
+    for path in broken:
+        path.unlink(missing_ok=True)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return f"{folder}, {_gib(size)}"
+    removed = f"; removed {console.counted(len(broken), 'damaged program')}" if broken else ""
+    return f"{folder}, {_gib(size)}{removed}"
 
 
 def _check_sparse() -> str:

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from dippas_jax import config
-from dippas_jax.io import fingerprint_file
+from dippas_jax.io import fingerprint_file, program_cache
 from dippas_jax.types import Fingerprint, InputError
 
 SMALLEST = config.SMALLEST_PHOTO
@@ -117,8 +117,8 @@ def read_json(path: Path | str) -> Any:
 
 def cache_compilations() -> None:
     """A second run compiles nothing; JAX_COMPILATION_CACHE_DIR chooses another place."""
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    elsewhere = bool(os.environ.get("JAX_COMPILATION_CACHE_DIR"))
+    program_cache.use(None if elsewhere else cache_folder())
 
 
 def cache_folder() -> Path:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -782,6 +783,7 @@ def test_compilations_are_kept_where_the_user_says(monkeypatch, tmp_path):
 
     kept = {}
     monkeypatch.setattr(jax.config, "update", kept.__setitem__)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path))
     files.cache_compilations()
     assert kept == {}
