@@ -83,9 +83,10 @@ def from_json(values: Mapping[str, Any]) -> PhotoRecord:
 
 
 def traced(record: PhotoRecord) -> bool:
-    """Whether the camera can probably still be found: predicted, or found by an attacker."""
+    """Whether the camera can probably still be found: predicted, found, or nothing was done."""
     attacks = record.examined.get("attacks", ())
-    return record.predicted_z >= TRACED or any(one["found"] for one in attacks)
+    unchanged = math.isinf(record.psnr)
+    return unchanged or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
 
 
 def text(record: PhotoRecord) -> str:
