@@ -5,6 +5,8 @@ import sys
 import zlib
 from pathlib import Path
 
+import pytest
+
 from dippas_jax.io import program_cache
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,7 @@ def run(folder):
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_cut_off_program_is_compiled_again_without_a_word_and_kept_again(tmp_path):
     said, _ = run(tmp_path)
     entries = sorted(tmp_path.glob("*-cache"))

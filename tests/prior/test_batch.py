@@ -41,9 +41,12 @@ def assert_same(one, other):
 
 @pytest.mark.parametrize(
     ("order", "slots", "devices"),
-    [((0, 1, 2, 3), 1, 1), pytest.param((3, 1, 0, 2), 3, 1, marks=pytest.mark.slow),
-     ((2, 0, 3, 1), 1, 2)],
-)  # fmt: skip
+    [
+        pytest.param((0, 1, 2, 3), 1, 1, marks=pytest.mark.slow),
+        pytest.param((3, 1, 0, 2), 3, 1, marks=pytest.mark.slow),
+        ((2, 0, 3, 1), 1, 2),
+    ],
+)
 def test_neither_slots_nor_order_nor_devices_change_a_byte(order, slots, devices):
     heard = []
     found = batch.invert_batch(
@@ -84,6 +87,7 @@ def test_all_together_is_the_same_but_for_rounding():
         assert found[n].psnr == pytest.approx(alone(n).psnr, abs=0.5)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_and_what_diverges_stop_no_other_photo():
     wild = dataclasses.replace(
         SETTINGS, inversion=dataclasses.replace(SETTINGS.inversion, max_steps=6)

@@ -67,7 +67,7 @@ def test_tiles_pass_into_each_other_without_a_step():
     )
 
 
-@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize("blind", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_tile_is_inverted_for_itself_with_its_part_of_one_plane(blind):
     heard = []
     given = None if blind else PLANE
@@ -92,6 +92,7 @@ def test_each_tile_is_inverted_for_itself_with_its_part_of_one_plane(blind):
     assert max(len(x) for at in heard for x in at.psnr.values()) == 6
 
 
+@pytest.mark.slow
 def test_a_photo_no_larger_than_a_tile_is_inverted_as_ever():
     small, plane = PHOTO[:, :64], PLANE[:, :64]
     for given in (plane, None):
