@@ -91,7 +91,9 @@ def invert_batch(
     way: str = "map",
     on_result: Callable[[int, Result | Exception], None] = lambda index, result: None,
 ) -> list[Result | Exception]:
-    """The paper's method on many photos, of any sizes; those of one size share a program.
+    """The paper's method on many photos; those of one size share a program.
+
+    Each photo has one network, whatever its size; `whole.invert` cuts a large one into tiles.
 
     Args:
       key: All randomness. Each photo's own key is made of it and of the photo's pixels, so that
