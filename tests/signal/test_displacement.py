@@ -26,8 +26,8 @@ def test_the_field_is_a_cubic_spline_through_random_nodes():
 
 
 def test_the_field_has_the_size_asked_for_and_a_part_is_that_of_the_whole():
-    field = Field(KEY, 6000, 6000, 2.0)
-    whole = field.of(tiles.Tile(0, 0, 6000, 6000))
+    field = Field(KEY, 3000, 3000, 2.0)
+    whole = field.of(tiles.Tile(0, 0, 3000, 3000))
     assert whole.std(axis=(1, 2)) == pytest.approx(2.0, rel=0.1)
     assert np.abs(whole).max() <= field.reach
     part = tiles.Tile(512, 1024, 100, 200)
