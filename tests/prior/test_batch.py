@@ -109,6 +109,7 @@ def test_what_cannot_be_used_and_what_diverges_stop_no_other_photo():
     assert_same(found[4], alone(2, settings=wild))
 
 
+@pytest.mark.slow
 def test_a_lost_run_is_given_as_its_error(monkeypatch):
     stated = anonymize.stated
 
@@ -146,7 +147,7 @@ def job(n, deadline=float("inf"), steps=0):
     return batch.Job(problem, problem.fingerprint, progress, deadline)
 
 
-@pytest.mark.parametrize("ahead", [0, 1])
+@pytest.mark.parametrize("ahead", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_slot_takes_the_next_photo_as_soon_as_its_own_is_over(ahead):
     """Runs of 12, 3, 6 and 9 steps in two slots: nobody waits, and each is asked for when due."""
     asked, heard = [], []
@@ -178,6 +179,7 @@ def test_a_slot_takes_the_next_photo_as_soon_as_its_own_is_over(ahead):
         ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_given_out_while_it_runs_is_the_run_itself():
     seen = []
 

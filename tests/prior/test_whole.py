@@ -104,6 +104,7 @@ def test_a_photo_no_larger_than_a_tile_is_inverted_as_ever():
         assert one.z == other.z
 
 
+@pytest.mark.slow
 def test_a_tile_without_noise_stays_as_it_is():
     black = PHOTO.copy()
     black[:, 32:] = 0
