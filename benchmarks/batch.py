@@ -93,9 +93,7 @@ def _measured(way: str, slots: int, size: int, chunks: int) -> dict[str, float]:
         anonymize.compile_chunk(progress, problem, plane, config)
         mark()
         for _ in range(chunks + 1):
-            progress = anonymize.advance_compiled(
-                progress, problem, jnp.asarray(plane), config=config
-            )
+            progress = anonymize.advance_compiled(progress, problem, plane, config=config)
             jax.block_until_ready(progress)
             mark()
     else:

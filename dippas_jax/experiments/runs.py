@@ -261,9 +261,7 @@ def _inverted(waiting: Waiting, config: configuration.Config, folder: Path) -> M
                 lost.append((record.id, error))
 
     devices = jax.local_devices()
-    slots = min(
-        config.batch or batch.slots_for(devices[0].platform), -(-len(waiting) // len(devices))
-    )
+    slots = batch.slots_on(devices, config.batch, len(waiting))
     for _, group in itertools.groupby(tasks(), lambda task: task.sample.pixels.shape):
         runs: list[_Run] = []
         with progress_line.Lines(config.inversion) as lines:

@@ -275,10 +275,14 @@ def invert(
     while not finished(progress, config) and (progress.steps == 0 or time.monotonic() <= deadline):
         progress = advance_compiled(progress, problem, injected, config=config)
         on_chunk(progress)
-    result = assemble(progress, photo, config, planted, fingerprint)[0]
+    return scored(assemble(progress, photo, config, planted, fingerprint)[0], fingerprint)
+
+
+def scored(result: Result, fingerprint: ArrayLike | None) -> Result:
+    """The result with the z-scores of K, where K is known."""
     if fingerprint is None:
         return result
-    return result._replace(z=extractors.scores(result.pixels, injected))
+    return result._replace(z=extractors.scores(result.pixels, np.asarray(fingerprint, np.float32)))
 
 
 def stated(

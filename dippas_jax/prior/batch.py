@@ -30,7 +30,7 @@ from dippas_jax.prior import anonymize
 from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.state import Problem
-from dippas_jax.signal import correlation, extractors, image
+from dippas_jax.signal import correlation, image
 from dippas_jax.types import InputError, Result
 
 WAYS = ("map", "vmap")
@@ -167,10 +167,8 @@ def _result(
         anonymize.finished(progress, config)
     except DivergedError as error:
         return error
-    result = anonymize.assemble(progress, np.asarray(photo), config, planted, fingerprint)[0]
-    if fingerprint is None:
-        return result
-    return result._replace(z=extractors.scores(result.pixels, np.asarray(fingerprint, np.float32)))
+    results = anonymize.assemble(progress, np.asarray(photo), config, planted, fingerprint)
+    return anonymize.scored(results[0], fingerprint)
 
 
 def inverted(
@@ -260,6 +258,11 @@ def inverted(
 def slots_for(platform: str) -> int:
     """Photos at a time on one device where nothing else is asked for."""
     return SLOTS.get(platform, MANY)
+
+
+def slots_on(devices: Sequence[jax.Device], asked: int, count: int) -> int:
+    """Slots of each device for so many photos: those asked for or the platform's, none in vain."""
+    return min(asked or slots_for(devices[0].platform), -(-count // len(devices)))
 
 
 def _filled(

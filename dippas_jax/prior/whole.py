@@ -139,8 +139,7 @@ def invert(
             yield batch.Job(problem, injected, anonymize.start(problem, config), until)
 
     devices = jax.local_devices()
-    slots = config.batch or batch.slots_for(devices[0].platform)
-    slots = min(slots, -(-len(every) // len(devices)))
+    slots = batch.slots_on(devices, config.batch, len(every))
     for number, progress in batch.inverted(
         jobs(),
         config,
@@ -158,9 +157,7 @@ def invert(
     else:
         pixels = blended((height, width), every, made)
         result = Result(pixels, tiles.psnr(pixels, photo), {}, {}, _settings(results))
-    if fingerprint is None:
-        return result
-    return result._replace(z=extractors.scores(result.pixels, plane))
+    return anonymize.scored(result, fingerprint)
 
 
 def _ended(
