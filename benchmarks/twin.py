@@ -161,11 +161,13 @@ def to_torch(x: np.ndarray) -> torch.Tensor:
 class Inversion:
     """Equation 9 with Adam or AMSGrad; `step` does one update and returns its loss."""
 
-    def __init__(self, net: Generator, photo, fingerprint, config: configuration.Inversion):
+    def __init__(
+        self, net: Generator, photo, fingerprint, config: configuration.Inversion, device="cpu"
+    ):
         """Takes the image [h w 3] in [0, 1] and the fingerprint [h w] as it is injected."""
-        self.net, self.image = net, to_torch(photo)
-        self.fingerprint = torch.from_numpy(np.array(fingerprint, np.float32))
-        self.gamma = nn.Parameter(torch.zeros(()))
+        self.net, self.image = net.to(device), to_torch(photo).to(device)
+        self.fingerprint = torch.from_numpy(np.array(fingerprint, np.float32)).to(device)
+        self.gamma = nn.Parameter(torch.zeros((), device=device))
         self.optimizer = torch.optim.Adam(
             [*net.parameters(), self.gamma],
             config.learning_rate,
@@ -184,3 +186,33 @@ class Inversion:
         with torch.no_grad():
             self.gamma.clamp_(min=0)
         return loss.detach()
+
+
+def together(nets, photo, fingerprint, config: configuration.Inversion, device="cpu"):
+    """A function of one z [1 d h w] a network that steps all by torch.func.vmap, on one photo."""
+    for net in nets:
+        for module in net.modules():
+            if isinstance(module, nn.LeakyReLU):
+                module.inplace = False  # vmap has no rule for it
+    params, _ = torch.func.stack_module_state([net.to(device) for net in nets])
+    gamma = torch.zeros(len(nets), device=device, requires_grad=True)
+    image, plane = to_torch(photo).to(device), torch.from_numpy(np.array(fingerprint)).to(device)
+    optimizer = torch.optim.Adam([*params.values(), gamma], config.learning_rate, fused=True)
+
+    def loss(params, gamma, z):
+        generated = torch.func.functional_call(nets[0], params, (z,))
+        return nn.functional.mse_loss(generated * (1 + gamma * plane), image)
+
+    gradient = torch.func.vmap(torch.func.grad_and_value(loss, (0, 1)))
+
+    def step(zs):
+        (of_params, of_gamma), losses = gradient(params, gamma, torch.stack(zs))
+        for name, value in params.items():
+            value.grad = of_params[name]
+        gamma.grad = of_gamma
+        optimizer.step()
+        with torch.no_grad():
+            gamma.clamp_(min=0)
+        return losses.detach().mean()
+
+    return step

@@ -1,13 +1,16 @@
 """Many photos through one compiled program: slots, each with a photo of its own.
 
 A slot whose run is over takes the next photo without waiting for the others, and nothing is
-compiled again. What comes out of a photo does not depend on how many slots there are, nor on what
-lies beside it: its key is made of its own pixels, and every run that is over stays as it is. Slots
-are spread over the devices along the mesh axis "photo".
+compiled again. What comes out of a photo does not depend on what lies beside it: its key is made of
+its own pixels, and every run that is over stays as it is. Slots are spread over the devices along
+the mesh axis "photo".
 
-How the slots of one device are worked on is one choice, `WAYS` (benchmarks/README.md has the
-table): "map", one after the other in one program, where idle slots cost nothing, or "vmap", all
-together.
+How the slots of one device are worked on is one choice, `way_for` (benchmarks/README.md has the
+tables): "map", one after the other in one program, where idle slots cost nothing, or "vmap", all
+together, which fills an accelerator with photos too small to do so alone.
+
+By "map" a photo's bytes do not depend on the slots. By "vmap" they do, in the last bit of a step:
+an accelerator's matrix products add up in an order that changes with the number of them.
 """
 
 import collections
@@ -38,6 +41,8 @@ SLOTS = {"cpu": 1}
 """Photos at a time on one device, by platform; elsewhere `MANY`."""
 
 MANY = 8
+TOGETHER = 256 * 256
+"""Pixels of a photo up to which accelerators work on all slots at once."""
 
 
 class Job(NamedTuple):
@@ -88,7 +93,7 @@ def invert_batch(
     *,
     slots: int = 0,
     devices: Sequence[jax.Device] | None = None,
-    way: str = "map",
+    way: str = "",
     on_result: Callable[[int, Result | Exception], None] = lambda index, result: None,
 ) -> list[Result | Exception]:
     """The paper's method on many photos; those of one size share a program.
@@ -103,7 +108,7 @@ def invert_batch(
       config: As for `anonymize.invert`.
       slots: Photos at a time on each device; 0 for the platform's (`SLOTS`).
       devices: On which the slots lie; None for the first one.
-      way: One of `WAYS`.
+      way: One of `WAYS`; "" for the platform's (`way_for`).
       on_result: Told of every photo as soon as it is done, with its number.
 
     Returns:
@@ -177,7 +182,7 @@ def inverted(
     *,
     slots: int = 0,
     devices: Sequence[jax.Device] | None = None,
-    way: str = "map",
+    way: str = "",
     ahead: int | None = None,
     on_chunk: Callable[[Running], None] = lambda running: None,
 ) -> Iterator[tuple[int, Progress]]:
@@ -191,14 +196,14 @@ def inverted(
       config: Of the whole run.
       slots: Photos at a time on each device; 0 for the platform's.
       devices: On which the slots lie; None for the first one.
-      way: One of `WAYS`.
+      way: One of `WAYS`; "" for the platform's.
       ahead: Chunks that are on their way while one is looked at; None for the platform's.
       on_chunk: Called before the first chunk, when all is compiled, and after every one.
 
     Yields:
       The number of the job, from 0 in the order of `jobs`, and its progress.
     """
-    if way not in WAYS or slots < 0:
+    if way not in ("", *WAYS) or slots < 0:
         raise InputError(
             f'{slots} slots worked on by "{way}" cannot be; give 0 or more slots, and "map" or '
             '"vmap"'
@@ -210,6 +215,7 @@ def inverted(
     devices = tuple(devices or jax.devices()[:1])
     platform = devices[0].platform
     count = len(devices) * (slots or slots_for(platform))
+    way = way or way_for(platform, first[1].problem.fingerprint.size)
     ahead = int(platform != "cpu") if ahead is None else ahead
     chunk, look, put, take = _programs(config, way, devices)
     every = _filled(first[1], count, config, devices)
@@ -258,6 +264,11 @@ def inverted(
 def slots_for(platform: str) -> int:
     """Photos at a time on one device where nothing else is asked for."""
     return SLOTS.get(platform, MANY)
+
+
+def way_for(platform: str, pixels: int) -> str:
+    """How the slots of one device are worked on, photos of so many pixels in each."""
+    return "vmap" if platform != "cpu" and pixels <= TOGETHER else "map"
 
 
 def slots_on(devices: Sequence[jax.Device], asked: int, count: int) -> int:

@@ -1,8 +1,12 @@
-"""Two-dimensional convolution with a weight gradient that is fast on a CPU.
+"""Two-dimensional convolution, formulated as is fast on each platform.
 
 XLA's CPU backend computes the gradient of a small kernel over a large image as a convolution with
-an image-sized window, 5 to 15 times slower than the matrix products below. Other platforms keep
-XLA's own gradient.
+an image-sized window, 5 to 15 times slower than the matrix products of `_weight_gradient`.
+
+On accelerators a convolution of one image is the library's, with channels padded to `ALIGNED`, as
+its tensor-core kernels ask. Under `jax.vmap` every image may have a kernel of its own; a grouped
+convolution is what XLA makes of that, several times slower than the batched matrix products used
+here. benchmarks/README.md has the measurements.
 
 Images are float32 [h w c], kernels [side side inputs outputs], padding zero and as wide as half the
 kernel.
@@ -12,14 +16,74 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+from jax import custom_batching, lax
 from jaxtyping import Array, Float
 
+ALIGNED = 4  # channels, 16 bytes
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _STRIP = 2048  # pixels whose products are summed in one go: they stay in a core's cache
 
 
-def _convolve(x: Array, kernel: Array, stride: int) -> Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def convolve(
+    x: Float[Array, "h w i"], kernel: Float[Array, "side side i o"], stride: int = 1
+) -> Float[Array, "H W o"]:
+    """Slides `kernel`, of odd side, over `x`; H and W are ⌈h/stride⌉ and ⌈w/stride⌉."""
+    return _value(stride)(x, kernel)
+
+
+def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return _value(stride)(x, kernel), (x, kernel)
+
+
+def _backward(stride: int, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    return _gradients(stride)(*saved, g)
+
+
+convolve.defvjp(_forward, _backward)
+
+
+@functools.cache
+def _value(stride: int):
+    return _formulated(
+        functools.partial(library, stride=stride),
+        functools.partial(aligned, stride=stride),
+        functools.partial(products, stride=stride),
+    )
+
+
+@functools.cache
+def _gradients(stride: int):
+    """Of the input and the kernel, from both and the result's gradient."""
+    return _formulated(
+        functools.partial(_by_hand, stride=stride),
+        functools.partial(_pulled, aligned, stride),
+        functools.partial(_pulled, products, stride),
+    )
+
+
+def _formulated(cpu, alone, many):
+    """One function of arrays, by platform, and by whether `jax.vmap` gives it many kernels."""
+
+    @custom_batching.custom_vmap
+    def run(*arrays):
+        return lax.platform_dependent(*arrays, cpu=cpu, default=alone)
+
+    @run.def_vmap
+    def batched(size, in_batched, *arrays):
+        del size
+        axes = tuple(0 if batched else None for batched in in_batched)
+        other = many if in_batched[1] else alone
+        results = lax.platform_dependent(
+            *arrays, cpu=jax.vmap(cpu, axes), default=jax.vmap(other, axes)
+        )
+        return results, jax.tree.map(lambda _: True, results)
+
+    return run
+
+
+def library(x: Array, kernel: Array, *, stride: int) -> Array:
+    """XLA's own convolution."""
     half = kernel.shape[0] // 2
     padding = ((half, half), (half, half))
     strides = (stride, stride)
@@ -28,30 +92,36 @@ def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     )[0]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve(
-    x: Float[Array, "h w i"], kernel: Float[Array, "side side i o"], stride: int = 1
-) -> Float[Array, "H W o"]:
-    """Slides `kernel`, of odd side, over `x`; H and W are ⌈h/stride⌉ and ⌈w/stride⌉."""
-    return _convolve(x, kernel, stride)
+def aligned(x: Array, kernel: Array, *, stride: int) -> Array:
+    """The same of images and kernels whose channels are filled up with zeros."""
+    *_, inputs, outputs = kernel.shape
+    more = -inputs % ALIGNED, -outputs % ALIGNED
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, more[0])))
+    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more[0]), (0, more[1])))
+    return library(x, kernel, stride=stride)[..., :outputs]
 
 
-def _forward(x: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    return _convolve(x, kernel, stride), (x, kernel)
+def products(x: Array, kernel: Array, *, stride: int) -> Array:
+    """The same as one matrix product: a row a pixel, with all that the kernel sees from there."""
+    side, half = kernel.shape[0], kernel.shape[0] // 2
+    height, width = (-(-size // stride) for size in x.shape[:2])
+    x = jnp.pad(x, ((half, half), (half, half), (0, 0)))
+    rows, columns = stride * (height - 1) + 1, stride * (width - 1) + 1
+    seen = [
+        x[i : i + rows : stride, j : j + columns : stride] for i in range(side) for j in range(side)
+    ]
+    flat = jnp.concatenate(seen, -1).reshape(height * width, -1)
+    return (flat @ kernel.reshape(-1, kernel.shape[-1])).reshape(height, width, -1)
 
 
-def _backward(stride: int, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
-    x, kernel = saved
-    dkernel = lax.platform_dependent(
-        x,
-        g,
-        cpu=functools.partial(_products, side=kernel.shape[0], stride=stride),
-        default=lambda x, g: jax.vjp(lambda k: _convolve(x, k, stride), kernel)[1](g)[0],
-    )
-    return _input_gradient(x, kernel, g, stride), dkernel
+def _pulled(form, stride: int, x: Array, kernel: Array, g: Array) -> tuple[Array, Array]:
+    """JAX's own gradients of a formulation."""
+    return jax.vjp(functools.partial(form, stride=stride), x, kernel)[1](g)
 
 
-convolve.defvjp(_forward, _backward)
+def _by_hand(x: Array, kernel: Array, g: Array, *, stride: int) -> tuple[Array, Array]:
+    gradient = _weight_gradient(x, g, side=kernel.shape[0], stride=stride)
+    return _input_gradient(x, kernel, g, stride), gradient
 
 
 def _input_gradient(x: Array, kernel: Array, g: Array, stride: int) -> Array:
@@ -75,7 +145,7 @@ def _input_gradient(x: Array, kernel: Array, g: Array, stride: int) -> Array:
     )[0]
 
 
-def _products(x: Array, g: Array, *, side: int, stride: int) -> Array:
+def _weight_gradient(x: Array, g: Array, *, side: int, stride: int) -> Array:
     """The kernel's gradient: for each of its elements the product of the shifted input with `g`.
 
     The input's shifts are taken of whichever of the two has fewer channels. Its column shifts are

@@ -209,6 +209,12 @@ def test_what_a_batch_cannot_be_is_refused():
     assert batch.slots_for("gpu") == batch.MANY
 
 
+def test_accelerators_work_on_small_photos_together_and_on_large_ones_in_turn():
+    assert batch.way_for("gpu", 256 * 256) == "vmap"
+    assert batch.way_for("gpu", 512 * 512) == "map"
+    assert batch.way_for("cpu", 64 * 64) == "map"
+
+
 EIGHT = """
 import jax, numpy as np, sys
 jax.config.update("jax_num_cpu_devices", 8)

@@ -67,3 +67,49 @@ def test_a_batch_is_its_photos_one_by_one(side, stride, batched_kernel):
         theirs = one(x[index], kernels[index] if batched_kernel else given)
         for mine, other in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(mine[index], other, rtol=1e-5, atol=3e-5)
+
+
+FORMS = {"aligned": convolution.aligned, "products": convolution.products}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("side", "stride", "size", "channels"), CASES)
+def test_what_accelerators_run_is_the_plain_convolution(form, side, stride, size, channels):
+    x, kernel = draw(size, side, channels)
+
+    def accelerated(a, b, stride):
+        return FORMS[form](a, b, stride=stride)
+
+    ours = jax.jit(with_gradients, static_argnums=(0, 3))(accelerated, x, kernel, stride)
+    theirs = jax.jit(with_gradients, static_argnums=(0, 3))(plain, x, kernel, stride)
+    for mine, other, what in zip(ours, theirs, ("value", "input", "kernel"), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=3e-5, err_msg=what)
+
+
+def lowered(platform, batched_kernel):
+    """The program of a batch of three images for a platform that need not be here."""
+    x, kernels = draw((16, 16), 3, (5, 7), batch=(3,))
+    axes = (0, 0 if batched_kernel else None)
+    given = kernels if batched_kernel else kernels[0]
+    batch = jax.vmap(lambda a, b: with_gradients(convolution.convolve, a, b, 1), axes)
+    exported = jax.export.export(jax.jit(batch), platforms=[platform])(x, given)
+    return exported.mlir_module()
+
+
+def test_accelerators_multiply_a_batch_with_kernels_of_its_own():
+    program = lowered("cuda", True)
+    assert "dot_general" in program
+    assert "stablehlo.convolution" not in program
+
+
+def test_accelerators_convolve_a_batch_with_one_kernel():
+    program = lowered("cuda", False)
+    assert "stablehlo.convolution" in program
+    assert "dot_general" not in program
+
+
+def test_accelerators_pad_channels_for_one_image():
+    x, kernel = draw((16, 16), 3, (5, 7))
+    alone = jax.jit(lambda a, b: convolution.convolve(a, b, 1))
+    program = jax.export.export(alone, platforms=["cuda"])(x, kernel).mlir_module()
+    assert "tensor<3x3x8x8xf32>" in program
