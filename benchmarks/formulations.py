@@ -3,11 +3,11 @@
     python -m benchmarks.formulations --sizes=128,256,512 --tiles=8
     python -m benchmarks.formulations --quality=FOLDER --sizes=256 --steps=1000
 
-Formulations: `package` is what `prior.convolution` chooses on this platform, with channels padded
-to multiples of 4 on accelerators; `unpadded` and `padded8` pad them otherwise; `grouped` is XLA's own
-convolution, which `jax.vmap` makes a grouped one; `products` are matrix products; `eights` rounds
-the channels of the network to multiples of 8; `bfloat16` convolves in that precision. `shared` is
-one network for all tiles, its normalisation that of each tile.
+Formulations: `package` is what `prior.convolution` chooses on this platform; `grouped` is XLA's own
+convolution, which `jax.vmap` makes a grouped one; `products` are matrix products; `padded` fills
+channels up to multiples of 4 with zeros; `eights` rounds the channels of the network to multiples
+of 8; `bfloat16` convolves in that precision. `shared` is one network for all tiles, its
+normalisation that of each tile.
 
 Printed are milliseconds of a step of one tile, the fastest of `--turns` chunks, that over `package`
 alone, the memory of temporaries, and the time to compile. Before them stand the operations and the
@@ -19,12 +19,10 @@ so many steps instead; printed is the best PSNR of a step, dB.
 """
 
 import argparse
-import concurrent.futures
 import functools
 import statistics
 import time
 from pathlib import Path
-from typing import NamedTuple
 from unittest import mock
 
 import jax
@@ -49,9 +47,16 @@ def _products(x, kernel, stride=1):
     return convolution.products(x, kernel, stride=stride)
 
 
+def _padded(x, kernel, stride=1):
+    *_, inputs, outputs = kernel.shape
+    x = jnp.pad(x, ((0, 0), (0, 0), (0, -inputs % 4)))
+    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, -inputs % 4), (0, -outputs % 4)))
+    return convolution.library(x, kernel, stride=stride)[..., :outputs]
+
+
 def _bfloat16(x, kernel, stride=1):
     x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    return convolution.aligned(x, kernel, stride=stride).astype(jnp.float32)
+    return convolution.library(x, kernel, stride=stride).astype(jnp.float32)
 
 
 _widths = generator.inner_widths
@@ -63,10 +68,9 @@ def _eights(width: int, alpha: float) -> tuple[int, ...]:
 
 FORMS = {
     "package": {},
-    "unpadded": {"ALIGNED": 1},
-    "padded8": {"ALIGNED": 8},
     "grouped": {"convolve": _library},
     "products": {"convolve": _products},
+    "padded": {"convolve": _padded},
     "bfloat16": {"convolve": _bfloat16},
     "eights": {"inner_widths": _eights},
     "shared": {"convolve": _library},
@@ -119,25 +123,15 @@ def _shared(carry, problems, config):
     return jax.lax.scan(step, carry, jnp.arange(CHUNK))
 
 
-class _Case(NamedTuple):
-    """A chunk ready to be compiled, with what it takes."""
-
-    form: str
-    size: int
-    tiles: int
-    chunk: jax.stages.Lowered
-    arguments: tuple
-
-
-def _lowered(form: str, size: int, tiles: int) -> _Case:
+def _measured(form: str, size: int, tiles: int, turns: int) -> tuple[float, float, float]:
+    """Milliseconds of a step of a tile, MiB of temporaries, seconds to compile."""
     config = _config(CHUNK)
     problems = [_noise(seed, size) for seed in range(tiles)]
     with _patched(form):
         every = jax.tree.map(lambda *of_each: jnp.stack(of_each), *problems)
         if form == "shared":
             unknowns = generator.init(jax.random.key(0), config.generator), jnp.zeros(tiles)
-            moments = optax.flatten(optax.adam(1e-3)).init(unknowns)
-            state = unknowns, moments
+            state = unknowns, optax.flatten(optax.adam(1e-3)).init(unknowns)
             chunk = functools.partial(_shared, config=config)
         else:
             state = jax.vmap(lambda one: inversion.init(one, config))(every)
@@ -146,23 +140,16 @@ def _lowered(form: str, size: int, tiles: int) -> _Case:
                 state, every = jax.tree.map(lambda x: x[0], (state, every))
             else:
                 chunk = jax.vmap(chunk)
-        lowered = jax.jit(chunk).lower(state, every)
-    return _Case(form, size, tiles, lowered, (state, every))
-
-
-def _compiled(case: _Case) -> tuple[jax.stages.Compiled, float]:
-    started = time.perf_counter()
-    return case.chunk.compile(), time.perf_counter() - started
-
-
-def _milliseconds(case: _Case, compiled: jax.stages.Compiled, turns: int) -> float:
-    """Of a step of a tile."""
+        started = time.perf_counter()
+        compiled = jax.jit(chunk).lower(state, every).compile()
+    compiling = time.perf_counter() - started
     times = []
     for _ in range(turns + 1):  # the first touches its memory for the first time
         started = time.perf_counter()
-        jax.block_until_ready(compiled(*case.arguments))
+        jax.block_until_ready(compiled(state, every))
         times.append(time.perf_counter() - started)
-    return 1000 * min(times[1:]) / CHUNK / case.tiles
+    memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
+    return 1000 * min(times[1:]) / CHUNK / tiles, memory, compiling
 
 
 def _counted(size: int) -> tuple[float, float]:
@@ -200,7 +187,8 @@ def _quality(folder: Path, size: int, steps: int, forms: list[str]) -> None:
                     state, trace = chunk(state, problem)
                     best = max(best, float(trace.psnr.max()))
             found[form].append(best)
-    print("| photo | " + " | ".join(forms) + " |")
+            print(f"{path.stem}, {form}: {best:.2f} dB", flush=True)
+    print("\n| photo | " + " | ".join(forms) + " |")
     print("|---|" + "---|" * len(forms))
     for n, path in enumerate(paths):
         print(f"| {path.stem} | " + " | ".join(f"{found[f][n]:.2f}" for f in forms) + " |")
@@ -214,7 +202,6 @@ def main() -> None:
     parser.add_argument("--tiles", default="8", help="how many together")
     parser.add_argument("--forms", default=",".join(FORMS))
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--jobs", type=int, default=1, help="programs compiled at the same time")
     parser.add_argument("--quality", type=Path, metavar="FOLDER", help="invert its crops instead")
     parser.add_argument("--steps", type=int, default=1000, help="of --quality")
     options = parser.parse_args()
@@ -230,26 +217,21 @@ def main() -> None:
             f"{size}x{size}: {operations / 1e9:.1f} GFLOP and {moved / 1e9:.2f} GB a step; "
             f"an H100 {1000 * operations / TENSOR:.2f} and {1000 * moved / BYTES:.2f} ms"
         )
-    cases = [
-        _lowered(form, size, tiles)
-        for size in sizes
-        for tiles in (1, *map(int, options.tiles.split(",")))
-        for form in forms
-        if form != "shared" or tiles > 1
-    ]
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        programs = list(pool.map(_compiled, cases))
     print("\n| size | formulation | tiles | ms a step | over alone | MiB | compile s |")
     print("|---|---|---|---|---|---|---|")
-    alone: dict[int, float] = {}
-    for case, (compiled, compiling) in zip(cases, programs, strict=True):
-        step = _milliseconds(case, compiled, options.turns)
-        memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
-        print(
-            f"| {case.size} | {case.form} | {case.tiles} | {step:.2f} | "
-            f"{step / alone.setdefault(case.size, step):.2f} | {memory:.0f} | {compiling:.0f} |",
-            flush=True,
-        )
+    for size in sizes:
+        alone = None
+        for tiles in (1, *map(int, options.tiles.split(","))):
+            for form in forms:
+                if form == "shared" and tiles == 1:
+                    continue
+                step, memory, compiling = _measured(form, size, tiles, options.turns)
+                alone = alone or step
+                print(
+                    f"| {size} | {form} | {tiles} | {step:.2f} | {step / alone:.2f} | "
+                    f"{memory:.0f} | {compiling:.0f} |",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 XLA's CPU backend computes the gradient of a small kernel over a large image as a convolution with
 an image-sized window, 5 to 15 times slower than the matrix products of `_weight_gradient`.
 
-On accelerators a convolution of one image is the library's, with channels padded to `ALIGNED`, as
-its tensor-core kernels ask. Under `jax.vmap` every image may have a kernel of its own; a grouped
-convolution is what XLA makes of that, several times slower than the batched matrix products used
-here. benchmarks/README.md has the measurements.
+Under `jax.vmap` every image may have a kernel of its own. XLA makes a grouped convolution of that,
+on an accelerator several times slower than the batched matrix products that are used there;
+`python -m benchmarks.formulations` measures both.
 
 Images are float32 [h w c], kernels [side side inputs outputs], padding zero and as wide as half the
 kernel.
@@ -19,7 +18,6 @@ import jax.numpy as jnp
 from jax import custom_batching, lax
 from jaxtyping import Array, Float
 
-ALIGNED = 4  # channels, 16 bytes
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 _STRIP = 2048  # pixels whose products are summed in one go: they stay in a core's cache
 
@@ -45,11 +43,8 @@ convolve.defvjp(_forward, _backward)
 
 @functools.cache
 def _value(stride: int):
-    return _formulated(
-        functools.partial(library, stride=stride),
-        functools.partial(aligned, stride=stride),
-        functools.partial(products, stride=stride),
-    )
+    plain = functools.partial(library, stride=stride)
+    return _formulated(plain, plain, functools.partial(products, stride=stride))
 
 
 @functools.cache
@@ -57,7 +52,7 @@ def _gradients(stride: int):
     """Of the input and the kernel, from both and the result's gradient."""
     return _formulated(
         functools.partial(_by_hand, stride=stride),
-        functools.partial(_pulled, aligned, stride),
+        functools.partial(_pulled, library, stride),
         functools.partial(_pulled, products, stride),
     )
 
@@ -90,15 +85,6 @@ def library(x: Array, kernel: Array, *, stride: int) -> Array:
     return lax.conv_general_dilated(
         x[None], kernel, strides, padding, dimension_numbers=_DIMENSIONS
     )[0]
-
-
-def aligned(x: Array, kernel: Array, *, stride: int) -> Array:
-    """The same of images and kernels whose channels are filled up with zeros."""
-    *_, inputs, outputs = kernel.shape
-    more = -inputs % ALIGNED, -outputs % ALIGNED
-    x = jnp.pad(x, ((0, 0), (0, 0), (0, more[0])))
-    kernel = jnp.pad(kernel, ((0, 0), (0, 0), (0, more[0]), (0, more[1])))
-    return library(x, kernel, stride=stride)[..., :outputs]
 
 
 def products(x: Array, kernel: Array, *, stride: int) -> Array:

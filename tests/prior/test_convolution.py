@@ -69,7 +69,7 @@ def test_a_batch_is_its_photos_one_by_one(side, stride, batched_kernel):
             np.testing.assert_allclose(mine[index], other, rtol=1e-5, atol=3e-5)
 
 
-FORMS = {"aligned": convolution.aligned, "products": convolution.products}
+FORMS = {"library": convolution.library, "products": convolution.products}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -106,10 +106,3 @@ def test_accelerators_convolve_a_batch_with_one_kernel():
     program = lowered("cuda", False)
     assert "stablehlo.convolution" in program
     assert "dot_general" not in program
-
-
-def test_accelerators_pad_channels_for_one_image():
-    x, kernel = draw((16, 16), 3, (5, 7))
-    alone = jax.jit(lambda a, b: convolution.convolve(a, b, 1))
-    program = jax.export.export(alone, platforms=["cuda"])(x, kernel).mlir_module()
-    assert "tensor<3x3x8x8xf32>" in program

