@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dippas_jax.io import color_profiles, files, png_colors, tiff16
 from dippas_jax.io import exif as metadata
-from dippas_jax.io import files, png_colors, tiff16
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 
@@ -52,10 +52,17 @@ def encode(
             "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
         )
     colours = photo.colours if icc else b""
-    if kind != "png" and (told := png_colors.names(colours)):
+    codes = png_colors.codes(colours)
+    held = kind == "png" or (kind == "heic" and codes)
+    if not held and (told := png_colors.names(colours, profile=bool(photo.icc))):
         raise InputError(
             f"a photo whose colours are told by {' and '.join(told)} can be written as a PNG only; "
             "choose --format png, or --icc drop"
+        )
+    if kind == "webp" and photo.grey and icc and photo.icc and color_profiles.is_grey(photo.icc):
+        raise InputError(
+            "a grey photo with a profile of grey cannot be written as a WebP, which knows colours "
+            "only; choose --format png, or --icc srgb"
         )
     array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
     if photo.alpha is not None:
@@ -98,6 +105,8 @@ def encode(
         }
     buffer = io.BytesIO()
     if kind == "heic":
+        if codes:
+            options |= {"color_primaries": codes[0], "transfer_characteristics": codes[1]}
         _save_heic(image, buffer, options | {"quality": _HEIC_QUALITY})
     else:
         image.save(buffer, kind.upper(), **options)
