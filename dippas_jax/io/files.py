@@ -147,7 +147,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
       InputError: The folder is missing or not writable, or the disk is full.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not os.path.isfile(path):
         raise InputError(f"{path} is no file and cannot be replaced by one; choose another name")
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:

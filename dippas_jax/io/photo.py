@@ -5,7 +5,7 @@ profile and JPEG tables; `photo_writer` writes it. `read_pixels` gives the pixel
 and `orientation` what a header tells.
 
 Pixels are in sensor orientation, as stored: a fingerprint belongs to the sensor. What a user can
-cause raises `types.InputError`, with sizes HxW.
+cause raises `types.InputError`, with sizes as width x height.
 """
 
 import contextlib
@@ -76,6 +76,7 @@ _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
 _MAKE, _MODEL, _EXIF, _INTEROP, _COLORSPACE = 271, 272, 34665, 40965, 40961
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
+_COARSEST = 255  # step of a table that every reader of JPEGs takes
 _GREY_WITH_ALPHA = 4  # among the colour types of a PNG
 _PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
 _TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
@@ -402,7 +403,7 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     if frames > 1:
         raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
     if min(image.size) < files.SMALLEST:
-        size = f"{image.height}x{image.width}"
+        size = f"{image.width}x{image.height}"
         raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
     if image.format == "PNG":
         return max(data[24], 8)
@@ -481,6 +482,9 @@ def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.layers not in (1, 3):
         return None
     tables = [tuple(image.quantization[layer[3]]) for layer in image.layer]
+    if max(map(max, tables)) > _COARSEST:
+        words.append(f"steps of its JPEG tables above {_COARSEST} are written as {_COARSEST}")
+        tables = [tuple(min(step, _COARSEST) for step in table) for table in tables]
     while len(tables) > 1 and tables[-1] == tables[-2]:  # the last one serves all that follow
         tables.pop()
     progressive = bool(image.info.get("progressive"))

@@ -589,7 +589,7 @@ def bad_files():
         "floats.tif": (floats, "32 bits"),
         "wide.tif": (wide, "32 bits"),
         "lab.tif": (saved(lab, "TIFF"), "LAB"),
-        "small.png": (saved(pixels(63, 80)), "63x80"),
+        "small.png": (saved(pixels(63, 80)), "80x63"),
         "one.png": (saved(pixels()[:1, :1]), "too small"),
         "photo.NEF": (good, "RAW"),
         "photo.cr3": (b"\0\0\0\x18ftypcrx " + bytes(50), "RAW"),
