@@ -6,11 +6,20 @@ exists is skipped, so an interrupted batch goes on when the same command is give
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
 from dippas_jax import config as configuration
-from dippas_jax.cli import console, examine, outputs, pace, photo_record, treatment
+from dippas_jax.cli import (
+    console,
+    examine,
+    outputs,
+    pace,
+    photo_record,
+    report_html,
+    treatment,
+)
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
@@ -51,29 +60,58 @@ def anonymize(
                 f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
             )
     _choose_device(options.device)
-    jobs = outputs.jobs(photos, options)
+    failed = console.Failures(json=json)
+    jobs, skipped = outputs.given(photos, options, failed)
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]
     cameras = console.cameras(list(dict.fromkeys(fingerprints)))
     page_file = examine.page_files(options)
     known = examine.known_records(page_file, options)
-    failed = console.Failures()
-    waiting = _waiting(jobs, cameras, options, failed)
-    if waiting and dry_run:
-        _plan(waiting, options, json=json)
-    elif waiting:
-        written = [job.target for job in waiting] + ([page_file[0]] if page_file else [])
-        for folder in dict.fromkeys(path.parent for path in written):
-            files.prepare_workdir(folder)
+    waiting = _waiting(jobs, cameras, options, failed, skipped)
+    if json:
+        for path, why in skipped.items():
+            console.say(files.json_text({"photo": str(path), "skipped": why}))
+    if dry_run:
         _announce(waiting, options)
-        traced = _run(list(waiting), cameras, options, failed, known, page_file, jobs, json=json)
-        if traced and not failed.paths:
-            return console.TRACED
-    elif page_file and known and not dry_run:
-        examine.write(page_file, known, jobs, failed, options)
-    return console.exit_code(len(jobs) - len(failed.paths), failed, found=False)
+        _plan(waiting, options, json=json)
+        return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
+    page = None if page_file is None else _Page(page_file, options, jobs, failed, skipped, {})
+    ends: set[int] = set()
+    if waiting:
+        _announce(waiting, options)
+        if page_file:
+            files.prepare_workdir(page_file[0].parent)
+        ends = _run(waiting, cameras, options, failed, known, page, jobs, json=json)
+    elif page and jobs:
+        page.write([record for record in known if Path(record.output).exists()])
+    code = console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
+    return min(ends) if code == console.DONE and ends else code
+
+
+def _failures(jobs: Sequence[Job], failed: console.Failures) -> int:
+    return sum(job.source in failed.reasons for job in jobs)
 
 
 Sizes = dict[Job, tuple[int, int]]
+
+
+class _Page(NamedTuple):
+    """The page of a command, which is written again after every photo."""
+
+    paths: tuple[Path, Path]
+    options: Options
+    jobs: Sequence[Job]
+    failed: console.Failures
+    skipped: dict[Path, str]
+    pictures: dict[str, list[report_html.Panel]]  # by output, so that each is cut out once
+
+    def write(self, records: Sequence[PhotoRecord]) -> None:
+        """With the photos that are done."""
+        failed = self.failed.rows()
+        skipped = [{"photo": str(path), "reason": why} for path, why in self.skipped.items()]
+        for record in records:
+            if record.output not in self.pictures:
+                self.pictures[record.output] = examine.pictures(record, self.options)
+        examine.write(self.paths, records, self.jobs, failed, skipped, self.pictures, self.options)
 
 
 def _waiting(
@@ -81,61 +119,77 @@ def _waiting(
     cameras: dict[str, Fingerprint],
     options: Options,
     failed: console.Failures,
+    skipped: dict[Path, str],
 ) -> Sizes:
-    """The photos to be done, with their sizes: usable ones whose output does not exist."""
+    """The photos to be done, with their sizes: usable ones whose output does not exist.
 
-    def usable_size(path: Path) -> tuple[int, int]:
-        size = photo.size(path)
+    Each is decoded to the end, which takes a hundredth of what its work does, so that what is
+    announced, by a dry run as well, is what will be done.
+    """
+
+    def usable_size(path: Path, job: Job) -> tuple[int, int]:
+        found = photo.read(path, srgb=options.icc == "srgb")
+        size = found.pixels.shape[0], found.pixels.shape[1]
         if (camera := cameras.get(options.fingerprint or "")) is not None:
             treatment.plane_for(path, size, camera)
+        treatment.require_format(found, job, options)
         return size
 
     waiting: Sizes = {}
-    for job in jobs:
+    for job in console.bar(jobs, "photo looked at"):
         if not options.overwrite and job.target.exists():
+            skipped[job.source] = f"{job.target} exists"
             console.note(f"{job.source}: {job.target} exists, skipped; --overwrite replaces it")
-        elif size := failed.catch(usable_size, job.source):
+        elif size := failed.catch(usable_size, job.source, job):
             waiting[job] = size
     return waiting
 
 
 def _run(
-    waiting: Sequence[Job],
+    waiting: Sizes,
     cameras: dict[str, Fingerprint],
     options: Options,
     failed: console.Failures,
     known: Sequence[PhotoRecord],
-    page_file: tuple[Path, Path] | None,
+    page: _Page | None,
     jobs: Sequence[Job],
     *,
     json: bool,
-) -> bool:
-    """Anonymises, writes and reports photo after photo; whether one can probably be traced."""
+) -> set[int]:
+    """Anonymises, writes and reports photo after photo; exit codes of what fell short."""
     records = [record for record in known if Path(record.output).exists()]
     own = None if options.fingerprint or options.blind else OwnPhotos([job.source for job in jobs])
-    done = traced = False
+    ends: set[int] = set()
+    done = False
 
     def one(source: Path, job: Job, place: str) -> PhotoRecord:
+        files.prepare_workdir(job.target.parent)
         record, data = treatment.treat(source, job, cameras, options, own, place)
         files.write_bytes(job.target, data)
         return record
 
+    left = [seconds for seconds, _ in _estimates(waiting, options).values()]
     for number, job in enumerate(waiting, 1):
-        place = f"{number} of {len(waiting)}:" if len(waiting) > 1 else ""
+        time = _time_text(sum(left[number - 1 :]))
+        place = f"{number} of {len(waiting)}, all in about {time}:" if len(waiting) > 1 else ""
         record = failed.catch(one, job.source, job, place)
         if record is None:
             continue
         done = True
-        traced |= photo_record.traced(record)
+        if photo_record.traced(record):
+            ends.add(console.TRACED)
         records = [other for other in records if other.output != record.output] + [record]
-        print(files.json_text(record) if json else photo_record.text(record), flush=True)
-        if page_file:
-            examine.write(page_file, records, jobs, failed, options)
-    if done and page_file:
-        console.note(f"{page_file[0]} shows parts of the originals; keep it to yourself")
+        if not console.say(files.json_text(record) if json else photo_record.text(record)):
+            ends.add(console.FAILED)
+        if page:
+            page.write(records)
+    if page and not done:
+        page.write(records)
+    if done and page:
+        console.note(f"{page.paths[0]} shows parts of the originals; keep it to yourself")
     if done:
         console.note(CAUTION)
-    return traced
+    return ends
 
 
 def _choose_device(device: str) -> None:
@@ -168,6 +222,8 @@ def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]
 
 def _announce(waiting: Sizes, options: Options) -> None:
     """How many photos, how long and where, on stderr."""
+    if not waiting:
+        return
     estimates = _estimates(waiting, options).values()
     time = _time_text(sum(seconds for seconds, _ in estimates))
     guess = "" if all(measured for _, measured in estimates) else _GUESS
@@ -198,11 +254,11 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
             "device": jax.default_backend(),
         }
         text = (
-            f"{job.source} -> {job.target}  {height}x{width}, "
+            f"{job.source} -> {job.target}  {console.size_text((height, width))}, "
             f"{console.counted(parts, 'tile')}, {memory / 1024:.1f} GiB, about "
             f"{_time_text(seconds)} on the {plan['device']}{'' if measured else _GUESS}"
         )
-        print(files.json_text(plan) if json else text, flush=True)
+        console.say(files.json_text(plan) if json else text)
 
 
 def _time_text(seconds: float) -> str:

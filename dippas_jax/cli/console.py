@@ -2,7 +2,8 @@
 
 Each verb is one function and returns the exit code. Data go to stdout, as text or with `json` as
 one JSON object per line; everything else goes to stderr. A file that cannot be used does not stop
-the others. `types.InputError` leaves a verb when there is nothing to go on with. Sizes are HxW.
+the others. `types.InputError` leaves a verb when there is nothing to go on with. Sizes are told
+as width x height.
 """
 
 import glob
@@ -21,49 +22,108 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
+_NAMED = 5  # of the files that are skipped
+
 DONE, FAILED, UNUSABLE, FOUND, TRACED = 0, 1, 2, 3, 4
 """Exit codes: done; a file failed and the others are done; nothing usable; a match was found; a
 photo was anonymised, and its camera can probably still be found."""
 
 
-def expand(arguments: Sequence[str]) -> list[Path]:
-    """The photos that files, folders and patterns name, each once."""
+class Failures:
+    """Files that could not be used, each named on stderr when it is met, and why.
+
+    With `json` each is also a line of JSON on stdout.
+    """
+
+    def __init__(self, *, json: bool = False) -> None:
+        self.reasons: dict[Path, str] = {}
+        self._json = json
+
+    def add(self, path: Path, reason: str) -> None:
+        """A file that failed."""
+        self.reasons[path] = reason
+        note(reason if str(path) in reason else f"{path}: {reason}")
+        if self._json:
+            say(files.json_text({"photo": str(path), "failed": reason}))
+
+    def catch(self, read: Callable[..., Any], path: Path, *rest: Any) -> Any:
+        """`read(path, *rest)`, or None after the failure was told."""
+        try:
+            return read(path, *rest)
+        except InputError as error:
+            self.add(path, str(error))
+            return None
+
+    def rows(self) -> list[dict[str, str]]:
+        """All of them, for JSON."""
+        return [{"photo": str(path), "reason": why} for path, why in self.reasons.items()]
+
+
+def expand(arguments: Sequence[str], failed: Failures) -> list[Path]:
+    """The photos that files, folders and patterns name, each once; what names none has failed."""
     paths: list[Path] = []
     for argument in arguments:
-        path = Path(argument)
-        if os.path.isdir(path):
-            inside = photos_in(path)
-            if not inside:
-                raise InputError(
-                    f"folder {path} holds no photos ({', '.join(photo_file.EXTENSIONS)}); give one "
-                    "that does"
-                )
-            paths += inside
-        elif glob.has_magic(argument) and not os.path.exists(path):
-            matches = [Path(name) for name in sorted(glob.glob(argument))]
-            if not any(match.is_file() for match in matches):
-                raise InputError(f"no file matches {argument}; check the pattern")
-            paths += [match for match in matches if match.is_file()]
-        else:
-            paths.append(path)
+        paths += failed.catch(named, Path(argument), failed) or []
     return list({path.absolute(): path for path in paths}.values())
 
 
-def photos_in(folder: Path, *, recursive: bool = False) -> list[Path]:
-    """The photos in a folder, by their extensions, in order; hidden files are passed over."""
-    try:
-        entries = sorted(folder.rglob("*") if recursive else folder.iterdir())
-    except OSError as error:
-        raise InputError(
-            f"folder {folder} cannot be listed ({files.reason(error)}); check its permissions"
-        ) from None
-    return [
+def named(path: Path, failed: Failures) -> list[Path]:
+    """The photos that one argument names; `InputError` if there are none."""
+    if os.path.isdir(path):
+        inside, others = photos_in(path, failed)
+        if others:
+            note(skipped_text(path, others))
+        if not inside and path not in failed.reasons:
+            raise InputError(
+                f"folder {path} holds no photos ({', '.join(photo_file.EXTENSIONS)}); give one "
+                "that does"
+            )
+        return inside
+    if glob.has_magic(str(path)) and not os.path.exists(path):
+        matches = [
+            match for name in sorted(glob.glob(str(path))) if (match := Path(name)).is_file()
+        ]
+        if not matches:
+            raise InputError(f"no file matches {path}; check the pattern")
+        return matches
+    return [path]
+
+
+def photos_in(
+    folder: Path, failed: Failures, *, recursive: bool = False
+) -> tuple[list[Path], list[Path]]:
+    """The photos in a folder, by their extensions, and its other files; each in order.
+
+    Hidden files are passed over. A folder that cannot be listed has failed.
+    """
+
+    def unlisted(error: OSError) -> None:
+        path = Path(error.filename)
+        why = files.reason(error)
+        failed.add(path, f"folder {path} cannot be listed ({why}); check its permissions")
+
+    found: list[Path] = []
+    for at, folders, names in os.walk(folder, onerror=unlisted):
+        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
+        found += [Path(at, name) for name in names if not name.startswith(".")]
+    found.sort()
+    photos = [
         path
-        for path in entries
-        if path.suffix.lower() in photo_file.EXTENSIONS
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        for path in found
+        if path.suffix.lower() in photo_file.EXTENSIONS and os.path.isfile(path)
     ]
+    kept = set(photos)
+    return photos, [path for path in found if path not in kept]
+
+
+def skipped_text(folder: Path, others: Sequence[Path]) -> str:
+    """How many files in a folder are skipped, and which."""
+    names = ", ".join(str(path.relative_to(folder)) for path in others[:_NAMED])
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    return (
+        f"folder {folder}: {counted(len(others), 'file')} skipped, by the name no photo that can "
+        f"be read: {names}{more}"
+    )
 
 
 def centre(
@@ -106,22 +166,6 @@ def cameras(paths: Sequence[str]) -> dict[str, Fingerprint]:
     return found
 
 
-class Failures:
-    """Files that could not be used, each named on stderr when it is met."""
-
-    def __init__(self) -> None:
-        self.paths: list[Path] = []
-
-    def catch(self, read: Callable[..., Any], path: Path, *rest: Any) -> Any:
-        """`read(path, *rest)`, or None after the failure was told."""
-        try:
-            return read(path, *rest)
-        except InputError as error:
-            self.paths.append(path)
-            note(str(error) if str(path) in str(error) else f"{path}: {error}")
-            return None
-
-
 # ------------------------------------------------------------------------------------------- lines
 
 SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"
@@ -149,7 +193,7 @@ def exit_code(done: int, failed: Failures, found: bool) -> int:
     """Of a verb that did so many files and found a match or not."""
     if not done:
         return UNUSABLE
-    return FAILED if failed.paths else FOUND if found else DONE
+    return FAILED if failed.reasons else FOUND if found else DONE
 
 
 def print_json(value: Any) -> None:
@@ -158,8 +202,35 @@ def print_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """A line on stderr, above the progress bar."""
-    tqdm.tqdm.write(f"dippas: {text}", file=sys.stderr)
+    """A line on stderr, above the progress bar, if anybody listens."""
+    try:
+        tqdm.tqdm.write(f"dippas: {text}", file=sys.stderr)
+    except OSError:
+        _to_nothing(sys.stderr)
+
+
+def say(text: str) -> bool:
+    """A line on stdout, at once; where it cannot be written the work goes on without it.
+
+    Returns:
+      False if it is lost, and nobody chose not to read it.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _to_nothing(sys.stdout)
+    except OSError as error:
+        _to_nothing(sys.stdout)
+        note(f"lines on stdout cannot be written ({error.strerror}); the work goes on without")
+        return False
+    return True
+
+
+def _to_nothing(stream: Any) -> None:
+    """What is still to be written to a stream goes nowhere."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def or_unknown(text: str) -> str:
@@ -173,5 +244,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def size_text(size: Sequence[int]) -> str:
-    """HxW."""
-    return "x".join(map(str, size))
+    """Width x height of a photo of so many rows and columns."""
+    height, width = size
+    return f"{width}x{height}"

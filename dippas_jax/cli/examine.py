@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,9 @@ def write(
     paths: tuple[Path, Path],
     records: Sequence[PhotoRecord],
     jobs: Sequence[Job],
-    failed: console.Failures,
+    failed: Sequence[dict[str, str]],
+    skipped: Sequence[dict[str, str]],
+    parts: Mapping[str, Sequence[report_html.Panel]],
     options: Options,
 ) -> None:
     """The page and its JSON; of photos that are done, in the order of the command."""
@@ -113,19 +115,20 @@ def write(
         "device": jax.default_backend(),
         "settings": _settings(options),
         "photos": ours,
-        "failed": [str(path) for path in failed.paths],
+        "failed": failed,
+        "skipped": skipped,
     }
-    pictures = [_pictures(record, options) for record in ours]
+    shown = [parts[record.output] for record in ours]
     questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
     for path, text in (
         (paths[1], store.json_text(content, indent=2) + "\n"),
-        (paths[0], report_html.html(content, pictures, questions)),
+        (paths[0], report_html.html(content, shown, questions)),
     ):
         # A file name may not be UTF-8; written as \udce9 it is still valid JSON.
         store.write_bytes(path, text.encode(errors="backslashreplace"))
 
 
-def _pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:
+def pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:
     """Parts of the original and of what was written, from their files."""
     try:
         photo = photo_file.read(record.photo, srgb=options.icc == "srgb")

@@ -41,7 +41,7 @@ def build(
     failed = console.Failures()
     sizes = {
         path: size
-        for path in console.expand(photos)
+        for path in console.expand(photos, failed)
         if (size := failed.catch(photo_file.size, path))
     }
     if not sizes:
@@ -86,14 +86,14 @@ def build(
                 **_metadata(output, fingerprint),
                 "flatness": flatness,
                 "saturation": saturation,
-                "failed": [str(path) for path in failed.paths],
+                "failed": failed.rows(),
             }
         )
     else:
         print(_described(output, fingerprint))
         print(f"  flatness     {flatness:.3f} (0 is an even wall)")
         print(f"  saturation   {100 * saturation:.2f} % of the pixels")
-    return console.FAILED if failed.paths else console.DONE
+    return console.FAILED if failed.reasons else console.DONE
 
 
 def _window(sizes: dict[Path, tuple[int, int]], crop: int, *, any_orientation: bool) -> Window:

@@ -59,8 +59,8 @@ def identify(
             say_not_compared(path, size, missing, cameras, otherwise, fatal=not results)
         return size, sorted(results, key=_best_first)
 
-    failed, done, found, hint = console.Failures(), 0, False, False
-    for path in console.bar(console.expand(photos), "photo", quiet=True):
+    failed, done, found, hint = console.Failures(json=json), 0, False, False
+    for path in console.bar(console.expand(photos, failed), "photo", quiet=True):
         outcome = failed.catch(scored, path)
         if outcome is None:
             continue

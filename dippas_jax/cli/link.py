@@ -34,10 +34,11 @@ def link(
       threshold: p-value below which two photos are called one camera's.
       json: JSON in place of a table.
     """
-    paths = console.expand(photos)
+    failed, done, found = console.Failures(json=json), 0, False
+    paths = console.expand(photos, failed)
     if len(paths) < 2:
-        raise InputError(f"photo {paths[0]} alone cannot be linked; give two photos or more")
-    failed, done, found = console.Failures(), 0, False
+        alone = f"photo {paths[0]} alone" if paths else "nothing"
+        raise InputError(f"{alone} cannot be linked; give two photos or more")
     read = {path: crop for path in paths if (crop := failed.catch(_read, path, side))}
     wide = max(len(str(path)) for path in paths)
     pairs = list(itertools.combinations(read, 2))

@@ -10,10 +10,14 @@ imported here, and help and usage errors come at once.
 """
 
 import argparse
+import contextlib
+import importlib
 import io
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 import dippas_jax
 from dippas_jax.cli import (
@@ -79,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
+    _open_streams()
     try:
         options = parser().parse_args(argv)
     except SystemExit as end:  # help, the version, or a usage error that was told
@@ -89,29 +94,75 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(options.run, options)
 
 
+def _open_streams() -> None:
+    """Opens what the caller has closed of stdin, stdout and stderr: to nothing.
+
+    A photo that is opened later would take their place, and get what is meant for them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            mode = "w" if number else "r"
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
+
+
 def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
     """Runs a verb; what goes wrong is one sentence on stderr and an exit code."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms are not for users
-    from dippas_jax.io import files
-    from dippas_jax.types import InputError
+    try:
+        with _interrupted_at_once():
+            from dippas_jax.io import files
+            from dippas_jax.types import InputError
 
+            importlib.import_module(f"dippas_jax.cli.{options.verb}")
+    except KeyboardInterrupt:
+        _tell("interrupted")
+        return 130
     try:
         files.cache_compilations()
         code = run(options)
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"dippas: {error}", file=sys.stderr)
+        _tell(str(error))
         return 2
     except KeyboardInterrupt:
-        print("dippas: interrupted", file=sys.stderr)
+        _tell("interrupted")
         return 130
     except OSError as error:  # of stdout: other files give InputError
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at the end
         if isinstance(error, BrokenPipeError):
             return 141  # whoever read our lines has seen enough
-        print(f"dippas: output cannot be written ({error.strerror}); make room", file=sys.stderr)
+        _tell(f"output cannot be written ({error.strerror}); make room")
         return 2
+
+
+@contextlib.contextmanager
+def _interrupted_at_once() -> Iterator[None]:
+    """Ctrl-C ends the program on the spot: modules that are half imported cannot be trusted to."""
+
+    def end(*_: object) -> None:
+        os.write(2, b"dippas: interrupted\n")
+        os._exit(130)
+
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _tell(text: str) -> None:
+    """A line on stderr, if anybody listens."""
+    with contextlib.suppress(OSError):
+        print(f"dippas: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

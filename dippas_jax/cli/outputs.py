@@ -14,6 +14,8 @@ from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 
+_LONGEST = 255  # bytes of a file's name, on nearly every system
+
 
 class Options(NamedTuple):
     """What the command line says, as it stands in the report.
@@ -75,32 +77,95 @@ class Job(NamedTuple):
     kind: str
 
 
-def jobs(photos: Sequence[str], options: Options) -> list[Job]:
-    """Every photo and where it goes."""
-    found = [
-        (path, path.parent if root is None else root)
-        for argument in photos
-        for path, root in _expanded(argument, options)
-    ]
-    sources = list({path.absolute(): (path, root) for path, root in found}.values())
+class Given(NamedTuple):
+    """What a command line names.
+
+    Attributes:
+      jobs: Photos, and where they go.
+      skipped: Why other files in the folders that were given are left as they are.
+    """
+
+    jobs: list[Job]
+    skipped: dict[Path, str]
+
+
+def given(photos: Sequence[str], options: Options, failed: console.Failures) -> Given:
+    """Every photo and where it goes; what cannot be used has failed, and the others go on."""
+    skipped: dict[Path, str] = {}
+    found: list[tuple[Path, Path | None]] = []
+    for argument in photos:
+        found += failed.catch(_expanded, Path(argument), options, failed, skipped) or []
+    sources = list({_place(path): (path, root) for path, root in found}.values())
     into = _output_folder(photos, sources, options)
     made = []
     for path, root in sources:
         if options.output and not into:
             made.append(_single(path, Path(options.output), options.kind))
             continue
-        folder = into / path.parent.relative_to(root) if into else path.parent
+        folder = into / path.parent.relative_to(root or path.parent) if into else path.parent
         stem = _random_name(path) if options.random_name else path.stem + options.suffix
         extension = _extension(path, options.kind)
         made.append(Job(path, folder / (stem + extension), options.kind))
-    _require_apart(made)
     if any(job.kind == "heic" for job in made) and not importlib.util.find_spec("pillow_heif"):
         raise InputError(
             "HEIC output needs pip install 'dippas-jax[heic]'; or choose another --format"
         )
-    for folder in {job.target.parent for job in made}:
-        _require_writable(folder)
-    return made
+    if not options.overwrite:
+        made = _without_own(made, skipped)
+    originals = {_place(job.source): job.source for job in made}
+    taken: dict[str, Path] = {}
+    usable = [job for job in made if failed.catch(_writable, job.source, job, originals, taken)]
+    return Given(usable, skipped)
+
+
+def _place(path: Path) -> str:
+    """A file's place, by which two names of one file are known; its own name stays its own."""
+    try:
+        return os.path.join(os.path.realpath(path.parent), path.name)
+    except ValueError:  # of a name that no file can have
+        return str(path)
+
+
+def _without_own(jobs: Sequence[Job], skipped: dict[Path, str]) -> list[Job]:
+    """The photos but those that this command has written of others among them."""
+    makers = {_place(job.target): job.source for job in jobs}
+    kept = []
+    for job in jobs:
+        maker = makers.get(_place(job.source), job.source)
+        if maker == job.source:
+            kept.append(job)
+        else:
+            skipped[job.source] = f"what this command made of {maker}"
+            console.note(f"{job.source}: {skipped[job.source]}, skipped")
+    return kept
+
+
+def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[str, Path]) -> bool:
+    """`InputError` where an output cannot be: in the place of an original or another output."""
+    try:
+        too_long = len(os.fsencode(job.target.name)) > _LONGEST
+        place = os.path.realpath(job.target)
+    except ValueError:
+        raise InputError(f"photo {source} has a name that no file can have; check it") from None
+    if too_long:
+        raise InputError(
+            f"output {job.target} has a name too long to be written; choose a shorter --suffix, or "
+            "give --random-name"
+        )
+    for original in (place, _place(job.target)):
+        if original in originals:
+            raise InputError(
+                f"output {job.target} would replace the original {originals[original]}, which is "
+                "never done; choose another -o or --suffix"
+            )
+    if place in taken:
+        raise InputError(
+            f"{taken[place]} and {source} would both be written to {job.target}; treat them "
+            "one by one, or give --random-name"
+        )
+    _require_writable(job.target.parent)
+    taken[place] = source
+    return True
 
 
 def _require_writable(folder: Path) -> None:
@@ -126,19 +191,22 @@ def _single(path: Path, target: Path, kind: str) -> Job:
     return Job(path, target, named[0])
 
 
-def _expanded(argument: str, options: Options) -> list[tuple[Path, Path | None]]:
+def _expanded(
+    path: Path, options: Options, failed: console.Failures, skipped: dict[Path, str]
+) -> list[tuple[Path, Path | None]]:
     """The photos that an argument names, and the folder given, for those that lie in one."""
-    folder = Path(argument)
-    if not folder.is_dir():
-        return [(path, None) for path in console.expand([argument])]
-    found: list[tuple[Path, Path | None]] = [
-        (path, folder)
-        for path in console.photos_in(folder, recursive=options.recursive)
-        if not (options.suffix and path.stem.endswith(options.suffix))  # made by this command
-    ]
-    if not found:
+    if not os.path.isdir(path):
+        return [(one, None) for one in console.named(path, failed)]
+    photos, others = console.photos_in(path, failed, recursive=options.recursive)
+    own = [one for one in photos if options.suffix and one.stem.endswith(options.suffix)]
+    if others:
+        console.note(console.skipped_text(path, others))
+        skipped |= {one: "by its name no photo that can be read" for one in others}
+    skipped |= {one: "made by this command" for one in own}
+    found: list[tuple[Path, Path | None]] = [(one, path) for one in photos if one not in set(own)]
+    if not found and path not in failed.reasons:
         deeper = "" if options.recursive else ", or -r for those in folders below"
-        raise InputError(f"folder {folder} holds no photos; give one that does{deeper}")
+        raise InputError(f"folder {path} holds no photos; give one that does{deeper}")
     return found
 
 
@@ -147,31 +215,12 @@ def _output_folder(photos: Sequence[str], sources: Sequence[Any], options: Optio
     if not options.output:
         return None
     path = Path(options.output)
-    several = len(sources) > 1 or len(photos) > 1 or Path(photos[0]).is_dir()
-    if path.is_dir() or options.output.endswith(("/", os.sep)) or several:
+    several = len(sources) > 1 or len(photos) > 1 or os.path.isdir(photos[0])
+    if os.path.isdir(path) or options.output.endswith(("/", os.sep)) or several:
         return path
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise InputError(f"the folder of {path} does not exist; create it first")
     return None
-
-
-def _require_apart(jobs: Sequence[Job]) -> None:
-    """No output in the place of an original, nor of another output."""
-    originals = {os.path.realpath(job.source): job.source for job in jobs}
-    seen: dict[str, Path] = {}
-    for job in jobs:
-        place = os.path.realpath(job.target)
-        if place in originals:
-            raise InputError(
-                f"output {job.target} would replace the original {originals[place]}, which is "
-                "never done; choose another -o or --suffix"
-            )
-        if place in seen:
-            raise InputError(
-                f"{seen[place]} and {job.source} would both be written to {job.target}; treat them "
-                "one by one, or give --random-name"
-            )
-        seen[place] = job.source
 
 
 def _extension(path: Path, kind: str) -> str:

@@ -89,17 +89,37 @@ def traced(record: PhotoRecord) -> bool:
     return unchanged or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
 
 
-def text(record: PhotoRecord) -> str:
-    """A photo's record for the terminal."""
+def left(record: PhotoRecord) -> str:
+    """A clause on what is left of a fingerprint."""
     if record.mode != "blind":
         before, after = (abs(_largest(z.values())) for z in (record.z_before, record.z))
-        left = f"largest |z| of four extractors {before:.1f} before, {after:.1f} after"
-        if record.others:
-            left += f" (K from {console.counted(record.others, 'other photo')})"
-    elif math.isnan(worst := cells.worst(record.leakage)):
-        left = "leakage not measured"
-    else:
-        left = f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"
+        known = (
+            f" (K from {console.counted(record.others, 'other photo')})" if record.others else ""
+        )
+        return f"largest |z| of four extractors {before:.1f} before, {after:.1f} after{known}"
+    if math.isnan(worst := cells.worst(record.leakage)):
+        return "leakage not measured"
+    return f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"
+
+
+def verdict(record: PhotoRecord) -> str:
+    """What is to be thought of a photo, in a few words."""
+    attacks = record.examined.get("attacks", ())
+    if found := sorted({one["attacker"] for one in attacks if one["found"]}):
+        return f"still found by {', '.join(found)}"
+    if math.isinf(record.psnr):
+        return "nothing was changed, it can be traced as before"
+    if record.predicted_z >= TRACED:
+        return f"can probably be traced (z of about {record.predicted_z:.0f} to be expected)"
+    if attacks:
+        return "found by none of the attackers that were asked"
+    if math.isnan(record.predicted_z):
+        return "not measured"
+    return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:g}"
+
+
+def text(record: PhotoRecord) -> str:
+    """A photo's record for the terminal."""
     size = console.size_text((record.height, record.width))
     psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
     if moved := record.settings.get("displacement"):
@@ -109,11 +129,11 @@ def text(record: PhotoRecord) -> str:
         )
     said = [
         f"{record.photo} -> {record.output}",
-        f"  {size}, {psnr}, {left}, {record.seconds:.0f} s",
+        f"  {size}, {psnr}, {left(record)}, {record.seconds:.0f} s",
         *(f"  Warning: {warning}" for warning in record.warnings),
     ]
-    if verdict := record.examined.get("verdict"):
-        said.append(f"  {verdict}")
+    if summary := record.examined.get("verdict"):
+        said.append(f"  {summary}")
     return "\n".join(said)
 
 

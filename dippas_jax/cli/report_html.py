@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from dippas_jax.cli import photo_record
 from dippas_jax.forensics import attackers
 
 AMPLIFICATION = 8
@@ -24,7 +25,12 @@ LIMIT = 3.0
 """|z| from which an attacker of one figure finds the camera."""
 
 MOST = 4  # parts shown of a photo
+BUDGET = 720_000  # bytes of a photo's pictures, which take a third more in the page: 1 MB at most
 _BAR = 12.0  # z at which a bar is full
+
+
+_Place = tuple[str, int, int]
+"""Why a part is shown, its first row and its first column."""
 
 
 class Panel(NamedTuple):
@@ -36,9 +42,9 @@ class Panel(NamedTuple):
       left: Its first column.
       width: Pixels.
       height: Pixels.
-      before: PNG of the original's part.
-      after: PNG of the same part of the result.
-      change: PNG of the amplified difference.
+      before: Of the original; a WebP without loss, as are the others.
+      after: The same part of the result.
+      change: The amplified difference.
     """
 
     title: str
@@ -62,12 +68,13 @@ def panels(
     Args:
       before: The original, upright.
       after: The result.
-      side: Of a part, pixels; a photo that is not larger is shown whole.
+      side: Of a part, pixels, at most; a photo that is not larger is shown whole. Parts are cut
+        about their centre until they fit `BUDGET`.
     """
     height, width = before.shape[:2]
     rows, columns = min(side, height), min(side, width)
     if height <= side and width <= side:
-        return [_panel("the whole photo", 0, 0, before, after)]
+        return _fitting([("the whole photo", 0, 0)], (rows, columns), before, after)
     tops = range(0, height - rows + 1, max(rows // 2, 1))
     lefts = range(0, width - columns + 1, max(columns // 2, 1))
     places = [(top, left) for top in tops for left in lefts]
@@ -82,27 +89,49 @@ def panels(
         ("brightest", -np.array(light)),
         ("darkest", np.array(light)),
     )
-    found: list[Panel] = []
+    found: list[_Place] = []
     for title, order in wanted[:MOST]:
         for index in np.argsort(order, kind="stable"):
             top, left = places[index]
-            if all(abs(top - p.top) >= rows or abs(left - p.left) >= columns for p in found):
-                part = np.s_[top : top + rows, left : left + columns]
-                found.append(_panel(title, top, left, before[part], after[part]))
+            if all(
+                abs(top - other[1]) >= rows or abs(left - other[2]) >= columns for other in found
+            ):
+                found.append((title, top, left))
                 break
-    return found
+    return _fitting(found, (rows, columns), before, after)
 
 
-def _panel(title: str, top: int, left: int, before: np.ndarray, after: np.ndarray) -> Panel:
-    change = (after.astype(np.float32) - before) * AMPLIFICATION + 128
+def _fitting(
+    places: Sequence[_Place], size: tuple[int, int], before: np.ndarray, after: np.ndarray
+) -> list[Panel]:
+    """The parts at these places, of that size or as much of their middle as there is room for."""
+    side = max(size)
+    while True:
+        rows, columns = (min(length, side) for length in size)
+        inner = [
+            (title, top + (size[0] - rows) // 2, left + (size[1] - columns) // 2)
+            for title, top, left in places
+        ]
+        found = [_panel(*place, rows, columns, before, after) for place in inner]
+        total = sum(len(one.before) + len(one.after) + len(one.change) for one in found)
+        if total <= BUDGET or side <= 64:
+            return found
+        side = max(64, min(side - 8, int(side * math.sqrt(BUDGET / total))))
+
+
+def _panel(
+    title: str, top: int, left: int, rows: int, columns: int, before: np.ndarray, after: np.ndarray
+) -> Panel:
+    old, new = (x[top : top + rows, left : left + columns] for x in (before, after))
+    change = (new.astype(np.float32) - old) * AMPLIFICATION + 128
     change = np.clip(np.rint(change), 0, 255).astype(np.uint8)
-    height, width = before.shape[:2]
-    return Panel(title, top, left, width, height, _png(before), _png(after), _png(change))
+    return Panel(title, top, left, columns, rows, _webp(old), _webp(new), _webp(change))
 
 
-def _png(pixels: np.ndarray) -> bytes:
+def _webp(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    image.save(buffer, "WEBP", lossless=True, quality=50, method=2)
     return buffer.getvalue()
 
 
@@ -126,6 +155,9 @@ def html(
         "data": _data,
         "bar": lambda z: 0 if z is None or z != z else round(100 * min(abs(z), _BAR) / _BAR, 1),
         "change": change_in_words,
+        "left": photo_record.left,
+        "traced": photo_record.traced,
+        "verdict": photo_record.verdict,
     }
     return environment.get_template("report.html").render(
         report=report,
@@ -139,8 +171,8 @@ def html(
     )
 
 
-def _data(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def _data(webp: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(webp).decode()
 
 
 def _number(value: Any, places: int = 1) -> str:

@@ -113,6 +113,17 @@ def plane_for(path: Path, size: tuple[int, int], camera: Fingerprint) -> np.ndar
     )
 
 
+def require_format(photo: photo_file.PhotoFile, job: Job, options: Options) -> None:
+    """`InputError` if the format asked for cannot hold the photo: known before the work."""
+    photo_writer.require_writable(
+        photo,
+        kind=job.kind,
+        kept=options.metadata,
+        icc=options.icc != "drop",
+        upright=options.orientation == "upright",
+    )
+
+
 # -------------------------------------------------------------------------------------- the methods
 
 

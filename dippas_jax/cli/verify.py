@@ -45,8 +45,8 @@ def verify(
     learned = None if data is None else dncnn.parse(data)
     if learned is None:
         console.note("the learned extractor is left out; `dippas fetch learned` gets it")
-    failed, done, found = console.Failures(), 0, False
-    for path in console.bar(console.expand(anonymised), "photo", quiet=True):
+    failed, done, found = console.Failures(json=json), 0, False
+    for path in console.bar(console.expand(anonymised, failed), "photo", quiet=True):
         after = failed.catch(_read, path, original, came)
         if after is None:
             continue

@@ -1,8 +1,9 @@
 """Photos of real cameras, from a folder in one of the layouts of `layouts`.
 
 A record is a photo, its centre crop, or one of several crops that do not overlap, with the same
-part of its camera's fingerprint. Sizes are HxW. The last photo and the last fingerprints that were
-decoded are kept, so that reading the crops of a photo in turn decodes it once.
+part of its camera's fingerprint. Sizes are told as width x height. The last photo and the last
+fingerprints that were decoded are kept, so that reading the crops of a photo in turn decodes it
+once.
 """
 
 import functools
@@ -258,8 +259,8 @@ def _read(
         window = Window(size, *placement.centre(size, side), *side)
     elif window.photo != size:
         raise InputError(
-            f"photo {photo} is {height}x{width} but its header said "
-            f"{window.photo[0]}x{window.photo[1]}; turn it to the sensor's orientation"
+            f"photo {photo} is {width}x{height} but its header said "
+            f"{window.photo[1]}x{window.photo[0]}; turn it to the sensor's orientation"
         )
     plane = None
     if fingerprint is not None:
@@ -286,7 +287,7 @@ def _covers(corner: tuple[int, int], shape: tuple[int, int], window: Window) -> 
 def _require_room(photo: Path, size: tuple[int, int], crop: int) -> None:
     if crop > min(size):
         raise InputError(
-            f"photo {photo} of {size[0]}x{size[1]} pixels is smaller than data.crop of {crop}; "
+            f"photo {photo} of {size[1]}x{size[0]} pixels is smaller than data.crop of {crop}; "
             "choose a smaller crop, or 0 for the whole photo"
         )
 
@@ -312,14 +313,14 @@ def _misfit(whole: Fingerprint, photo: Path, size: tuple[int, int], file: Path) 
     """Why a fingerprint is not one of the photo."""
     if not placement.bare(whole):
         return InputError(
-            f"fingerprint {file} is that of photos of {whole.photo[0]}x{whole.photo[1]} and does "
-            f"not fit photo {photo} of {size[0]}x{size[1]}; give the fingerprint of this camera at "
+            f"fingerprint {file} is that of photos of {whole.photo[1]}x{whole.photo[0]} and does "
+            f"not fit photo {photo} of {size[1]}x{size[0]}; give the fingerprint of this camera at "
             "this photo's size"
         )
     shape = _shape(whole)
     came = (
-        f"fingerprint {file} of {shape[0]}x{shape[1]} does not fit photo {photo} of "
-        f"{size[0]}x{size[1]}"
+        f"fingerprint {file} of {shape[1]}x{shape[0]} does not fit photo {photo} of "
+        f"{size[1]}x{size[0]}"
     )
     if shape == size[::-1]:
         return InputError(

@@ -36,19 +36,15 @@ def without_palette(image: Image.Image, words: list[str]) -> Image.Image:
         return image.convert("L")
     if image.mode in ("RGB", "L") and "transparency" in image.info:  # one colour is clear
         return image.convert("RGBA" if image.mode == "RGB" else "LA")
+    if image.mode == "La":  # premultiplied
+        return image.convert("LA")
     return image.convert("RGB") if image.mode == "YCbCr" else image
 
 
 def channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Colours [h w 3], opacity and greyness of a decoded picture of 8 or 16 bits."""
     if image.mode.startswith("I;16"):
-        array, clear = (
-            np.asarray(image).astype(np.uint16)[..., None],
-            image.info.get("transparency"),
-        )
-        if clear is not None:  # one level is clear
-            array = np.concatenate([array, np.where(array == clear, 0, 65535)], 2).astype(np.uint16)
-        return parted(array)
+        return parted(np.asarray(image).astype(np.uint16)[..., None])
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         raise InputError(f"photo {path} is in {image.mode} colours; convert it to RGB first")
     array = np.asarray(image)
@@ -61,6 +57,11 @@ def profile_name(icc: bytes) -> str:
         return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
     except (ImageCms.PyCMSError, OSError):
         return "without a name"
+
+
+def is_grey(icc: bytes) -> bool:
+    """Whether a colour profile is one of grey."""
+    return icc[16:20] == b"GRAY"
 
 
 def from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.Image:
@@ -95,8 +96,7 @@ def to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
 
 def _grey_to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
     """A grey picture, whose profile may be one of grey or of colours, in sRGB's grey levels."""
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
-    mode = "RGB" if profile.xcolor_space.strip() == "RGB" else "L"
+    mode = "L" if is_grey(icc) else "RGB"
     every = Image.frombytes("L", (256, 1), bytes(range(256))).convert(mode)
     # Optimised, the conversion of grey is off by up to ten levels in the shadows.
     levels = _converted(every, icc, "RGB", ImageCms.Flags.NOOPTIMIZE).convert("L")

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import secrets
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +42,10 @@ def opened(path: Path | str, noun: str) -> Iterator[io.BufferedReader]:
     """A file to read from, which a message calls `noun`.
 
     Raises:
-      InputError: There is none, it is empty, or the system cannot read it.
+      InputError: There is none, it is empty, no file, or the system cannot read it.
     """
     try:
+        _require_file(path, noun)
         with open(path, "rb") as file:
             if not file.peek(1):
                 raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
@@ -52,6 +54,15 @@ def opened(path: Path | str, noun: str) -> Iterator[io.BufferedReader]:
         raise
     except (OSError, ValueError) as error:
         raise unreadable(path, noun, error) from None
+
+
+def _require_file(path: Path | str, noun: str) -> None:
+    """`InputError` for a pipe, a device or a socket: to read from one may never end."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # the system refuses a folder itself
+        raise InputError(
+            f"{noun} {path} is no file but a pipe, a device or a socket; copy it to a file first"
+        )
 
 
 def unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
@@ -136,6 +147,8 @@ def write_bytes(path: Path | str, data: bytes) -> None:
       InputError: The folder is missing or not writable, or the disk is full.
     """
     path = Path(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise InputError(f"{path} is no file and cannot be replaced by one; choose another name")
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:

@@ -271,8 +271,8 @@ def _with_metadata(path: Path | str, plane: np.ndarray, arrays: Mapping[str, Any
     rows, columns = plane.shape
     if min(top, left) < 0 or top + rows > height or left + columns > width or known.photos < 0:
         raise InputError(
-            f"fingerprint {path} says that its {rows}x{columns} plane lies at ({top}, {left}) of "
-            f"{known.photos} photos of {height}x{width}, which cannot be; build it again"
+            f"fingerprint {path} says that its {columns}x{rows} plane lies at ({top}, {left}) of "
+            f"{known.photos} photos of {width}x{height}, which cannot be; build it again"
         )
     return known
 

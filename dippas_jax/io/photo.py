@@ -5,7 +5,7 @@ profile and JPEG tables; `photo_writer` writes it. `read_pixels` gives the pixel
 and `orientation` what a header tells.
 
 Pixels are in sensor orientation, as stored: a fingerprint belongs to the sensor. What a user can
-cause raises `types.InputError`, with sizes HxW.
+cause raises `types.InputError`, with sizes as width x height.
 """
 
 import contextlib
@@ -49,15 +49,37 @@ _PILLOW = {
 _UPRIGHT = ("tiff", "heic")
 """Formats whose decoders turn the pixels as a viewer shows them."""
 
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*")  # and RIFF....WEBP
+_OTHERS = {
+    b"%PDF": "PDF", b"8BPS": "PSD", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\0\0\0\x0cjP  ": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000", b"II\xbc\1": "JPEG XR",
+    b"v/1\1": "OpenEXR", b"#?RADIANCE": "Radiance HDR", b"gimp xcf": "GIMP", b"BPG\xfb": "BPG",
+    b"GIF8": "GIF", b"P7\n": "PAM", b"SDPX": "DPX", b"XPDS": "DPX", b"SIMPLE  =": "FITS",
+    b"\x1aE\xdf\xa3": "Matroska or WebM", b"OggS": "Ogg", b"PK\3\4": "ZIP", b"7z\xbc\xaf": "7-Zip",
+    b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"\0\0\1\0": "ICO", b"qoif": "QOI", b"AT&TFORM": "DjVu",
+    b"\x93NUMPY": "NumPy", b"\x89HDF": "HDF5", b"MATLAB 5": "MATLAB",
+}  # fmt: skip
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"qt  ": "QuickTime", b"jxl ": "JPEG XL"}
+_RIFF = {b"AVI ": "AVI", b"WAVE": "WAVE"}
+_TEXTS = {b"<svg": "SVG", b"<html": "HTML", b"<!doctype html": "HTML", b"<?xml": "XML"}
+"""Files by their magic numbers, and by the brand behind "ftyp": what a message calls them."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of more than 4 GiB
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF)  # and RIFF....WEBP
 POINTS_ELSEWHERE = re.compile(
     rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|HasExtendedXMP"
 )
 """In XMP: names of what lies behind the picture, in other parts of its file."""
 
-_MAKE, _MODEL = 271, 272
+_VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
+"""How a film begins that a phone puts behind the picture of a JPEG."""
+
+_MAKE, _MODEL, _EXIF, _INTEROP, _COLORSPACE = 271, 272, 34665, 40965, 40961
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
+_COARSEST = 255  # step of a table that every reader of JPEGs takes
+_GREY_WITH_ALPHA = 4  # among the colour types of a PNG
+_PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
+_TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
 File = io.BufferedReader | io.BytesIO
@@ -94,7 +116,8 @@ class PhotoFile(NamedTuple):
       jpeg: Of a JPEG.
       lossless: Of a WebP.
       words: Clauses that say what had to be converted.
-      colours: Of a PNG, the chunks that say what its colours mean (`png_colors`).
+      colours: Chunks of a PNG that say what its colours mean (`png_colors`); of a HEIC, its codes
+        for that in such a chunk.
     """
 
     pixels: Pixels
@@ -216,7 +239,23 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
             f"photo {path} is truncated or damaged near its start, or of a rare kind; save it as a "
             "usual JPEG, PNG or TIFF"
         )
-    return f"{path} is not a photo that can be read; give a JPEG, PNG, TIFF, WebP or HEIC"
+    kind = _other_kind(data)
+    known_as = f" (its content is {kind})" if kind else ""
+    return f"{path} is not a photo that can be read{known_as}; give a JPEG, PNG, TIFF, WebP or HEIC"
+
+
+def _other_kind(data: bytes) -> str:
+    """What a file is that no decoder knew, by its first bytes; "" where they do not say."""
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "MP4")
+    if data[:4] == b"RIFF":
+        return _RIFF.get(data[8:12], "RIFF")
+    if kind := next((kind for start, kind in _OTHERS.items() if data.startswith(start)), ""):
+        return kind
+    head = data[:512]
+    if not head.isascii() or b"\0" in head:
+        return ""
+    return next((name for tag, name in _TEXTS.items() if tag in head.lower()), "text")
 
 
 def _rare_jpeg(data: bytes) -> str:
@@ -255,23 +294,22 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     bits = _require_one_photo(path, image, data)
     exif, turn = image.getexif(), _orientation(image)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
-    if xmp and POINTS_ELSEWHERE.search(xmp):
-        words.append("what its XMP points to (a video, a gain map or a second image) is left out")
-    elif image.format == "MPO":
-        words.append("its second image is left out")
-    jpeg, colours = _jpeg(image, words), png_colors.chunks(data)
-    if srgb and not icc and (told := png_colors.names(colours)):
+    words += _left_out(image, data, xmp)
+    jpeg, colours = _jpeg(image, words), _colours(image, data)
+    if srgb and (told := png_colors.names(colours, profile=bool(icc))):
         words.append(f"colours told by {' and '.join(told)} cannot be converted to sRGB, and stay")
-    if kind == "tiff" and bits == 16:
-        pixels, alpha, grey = tiff16.read(path, data)
+        srgb = False
+    if kind == "tiff" and (bits == 16 or tiff16.has_extra(image)):
+        pixels, alpha, grey = tiff16.read(path, data, words)
         if srgb and icc:
             words.append(_PROFILE_KEPT)
     else:
         image.load()
-        if bits == 16 and image.mode in ("RGB", "RGBA"):
-            words.append("16 bits reduced to 8")
+        image = _sixteen_bits(image, data, words) if bits == 16 and kind == "png" else image
         image = color_profiles.without_palette(_clear_level(image, data, words), words)
-        image, icc = _converted(path, image, icc, words, srgb=srgb)
+        image, profile = _converted(path, image, icc, words, srgb=srgb)
+        colours = colours if profile == icc else b""  # the profile was what decided
+        icc = profile
         pixels, alpha, grey = color_profiles.channels(path, image)
         if kind in _UPRIGHT:
             pixels = metadata.turned_back(pixels, turn)
@@ -295,6 +333,29 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         tuple(words),
         colours,
     )
+
+
+def _left_out(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
+    """Clauses on what else the file holds, and on what is known of its colours by EXIF alone."""
+    said, info = [], image.info
+    if xmp and POINTS_ELSEWHERE.search(xmp):
+        said.append("what its XMP points to (a video, a gain map or a second image) is left out")
+    else:
+        if image.format == "MPO":
+            said.append("its second image is left out")
+        if _VIDEO.search(data) if image.format == "JPEG" else b"mpvd" in data[:-4]:
+            said.append("its video is left out")
+    if image.format == "HEIF":
+        others = getattr(image, "n_frames", 1) > 1 or info.get("depth_images") or info.get("aux")
+        if others:
+            said.append("its other images (a gain map, depth, a series) are left out")
+        if (bits := info.get("bit_depth", 8)) > 8:
+            said.append(f"{bits} bits reduced to 8")
+    tags = image.getexif()
+    adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
+    if adobe and not info.get("icc_profile"):
+        said.append("that its colours are Adobe RGB says its EXIF alone, which few viewers follow")
+    return said
 
 
 def _converted(
@@ -322,8 +383,9 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
         return _heic(path, file), "heic"
     image = Image.open(file)
     if image.format not in _PILLOW:
+        article = "an" if str(image.format).startswith(tuple("AEIO")) else "a"
         raise InputError(
-            f"photo {path} is a {image.format} file; give a JPEG, PNG, TIFF, WebP or HEIC"
+            f"photo {path} is {article} {image.format} file; give a JPEG, PNG, TIFF, WebP or HEIC"
         )
     return image, _PILLOW[image.format]
 
@@ -341,7 +403,7 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     if frames > 1:
         raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
     if min(image.size) < files.SMALLEST:
-        size = f"{image.height}x{image.width}"
+        size = f"{image.width}x{image.height}"
         raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
     if image.format == "PNG":
         return max(data[24], 8)
@@ -370,25 +432,59 @@ def _heic(path: Path | str, file: File) -> Image.Image:
     return pillow_heif.HeifImageFile(file)
 
 
+def _sixteen_bits(image: Image.Image, data: bytes, words: list[str]) -> Image.Image:
+    """A PNG of 16 bits; with colours or opacity of 8, which is all that Pillow reads and writes."""
+    clear = image.info.pop("transparency", None)
+    if image.mode == "I;16" and clear is None:
+        return image
+    words.append("16 bits reduced to 8")
+    if image.mode == "RGBA":
+        return image.convert("LA") if data[25] == _GREY_WITH_ALPHA else image
+    wide = np.asarray(image).astype(np.uint16)
+    if image.mode == "RGB":
+        # Pillow keeps the high bytes; told that the bytes lie in the other order, the low ones.
+        again = Image.open(io.BytesIO(data))
+        again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+        wide = wide << 8 | np.asarray(again)
+    if clear is None:
+        return image
+    seen = (wide != np.uint16(clear)).reshape(*wide.shape[:2], -1).any(axis=2)
+    narrow = np.asarray(image) if image.mode == "RGB" else np.rint(wide / 257)
+    return Image.fromarray(np.dstack([narrow, 255 * seen]).astype(np.uint8))
+
+
 def _clear_level(image: Image.Image, data: bytes, words: list[str]) -> Image.Image:
-    """A grey PNG of 1, 2 or 4 bits with its opacity.
+    """A grey PNG of 1 to 8 bits with its opacity.
 
     Of 2 and 4 bits, Pillow widens the pixels to 8 but not the level that is clear.
     """
     bits, clear = data[24], image.info.get("transparency")
-    if image.format != "PNG" or image.mode not in ("1", "L") or bits >= 8 or clear is None:
+    if image.format != "PNG" or image.mode not in ("1", "L") or clear is None:
         return image
     if image.mode == "1":
         words.append("black and white converted to grey")
-    grey = image.convert("L")
-    grey.info["transparency"] = min(clear * (255 // (2**bits - 1)), 255)
+    grey, levels = image.convert("L"), 2**bits
+    grey.info["transparency"] = clear % levels * (255 // (levels - 1))
     return grey.convert("LA")
+
+
+def _colours(image: Image.Image, data: bytes) -> bytes:
+    """What says the meaning of the colours beside a profile: chunks of a PNG, codes of a HEIC."""
+    codes = image.info.get("nclx_profile")
+    if image.format != "HEIF" or image.info.get("icc_profile") or not codes:
+        return png_colors.chunks(data)
+    primaries, transfer = codes["color_primaries"], codes["transfer_characteristics"]
+    usual = primaries in _PRIMARIES_OF_SRGB and transfer in _TRANSFERS_OF_SRGB
+    return b"" if usual else png_colors.coded(primaries, transfer)
 
 
 def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.layers not in (1, 3):
         return None
     tables = [tuple(image.quantization[layer[3]]) for layer in image.layer]
+    if max(map(max, tables)) > _COARSEST:
+        words.append(f"steps of its JPEG tables above {_COARSEST} are written as {_COARSEST}")
+        tables = [tuple(min(step, _COARSEST) for step in table) for table in tables]
     while len(tables) > 1 and tables[-1] == tables[-2]:  # the last one serves all that follow
         tables.pop()
     progressive = bool(image.info.get("progressive"))
@@ -420,13 +516,13 @@ def _is_lossless(data: bytes) -> bool:
 def kind_of(path: Path | str) -> str:
     """The format in which a photo is written as "same", by its first bytes; "jpeg" in doubt."""
     try:
-        with open(path, "rb") as file:
+        with files.opened(path, "photo") as file:
             start = file.read(16)
-    except OSError:
+    except InputError:
         start = b""
     if start[4:8] == b"ftyp":
         return "heic"
-    if start[:4] in (b"II*\0", b"MM\0*"):
+    if start[:4] in _TIFF:
         return "tiff"
     if start[:4] == b"RIFF":
         return "webp"

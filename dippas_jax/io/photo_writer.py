@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dippas_jax.io import color_profiles, files, png_colors, tiff16
 from dippas_jax.io import exif as metadata
-from dippas_jax.io import files, png_colors, tiff16
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 
 _LONGEST = 65533 - 29  # of a JPEG's segment, less the name of XMP
 _XMP_ORIENTATION = rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]"
+_MOST_PIXELS = {"jpeg": 65500, "webp": 16383}  # a side: libjpeg's and libwebp's own limits
 _WEBP_QUALITY, _HEIC_QUALITY = 95, 90
 
 
@@ -46,17 +47,10 @@ def encode(
       InputError: The format cannot hold the photo's transparency, its metadata or what it says of
         its colours.
     """
+    require_writable(photo, kind=kind, kept=kept, icc=icc, upright=upright)
     kind = photo.format if kind == "same" else kind
-    if kind == "jpeg" and photo.alpha is not None:
-        raise InputError(
-            "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
-        )
     colours = photo.colours if icc else b""
-    if kind != "png" and (told := png_colors.names(colours)):
-        raise InputError(
-            f"a photo whose colours are told by {' and '.join(told)} can be written as a PNG only; "
-            "choose --format png, or --icc drop"
-        )
+    codes = png_colors.codes(colours)
     array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
     if photo.alpha is not None:
         array = np.concatenate([array, photo.alpha[..., None]], axis=2)
@@ -76,15 +70,8 @@ def encode(
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     if exif:
         options["exif"] = exif
-    xmp = photo.xmp or b""
-    untrue = b"xmpGImg" in xmp or photo_file.POINTS_ELSEWHERE.search(xmp)  # of what is gone
-    if kept == "keep" and xmp and kind in ("jpeg", "webp") and not untrue:
-        options["xmp"] = re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % tag, xmp)
-    if kind == "jpeg" and max(len(options.get(key, b"")) for key in ("exif", "xmp")) > _LONGEST:
-        raise InputError(
-            "a photo with this much metadata cannot be written as a JPEG; choose "
-            "--metadata safe or --format png"
-        )
+    if xmp := _xmp(photo, kind, kept, tag):
+        options["xmp"] = xmp
     if kind == "jpeg":
         options |= _jpeg_options(photo, quality, upright)
     elif kind == "tiff" and not exif:  # libtiff, which compresses, cannot write it
@@ -98,12 +85,65 @@ def encode(
         }
     buffer = io.BytesIO()
     if kind == "heic":
+        if codes:
+            options |= {"color_primaries": codes[0], "transfer_characteristics": codes[1]}
         _save_heic(image, buffer, options | {"quality": _HEIC_QUALITY})
     else:
         image.save(buffer, kind.upper(), **options)
     if kind == "png" and colours:
         return png_colors.inserted(buffer.getvalue(), colours, profile=bool(profile))
     return buffer.getvalue()
+
+
+def require_writable(
+    photo: photo_file.PhotoFile,
+    *,
+    kind: str = "same",
+    kept: str = "strip",
+    icc: bool = True,
+    upright: bool = True,
+) -> None:
+    """Raises what `encode` would, before there are pixels to write; the arguments are its own."""
+    kind = photo.format if kind == "same" else kind
+    if kind == "jpeg" and photo.alpha is not None:
+        raise InputError(
+            "a photo with transparent pixels cannot be written as a JPEG; choose --format png"
+        )
+    longest = max(photo.pixels.shape[:2])
+    if longest > _MOST_PIXELS.get(kind, longest):
+        raise InputError(
+            f"a photo of {longest} pixels a side cannot be written as {kind}, which holds "
+            f"{_MOST_PIXELS[kind]} at most; choose --format png"
+        )
+    colours = photo.colours if icc else b""
+    held = kind == "png" or (kind == "heic" and png_colors.codes(colours))
+    if not held and (told := png_colors.names(colours, profile=bool(photo.icc))):
+        raise InputError(
+            f"a photo whose colours are told by {' and '.join(told)} can be written as a PNG only; "
+            "choose --format png, or --icc drop"
+        )
+    if kind == "webp" and photo.grey and icc and photo.icc and color_profiles.is_grey(photo.icc):
+        raise InputError(
+            "a grey photo with a profile of grey cannot be written as a WebP, which knows colours "
+            "only; choose --format png, or --icc srgb"
+        )
+    tag = 1 if upright else photo.orientation
+    size = photo.pixels.shape[0], photo.pixels.shape[1]
+    exif = metadata.exif(photo.exif, kept, orientation=tag, size=size) or b""
+    if kind == "jpeg" and max(len(exif), len(_xmp(photo, kind, kept, tag))) > _LONGEST:
+        raise InputError(
+            "a photo with this much metadata cannot be written as a JPEG; choose "
+            "--metadata safe or --format png"
+        )
+
+
+def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) -> bytes:
+    """The XMP to be written, of which nothing may point to what is gone."""
+    xmp = photo.xmp or b""
+    untrue = b"xmpGImg" in xmp or photo_file.POINTS_ELSEWHERE.search(xmp)
+    if kept != "keep" or kind not in ("jpeg", "webp") or untrue:
+        return b""
+    return re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % orientation, xmp)
 
 
 def decode(data: bytes, photo: photo_file.PhotoFile, *, upright: bool = True) -> photo_file.Pixels:

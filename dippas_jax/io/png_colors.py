@@ -5,6 +5,7 @@ edition, part 11.3.2). A viewer shows another picture without them.
 """
 
 import struct
+import zlib
 
 _START = b"\x89PNG\r\n\x1a\n"
 _KINDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
@@ -22,11 +23,34 @@ def chunks(data: bytes) -> bytes:
     return b"".join(chunk for _, _, chunk in _parts(data, len(_START)))
 
 
-def names(found: bytes) -> list[str]:
-    """Those of the chunks that say something else than sRGB, which viewers assume anyway."""
-    return [
-        kind.decode() for kind, value, _ in _parts(found, 0) if value not in _OF_SRGB.get(kind, ())
-    ]
+def names(found: bytes, *, profile: bool = False) -> list[str]:
+    """Those of the chunks that a viewer goes by and that say something else than sRGB.
+
+    The strongest decides alone (part 4.3): cICP, then a colour profile, sRGB, gAMA with cHRM.
+
+    Args:
+      found: Chunks.
+      profile: Whether the photo has a colour profile.
+    """
+    told = {kind: value for kind, value, _ in _parts(found, 0)}
+    kinds: tuple[bytes, ...] = (b"gAMA", b"cHRM")
+    if b"cICP" in told:
+        kinds = (b"cICP",)
+    elif profile or b"sRGB" in told:
+        return []
+    return [kind.decode() for kind in kinds if kind in told and told[kind] not in _OF_SRGB[kind]]
+
+
+def coded(primaries: int, transfer: int) -> bytes:
+    """The chunk that names RGB colours of full range by the code points of ITU-T H.273."""
+    body = b"cICP" + bytes([primaries, transfer, 0, 1])
+    return struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
+
+
+def codes(found: bytes) -> tuple[int, int] | None:
+    """Primaries and transfer of cICP, if that is among the chunks."""
+    values = [value for kind, value, _ in _parts(found, 0) if kind == b"cICP" and len(value) == 4]
+    return (values[0][0], values[0][1]) if values else None
 
 
 def inserted(png: bytes, found: bytes, *, profile: bool) -> bytes:

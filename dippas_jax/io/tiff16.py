@@ -1,13 +1,18 @@
-"""TIFFs of 16 bits a channel, of which Pillow keeps eight."""
+"""TIFFs of 16 bits a channel, of which Pillow keeps eight, and TIFFs with extra channels.
+
+An extra channel is opacity only where the file says so (TIFF 6.0, ExtraSamples); any other is left
+out with a word.
+"""
 
 import io
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from dippas_jax.io import color_profiles, exif
 from dippas_jax.types import InputError
@@ -15,33 +20,77 @@ from dippas_jax.types import InputError
 _WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imagecodecs
 
 
-def read(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
-    """Pixels, opacity and whether it is grey, of a TIFF of 16 bits a channel."""
+_EXTRA, _PHOTOMETRIC = 338, 262
+_GREY_OR_RGB = (0, 1, 2)  # photometric interpretations
+_PREMULTIPLIED, _OPACITY = 1, 2
+_HEADER_ALONE = "read by tifffile"  # in place of how Pillow unpacks: it refuses to
+
+
+def _know_layouts() -> None:
+    """Tells Pillow of layouts whose header it is to read, and no more: up to two extra channels."""
+    for start, photometric, bits in itertools.product((b"II", b"MM"), _GREY_OR_RGB, (8, 16)):
+        colours, mode = (3, "RGB") if photometric == 2 else (1, "L")
+        for extra in itertools.chain(*(itertools.product((0, 1, 2), repeat=n) for n in (1, 2))):
+            layout = start, photometric, (1,), 1, (bits,) * (colours + len(extra)), extra
+            TiffImagePlugin.OPEN_INFO.setdefault(layout, (mode, _HEADER_ALONE))
+
+
+_know_layouts()
+
+
+def has_extra(image: Image.Image) -> bool:
+    """Whether a TIFF of grey or RGB has extra channels that Pillow may take for what they are not.
+
+    Those of 8 bits that are premultiplied opacity and nothing else it knows.
+    """
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    extra = tags.get(_EXTRA, ())
+    known = extra == (_PREMULTIPLIED,) and tags.get(284, 1) == 1
+    return bool(extra) and not known and tags.get(_PHOTOMETRIC) in _GREY_OR_RGB
+
+
+def read(
+    path: Path | str, data: bytes, words: list[str]
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Pixels, opacity and whether it is grey, of a TIFF of 8 or 16 bits a channel.
+
+    Args:
+      path: For messages.
+      data: The file.
+      words: Takes what had to be left out.
+    """
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
-        if 1 in page.extrasamples:
+        extra = tuple(int(one) for one in page.extrasamples)
+        if _PREMULTIPLIED in extra:
             raise InputError(
-                f"photo {path} has 16 bits and premultiplied transparency; flatten it or save it "
-                "with 8 bits"
+                f"photo {path} is a TIFF with premultiplied transparency; flatten it, or save it "
+                "with 8 bits and transparency that is not premultiplied"
             )
         if page.compression in _WITHOUT_CODEC:
+            if extra not in ((), (_OPACITY,)):
+                raise _rare(path)
             return _by_pillow(path, data)
         array = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            array = ~array
-        known = page.photometric in (
-            tifffile.PHOTOMETRIC.RGB,
-            tifffile.PHOTOMETRIC.MINISBLACK,
-            tifffile.PHOTOMETRIC.MINISWHITE,
-        )
+            array = np.concatenate([~array[..., :1], array[..., 1:]], 2) if extra else ~array
+        known = page.photometric in _GREY_OR_RGB
     array = array[..., None] if array.ndim == 2 else array
-    if array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] > 4 or not known:
-        raise InputError(
-            f"photo {path} of 16 bits is neither grey nor RGB; convert it to RGB first"
-        )
-    return color_profiles.parted(array)
+    colours = array.shape[-1] - len(extra)
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim != 3 or colours not in (1, 3):
+        known = False
+    if not known:
+        raise InputError(f"photo {path} is a TIFF neither grey nor RGB; convert it to RGB first")
+    opacity = [colours + n for n, one in enumerate(extra) if one == _OPACITY][:1]
+    if len(extra) > len(opacity):
+        words.append("its extra channels, which are no opacity, are left out")
+    return color_profiles.parted(array[..., [*range(colours), *opacity]])
+
+
+def _rare(path: Path | str) -> InputError:
+    return InputError(f"photo {path} is a TIFF of a rare layout; save it without LZW")
 
 
 def _by_pillow(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -53,7 +102,7 @@ def _by_pillow(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | 
     image: Any = Image.open(io.BytesIO(data))
     orientation = image.getexif().get(274, 1)
     if image.tag_v2.get(284, 1) != 1 or image.tag_v2.get(262) == 0:
-        raise InputError(f"photo {path} is a 16-bit TIFF of a rare layout; save it without LZW")
+        raise _rare(path)
     again: Any = Image.open(io.BytesIO(data))
     other = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
     again.tile = [

@@ -192,8 +192,8 @@ def test_patterns_and_several_photos(dippas, tmp_path, monkeypatch):
     save(tmp_path / "c.png", 1)
     code, _, err = dippas("[bc].png", "a.jpg", "-o", "out/", "--suffix", "")
     assert code == 0
-    for place in ("1 of 3: b.png", "2 of 3: c.png", "3 of 3: a.jpg"):
-        assert place in err
+    for place in ("1 of 3, all", "2 of 3, all", "3 of 3, all"):
+        assert re.search(rf"{place} in about \d+ seconds: [abc]\.", err)
     assert set(tree(tmp_path / "out")) == {"a.jpg", "b.png", "c.png"}
 
 
@@ -210,7 +210,9 @@ def test_random_names_say_nothing_and_stay_the_same(dippas, tmp_path):
 def test_a_dry_run_writes_nothing_and_says_what_would_be(dippas, tmp_path):
     before, names = tree(tmp_path), sorted(tmp_path.rglob("*"))
     code, out, err = dippas("a.jpg", "-n")
-    assert (code, err) == (0, "")
+    assert code == 0
+    about = r"about \d+ seconds on the cpu \(a guess; .*\n"
+    assert re.fullmatch("dippas: 1 photo, " + about, err)
     line = (
         r"a.jpg -> a.anon.jpg  64x64, 1 tile, 0.6 GiB, about \d+ seconds on the cpu \(a guess; .*\n"
     )
@@ -309,9 +311,8 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
     refused(dippas("a.jpg", "-o", "nowhere/b.jpg"), "does not exist")
     refused(dippas("a.jpg", "-o", "b.xyz"), "extension")
     refused(dippas("a.jpg", "-o", "b.png", "--format", "tiff"), "extension")
-    refused(dippas("a.jpg", "x/a.jpg", "-o", "out"), "both be written")
     refused(dippas("a.jpg", "--fingerprint", "nothing.npy"), "nothing.npy")
-    refused(dippas("a.jpg", "--fingerprint", "wide.npy"), "64x64", "64x96")
+    refused(dippas("a.jpg", "--fingerprint", "wide.npy"), "64x64", "96x64")
     refused(dippas("a.jpg", "--fingerprint", "K.npy", "--blind"), "not allowed")
     refused(dippas("a.jpg", "--target-psnr", "5"), "20 to 60")
     refused(dippas("a.jpg", "--jpeg-quality", "0"), "1 to 100")
@@ -347,7 +348,7 @@ def test_malformed_and_odd_files_are_named_and_the_others_done(dippas, tmp_path)
     assert code == 1
     assert count >= 30
     assert cautioned(err)
-    announced = r"dippas: \d+ photos, about [\d.]+ (seconds|minutes) on the cpu \(a guess; "
+    announced = r"dippas: 1 photo, about [\d.]+ (seconds|minutes) on the cpu \(a guess; "
     told = [line for line in err.splitlines()[:-1] if not re.match(announced, line)]
     assert len(told) == count, "one sentence each"
     for name in before:
@@ -610,7 +611,11 @@ def test_a_name_that_is_not_utf_8_ends_neither_the_batch_nor_the_report(dippas, 
     assert "a\\udce9.png" in (tmp_path / "r.html").read_text("utf-8")
     code, out, err = dippas(odd, "b.png", "c.png", "--report", "r.html", "--json")
     assert code == 0, err
-    assert json.loads(out)["photo"] == "c.png"
+    *skipped, done = map(json.loads, out.splitlines())
+    assert skipped == [
+        {"photo": name, "skipped": f"{Path(name).stem}.anon.png exists"} for name in (odd, "b.png")
+    ]
+    assert done["photo"] == "c.png"
     found = json.loads((tmp_path / "r.json").read_bytes())["photos"]
     assert [one["photo"] for one in found] == [odd, "b.png", "c.png"]
     assert json.loads(dippas(odd, "--overwrite", "--json")[1])["photo"] == odd
@@ -633,7 +638,7 @@ def test_a_second_start_keeps_the_earlier_photos_in_the_report(dippas, tmp_path)
     assert [Path(one["photo"]).name for one in records] == ["a.png", "b.png", "c.png"]
     assert records[1] == first[0]
     again = (tmp_path / "pages" / "r.html").read_text()
-    for picture in re.findall(r"data:image/png;base64,[\w+/=]+", page):
+    for picture in re.findall(r"data:image/webp;base64,[\w+/=]+", page):
         assert picture in again, "its pictures too"
     assert f"{first[0]['psnr']:.1f} dB" in again
 
@@ -663,6 +668,144 @@ def test_a_photo_that_fails_where_it_is_written_is_named(dippas, tmp_path):
 LEFT = "of a planted fingerprint left in a band or texture"
 
 
+def test_of_every_item_it_is_said_what_happened_and_why(dippas, tmp_path, monkeypatch):
+    """One bad item never ends the others: each is named, on stderr, in the JSON, on the page."""
+    folder = tmp_path / "in"
+    save(folder / "good.png")
+    save(folder / "sub" / "good.png", 1)
+    save(folder / "a.anon.png")
+    for name in ("notes.txt", "one.gif", "raw.NEF"):
+        (folder / name).write_bytes(b"GIF89a")
+    (folder / ".hidden").write_bytes(b"")
+    long = "n" * 249 + ".png"
+    save(folder / long)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:900])
+    walk = os.walk
+
+    def unlisted(top, onerror):
+        yield from walk(top)
+        onerror(PermissionError(13, "Permission denied", str(folder / "closed")))
+
+    monkeypatch.setattr(os, "walk", unlisted)
+    names = [
+        "in",
+        "none.jpg",
+        "*.xyz",
+        "in/pipe.png",
+        "a\ud800.png",
+        "in/good.png",
+        "in/sub/good.png",
+    ]
+    command = [*names, "-o", "out", "--report", "r.html", "--json"]
+    code, out, err = dippas(*command)
+    assert code == 1, err
+    assert "Traceback" not in err
+    assert set(tree(tmp_path / "out")) == {"good.anon.png"}
+    rows = [json.loads(line) for line in out.splitlines()]
+    failed = {row["photo"]: row["failed"] for row in rows if "failed" in row}
+    reasons = {
+        "none.jpg": "No such file", "*.xyz": "no file matches", "in/pipe.png": "a pipe",
+        "a\ud800.png": "a name that no file can have", f"in/{long}": "too long to be written",
+        "in/cut.jpg": "truncated", "in/sub/good.png": "would both be written",
+        str(folder / "closed"): "cannot be listed (Permission denied)",
+    }  # fmt: skip
+    assert failed.keys() == reasons.keys()
+    for name, reason in reasons.items():
+        assert reason in failed[name]
+        assert err.count(reason) >= 1
+    skipped = {row["photo"]: row["skipped"] for row in rows if "skipped" in row}
+    assert set(skipped) == {
+        f"in/{name}" for name in ("notes.txt", "one.gif", "raw.NEF", "pipe.png", "a.anon.png")
+    }
+    assert "4 files skipped, by the name no photo that can be read: notes.txt, one.gif, p" in err
+    assert [row["photo"] for row in rows if "output" in row] == ["in/good.png"]
+    page, content = (tmp_path / f"r.{kind}" for kind in ("html", "json"))
+    found = json.loads(content.read_bytes())
+    assert {one["photo"]: one["reason"] for one in found["failed"]} == failed
+    assert {one["photo"]: one["reason"] for one in found["skipped"]} == skipped
+    for words in ("Not done (8)", "Skipped (5)", "would both be written", "notes.txt"):
+        assert words in page.read_text("utf-8")
+    monkeypatch.undo()
+
+
+def test_what_was_written_before_is_no_original_when_the_shell_names_it_too(dippas, tmp_path):
+    assert dippas("a.jpg")[0] in DONE
+    before = tree(tmp_path)
+    code, _, err = dippas("a.jpg", "a.anon.jpg")
+    assert code == 0, err
+    assert "a.anon.jpg: what this command made of a.jpg, skipped" in err
+    assert tree(tmp_path) == before
+    code, _, err = dippas("a.jpg", "a.anon.jpg", "--overwrite", "-n")
+    assert code == 1
+    assert "would replace the original a.anon.jpg" in err
+
+
+def test_a_format_that_cannot_hold_a_photo_is_refused_before_the_work(dippas, monkeypatch):
+    monkeypatch.setattr(treatment, "treat", lambda *_: pytest.fail("it was known before"))
+    clear = np.dstack([photo(0), np.where(photo(0)[..., 0] < 90, 0, 255).astype(np.uint8)])
+    Image.fromarray(clear).save("clear.png")
+    for dry in ([], ["-n"]):
+        code, out, err = dippas("clear.png", "--format", "jpeg", *dry)
+        assert (code, out) == (2, "")
+        assert "cannot be written as a JPEG" in err
+
+
+def test_the_dry_run_and_the_run_announce_the_same_usable_photos(dippas, tmp_path):
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[:900])
+    save(tmp_path / "b.png")
+    said = [dippas("a.jpg", "b.png", "cut.jpg", "-o", "out", *dry)[2] for dry in (["-n"], [])]
+    assert said[0].splitlines() == said[1].splitlines()[:2]
+    assert "cut.jpg is truncated" in said[0]
+    assert "dippas: 2 photos, about" in said[0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_streams_that_are_closed_broken_or_full_do_not_end_the_work(tmp_path):
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png", 1)
+    command = (
+        f"{sys.executable} -m dippas_jax.cli anonymize a.png b.png --overwrite --report r.html"
+    )
+    for redirection, code in (
+        (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("> /dev/full", 1), ("2> /dev/full", 0),
+        ("2>&1 | head -c 1 > head", 0), ("2>&1 > /dev/null | head -c 1 > head", 0),
+    ):  # fmt: skip
+        for name in ("a.anon.png", "b.anon.png", "r.json"):
+            (tmp_path / name).unlink(missing_ok=True)
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{command} {redirection}"],
+            cwd=tmp_path, capture_output=True, check=False,
+            env=os.environ | {"PYTHONPATH": os.getcwd()},
+        )  # fmt: skip
+        assert b"Traceback" not in done.stderr
+        assert done.returncode == code, (redirection, done.stderr)
+        with Image.open(tmp_path / "a.anon.png") as first, Image.open(tmp_path / "b.anon.png") as b:
+            assert first.size == b.size == (SIZE, SIZE)
+        assert len(json.loads((tmp_path / "r.json").read_text())["photos"]) == 2
+
+
+@pytest.mark.slow
+def test_an_interruption_at_any_time_is_no_traceback(tmp_path):
+    save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "dippas_jax.cli", "anonymize", "a.png"]
+    environment = os.environ | {"PYTHONPATH": os.getcwd()}
+    for wait in np.linspace(0.15, 4, 12):
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        if process.returncode in DONE:
+            break
+        assert (process.returncode, err.splitlines()[-1]) == (130, b"dippas: interrupted"), wait
+        assert b"Traceback" not in err
+        assert not (tmp_path / "a.anon.png").exists()
+
+
 def record(**changes):
     values = {
         "photo": "a.jpg", "output": "a.anon.jpg", "height": 64, "width": 80, "format": "jpeg",
@@ -687,7 +830,7 @@ def record(**changes):
 )
 def test_the_leakage_is_printed_with_its_sign(leakage, words):
     text = photo_record.text(record(leakage=leakage))
-    assert text == f"a.jpg -> a.anon.jpg\n  64x80, PSNR 40.13 dB, {words}, 2 s"
+    assert text == f"a.jpg -> a.anon.jpg\n  80x64, PSNR 40.13 dB, {words}, 2 s"
 
 
 def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dippas, monkeypatch):

@@ -68,6 +68,7 @@ def report(*records, **changes):
     return {
         "program": "dippas_jax 0", "versions": {"jax": "0.10"}, "device": "cpu",
         "settings": {"seed": 3, "fingerprint": None}, "photos": list(records), "failed": [],
+        "skipped": [],
     } | changes  # fmt: skip
 
 
@@ -109,11 +110,15 @@ def made(*records, **changes):
 
 
 def test_the_page_stands_alone_and_is_well_formed():
-    text = made(record(), record(photo="IMG_2.jpg", psnr=float("nan")), failed=["broken.jpg"])
+    text = made(
+        record(),
+        record(photo="IMG_2.jpg", psnr=float("nan")),
+        failed=[{"photo": "broken.jpg", "reason": "cut off"}],
+    )
     found, _ = parsed(text)
-    without_pictures = re.sub(r"data:image/png;base64,[\w+/=]+", "", text)
+    without_pictures = re.sub(r"data:image/webp;base64,[\w+/=]+", "", text)
     assert not re.search(r"https?:|//[a-z]|@import|url\(", without_pictures)
-    assert all(link.startswith(("data:image/png", "#photo")) for link in found.links)
+    assert all(link.startswith(("data:image/webp", "#photo")) for link in found.links)
     assert "default-src 'none'" in text
 
 
@@ -177,7 +182,9 @@ def test_a_record_is_the_same_when_it_comes_back_from_its_json():
 
 def test_file_names_cannot_run_anything():
     name = '<script>alert(1)</script>"><img src=x onerror=alert(2)>.jpg'
-    found, words = parsed(made(record(photo=name, output=name), record(), failed=[name]))
+    found, words = parsed(
+        made(record(photo=name, output=name), record(), failed=[{"photo": name, "reason": name}])
+    )
     assert name in words
     assert all(image.startswith("data:") for image in found.images)
 
@@ -201,7 +208,7 @@ def test_parts_are_the_photos_own_pixels_where_they_say():
         for other in parts[:index]:
             assert abs(part.top - other.top) >= 128 or abs(part.left - other.left) >= 128
     shown = parsed(report_html.html(report(record()), [parts], QUESTIONS))[0].images
-    png = base64.b64decode(shown[0].removeprefix("data:image/png;base64,"))
+    png = base64.b64decode(shown[0].removeprefix("data:image/webp;base64,"))
     assert png == parts[0].before
 
 

@@ -185,7 +185,10 @@ def test_a_photo_that_fails_does_not_stop_the_others(dippas, tmp_path):
         "fingerprint", "build", "absent.png", broken, "flats/A", "-o", output, "--json"
     )
     assert code == 1
-    assert lines(out)[0]["failed"] == ["absent.png", str(broken)]
+    failed = lines(out)[0]["failed"]
+    assert [one["photo"] for one in failed] == ["absent.png", str(broken)]
+    assert "No such file" in failed[0]["reason"]
+    assert "truncated" in failed[1]["reason"]
     assert "photo absent.png cannot be read (No such file" in err
     assert files.read_fingerprint_file(output).photos == 6
 
@@ -317,7 +320,10 @@ def test_without_a_match_the_exit_code_is_0_and_the_threshold_decides(dippas):
 def test_a_photo_that_fails_wins_over_a_match(dippas):
     code, out, err = dippas("identify", "absent.png", "A0.png", "--fingerprints", "A.npz", "--json")
     assert code == 1
-    assert [record["photo"] for record in lines(out)] == ["A0.png"]
+    missing, done = lines(out)
+    assert missing["photo"] == "absent.png"
+    assert "No such file" in missing["failed"]
+    assert done["photo"] == "A0.png"
     assert "absent.png" in err
 
 
@@ -596,7 +602,7 @@ def test_a_version_of_another_size_or_a_foreign_fingerprint_cannot_be_verified(d
     write(tmp_path / "small.png", np.asarray(Image.open("A0.png"))[:96])
     code, out, err = dippas("verify", "A0.png", tmp_path / "small.png", "--fingerprint", "A.npz")
     assert (code, out) == (2, "")
-    assert "96x128 pixels is no version of A0.png of 128x128" in err
+    assert "128x96 pixels is no version of A0.png of 128x128" in err
     code, out, err = dippas("verify", tmp_path / "small.png", "A0.png", "--fingerprint", "A.npz")
     assert (code, out) == (2, "")
     assert "does not fit fingerprint A.npz" in err

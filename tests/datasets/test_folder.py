@@ -209,7 +209,7 @@ def test_a_fingerprint_that_says_where_it_lies_is_taken_from_there(tmp_path):
     with pytest.raises(InputError, match=r"does not hold the pixels of data\.crop=150"):
         folder.records(tmp_path, crop=150, crops=0)
     add(tmp_path / "cam" / "a.png", pixels(210, 200))
-    with pytest.raises(InputError, match="of photos of 200x210 and does not fit photo"):
+    with pytest.raises(InputError, match="of photos of 210x200 and does not fit photo"):
         reader.check(folder.records(tmp_path, crop=64))
 
 
@@ -314,7 +314,7 @@ BAD_FOLDERS = {
     "crops of a photo that is too small": (
         make(**ONE, cam__prnu_dot_npy=plane()),
         {"crop": 90, "crops": 0},
-        "80x100 pixels is smaller than",
+        "100x80 pixels is smaller than",
     ),
     "crops of a fingerprint that is too small": (
         make(**ONE, cam__prnu_dot_npy=plane(70, 70)),
@@ -330,7 +330,7 @@ BAD_FOLDERS = {
 }
 
 BAD_SAMPLES = {
-    "crop larger than the photo": (pixels(), plane(), 81, "80x100 pixels is smaller than"),
+    "crop larger than the photo": (pixels(), plane(), 81, "100x80 pixels is smaller than"),
     "fingerprint of the centre, whole photo asked": (
         pixels(),
         plane(70, 70),
@@ -338,7 +338,7 @@ BAD_SAMPLES = {
         "choose data.crop=70 or less",
     ),
     "crop larger than the fingerprint": (pixels(), plane(70, 90), 72, "data.crop=70 or less"),
-    "fingerprint larger than the photo": (pixels(), plane(90, 100), 64, "of 90x100 does not fit"),
+    "fingerprint larger than the photo": (pixels(), plane(90, 100), 64, "of 100x90 does not fit"),
     "tiny fingerprint": (pixels(), plane(20, 20), 0, "at this photo's size"),
     "transposed": (pixels(), plane(100, 80), 0, "orientation"),
     "transposed, cropped": (pixels(), plane(100, 80), 64, "orientation"),

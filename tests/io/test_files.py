@@ -120,7 +120,7 @@ BAD_PHOTOS = {
     "png cut in its header": (lambda: rgb("PNG")[:40], "truncated"),
     "jpeg cut in its header": (lambda: rgb("JPEG")[:30], "truncated"),
     "grey with one clear level": (lambda: in_mode("L", transparency=photo_level()), "transparent"),
-    "small": (lambda: encoded(Image.fromarray(photo(63, 90)), "PNG"), "63x90"),
+    "small": (lambda: encoded(Image.fromarray(photo(63, 90)), "PNG"), "90x63"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import struct
 import subprocess
@@ -13,8 +14,8 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
 
 from dippas_jax.io import exif as metadata
+from dippas_jax.io import files, photo_writer
 from dippas_jax.io import photo as photo_file
-from dippas_jax.io import photo_writer
 from dippas_jax.types import InputError
 from tests import oracles
 from tests.messages import assert_one_sentence
@@ -189,9 +190,34 @@ def test_a_png_of_sixteen_bits_is_reduced_with_a_word_and_a_grey_one_kept(tmp_pa
     np.testing.assert_array_equal(photo.pixels[..., 0], wide)
     back = photo_writer.decode(photo_writer.encode(photo, photo.pixels), photo)
     np.testing.assert_array_equal(back, photo.pixels)
-    photo = photo_file.read(put(tmp_path, png_of_sixteen_bits()))
-    assert photo.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "channels", "clear"),
+    [(0, 1, True), (2, 3, False), (2, 3, True), (4, 2, False), (6, 4, False)],
+)
+def test_a_png_of_sixteen_bits_keeps_its_opacity_and_says_what_it_loses(
+    tmp_path, colour_type, channels, clear
+):
+    deep = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, channels), np.uint16)
+    extra = b""
+    expected = deep[..., -1] >> 8 if channels in (2, 4) else np.full((HEIGHT, WIDTH), 255)
+    if clear:
+        deep[:, ::2] = deep[0, 0]
+        deep[9, 9] = deep[0, 0] ^ 1  # the same in its high bytes, but not clear
+        extra = chunk(b"tRNS", deep[0, 0].astype(">u2").tobytes())
+        expected = np.where((deep == deep[0, 0]).all(2), 0, 255)
+    photo = photo_file.read(put(tmp_path, deep_png(deep, colour_type, extra)))
     assert photo.words == ("16 bits reduced to 8",)
+    assert photo.grey == (channels < 3)
+    if expected.min() < 255:
+        np.testing.assert_array_equal(photo.alpha, expected)
+    else:
+        assert photo.alpha is None
+    colours = deep[..., : 1 if channels < 3 else 3]
+    assert np.abs(photo.pixels - colours / 257.0).max() <= 1
+    written = opened(photo_writer.encode(photo, photo.pixels))
+    assert written.mode == ("L" if photo.grey else "RGB") + ("" if photo.alpha is None else "A")
 
 
 def chunk(name, data):
@@ -199,12 +225,46 @@ def chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def png_of_sixteen_bits():
-    """64x64, RGB, written by hand: Pillow cannot."""
-    rows = b"".join(b"\0" + bytes(range(128)) * 3 for _ in range(64))
+def deep_png(array, colour_type, extra=b""):
+    """16 bits, written by hand: Pillow cannot."""
+    height, width, _ = array.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+    data = chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + header + extra + data
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 16, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("colours", [1, 3])
+@pytest.mark.parametrize("extra", [(0,), (2,), (0, 0), (2, 0), (0, 2)])
+def test_an_extra_channel_of_a_tiff_is_opacity_only_where_the_file_says_so(
+    tmp_path, bits, colours, extra
+):
+    kind = np.uint8 if bits == 8 else np.uint16
+    deep = np.random.default_rng(0).integers(
+        0, 2**bits, (HEIGHT, WIDTH, colours + len(extra)), kind
+    )
+    names = [{0: "unspecified", 2: "unassalpha"}[one] for one in extra]
+    for options in ({}, {"compression": "zlib"}):
+        buffer = io.BytesIO()
+        tifffile.imwrite(
+            buffer, deep, photometric="rgb" if colours == 3 else "minisblack", metadata=None,
+            planarconfig="contig", extrasamples=names, **options,
+        )  # fmt: skip
+        path = put(tmp_path, buffer.getvalue(), "a.tif")
+        photo = photo_file.read(path)
+        assert photo_file.size(path) == (HEIGHT, WIDTH)
+        assert photo.grey == (colours == 1)
+        np.testing.assert_array_equal(photo.pixels[..., :colours], deep[..., :colours])
+        if 2 in extra:
+            np.testing.assert_array_equal(photo.alpha, deep[..., colours + extra.index(2)])
+        else:
+            assert photo.alpha is None
+        dropped = len(extra) - (2 in extra)
+        assert len([word for word in photo.words if "extra channels" in word]) == bool(dropped)
+        back = photo_file.read(put(tmp_path, photo_writer.encode(photo, photo.pixels), "b.tif"))
+        np.testing.assert_array_equal(back.pixels, photo.pixels)
+        np.testing.assert_array_equal(back.alpha, photo.alpha)
 
 
 def test_palettes_cmyk_and_black_and_white_are_converted_with_a_word(tmp_path):
@@ -301,11 +361,17 @@ def grey_profile():
         b"kTRC": b"curv" + bytes(8),  # no entries: the identity
         b"cprt": b"text" + bytes(4) + b"none\0",
     }
+    return written_profile(tags, b"scnr" + b"GRAY" + b"XYZ ")
+
+
+def written_profile(tags, kind):
+    """A profile of ICC version 2: class, space and connection space are `kind`."""
+    white = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
     table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
     for tag, data in tags.items():
         table += tag + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    kind = b"\x02\x40\0\0" + b"scnr" + b"GRAY" + b"XYZ " + bytes(12) + b"acsp"
+    kind = b"\x02\x40\0\0" + kind + bytes(12) + b"acsp"
     header = struct.pack(">I", start + len(body)) + bytes(4) + kind + bytes(28) + white + bytes(48)
     return header + table + body
 
@@ -321,6 +387,83 @@ def swapped_profile():
         data[red + 4 : red + 12],
     )
     return bytes(data)
+
+
+def cmyk_profile():
+    """A profile of ink by hand: a table of two points a channel, of what paper and ink reflect."""
+    white = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)
+    light = 100 * np.prod(
+        np.indices((2, 2, 2, 2)) * -0.75 + 1.0, axis=0
+    )  # each ink leaves a quarter
+    lab = np.stack(
+        [light * 2.55, np.full_like(light, 128), 128 + 20 * np.indices(light.shape)[2]], -1
+    )
+    ramp = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0])
+    table += struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel())
+    table += ramp * 4 + np.rint(lab).astype(np.uint8).tobytes() + ramp * 3
+    name = b"an ink\0"
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(8 + 2 + 1 + 67),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"A2B0": table,
+        b"cprt": b"text" + bytes(4) + b"none\0",
+    }
+    return written_profile(tags, b"prtr" + b"CMYK" + b"Lab ")
+
+
+def shown(data):
+    """What a viewer that manages colours puts on a screen of sRGB."""
+    image = opened(data)
+    profile = image.info.get("icc_profile")
+    image = image.convert("RGB") if image.mode == "P" else image
+    if profile:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        screen = ImageCms.createProfile("sRGB")
+        exact = ImageCms.Flags.NOOPTIMIZE
+        image = ImageCms.profileToProfile(image, source, screen, outputMode="RGB", flags=exact)
+    return np.asarray(image.convert("RGB")).astype(int)
+
+
+@pytest.mark.parametrize("srgb", [False, True], ids=["keep", "srgb"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "P"])
+def test_what_a_viewer_shows_stays_the_same_under_any_profile(tmp_path, mode, kind, srgb):
+    if mode in {"PNG": ("CMYK",), "JPEG": ("P",), "WEBP": ("L", "CMYK", "P")}.get(kind, ()):
+        pytest.skip("no such files")
+    profile = {"L": grey_profile, "CMYK": cmyk_profile}.get(mode, swapped_profile)()
+    image = Image.fromarray(pixels()).convert(mode)
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    options |= {"lossless": True} if kind == "WEBP" else {}
+    data = saved(image, kind, icc_profile=profile, **options)
+    plain = np.asarray(opened(data).convert("RGB")).astype(int)
+    assert np.abs(shown(data) - plain).mean() > 5, "the profile matters"
+    photo = photo_file.read(put(tmp_path, data), srgb=srgb)
+    assert photo.icc == (None if srgb or mode == "CMYK" else profile)
+    for written_as in ("same", "png", "tiff"):
+        made = photo_writer.encode(photo, photo.pixels, kind=written_as)
+        difference = np.abs(shown(made) - shown(data))
+        # JPEG's own rounding apart; a grey profile of light itself makes three levels of one.
+        lossy = kind == "JPEG" and written_as == "same"
+        assert difference.mean() < (1.5 if lossy else 0.3)
+        assert difference.max() <= (30 if lossy else 3)
+
+
+def test_grey_with_its_profile_is_no_webp(tmp_path):
+    photo = photo_file.read(put(tmp_path, saved(pixels()[..., 0], icc_profile=grey_profile())))
+    with pytest.raises(InputError, match="knows colours only; choose"):
+        photo_writer.encode(photo, photo.pixels, kind="webp")
+    assert photo_writer.encode(photo, photo.pixels, kind="webp", icc=False)
+
+
+def test_colours_that_the_exif_alone_tells_are_said(tmp_path):
+    """Cameras that follow DCF mark Adobe RGB so, and put no profile in."""
+    tags = exif()
+    tags.get_ifd(34665)[40961] = 2
+    photo = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", exif=tags)))
+    assert any("Adobe RGB" in word for word in photo.words)
+    both = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", exif=tags, icc_profile=icc())))
+    assert both.words == ()
 
 
 # ---------------------------------------------------------------------------------------- metadata
@@ -427,7 +570,10 @@ def bad_files():
         "twelve.jpg": (bytes(twelve), "12 bits"),
         "empty.jpg": (b"", "empty"),
         "text.jpg": (b"no photo at all", "not a photo"),
-        "pages.pdf": (b"%PDF-1.7\n" + bytes(99), "not a photo"),
+        "pages.pdf": (b"%PDF-1.7\n" + bytes(99), "not a photo .*PDF"),
+        "film.heic": (b"\0\0\0\x18ftypmp42" + bytes(50), "not a photo .*MP4"),
+        "page.png": (b"<!DOCTYPE html><html>", "not a photo .*HTML"),
+        "layers.tif": (b"8BPS\0\1" + bytes(50), "not a photo .*PSD"),
         "cut.jpg": (good[: len(good) // 2], "truncated"),
         "header.jpg": (good[:30], "photo"),
         "cut.png": (png[:500], "truncated"),
@@ -443,7 +589,7 @@ def bad_files():
         "floats.tif": (floats, "32 bits"),
         "wide.tif": (wide, "32 bits"),
         "lab.tif": (saved(lab, "TIFF"), "LAB"),
-        "small.png": (saved(pixels(63, 80)), "63x80"),
+        "small.png": (saved(pixels(63, 80)), "80x63"),
         "one.png": (saved(pixels()[:1, :1]), "too small"),
         "photo.NEF": (good, "RAW"),
         "photo.cr3": (b"\0\0\0\x18ftypcrx " + bytes(50), "RAW"),
@@ -672,6 +818,8 @@ def test_xmp_that_points_to_what_is_gone_goes_with_it(tmp_path, property):
     made = photo_writer.encode(photo, photo.pixels, kept="keep")
     assert b"xmpmeta" not in made
     assert b"ftypmp42" not in made
+    alone = saved(pixels(), "JPEG") + b"\0\0\0\x18ftypmp42" + bytes(488)
+    assert photo_file.read(put(tmp_path, alone)).words == ("its video is left out",)
     plain = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", xmp=b"<x:xmpmeta/>")))
     assert plain.words == ()
 
@@ -749,6 +897,29 @@ def test_the_header_of_a_tiff_of_sixteen_bits_tells_the_sensors_size(tmp_path, o
     np.testing.assert_array_equal(photo_file.read_pixels(path), np.rint(deep / 257))
 
 
+def test_a_tiff_for_more_than_4_gib_is_a_tiff(tmp_path):
+    for kind in (np.uint8, np.uint16):
+        deep = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), kind)
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, deep, photometric="rgb", bigtiff=True)
+        path = put(tmp_path, buffer.getvalue(), "photo.tif")
+        assert photo_file.kind_of(path) == "tiff"
+        np.testing.assert_array_equal(photo_file.read(path).pixels, deep)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have names on Unix")
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for path in (tmp_path / "pipe.jpg", "/dev/zero"):
+        for asked in (photo_file.read, photo_file.size):
+            with pytest.raises(InputError) as error:
+                asked(path)
+            assert_one_sentence(str(error.value), path, "a pipe, a device")
+        assert photo_file.kind_of(path) == "jpeg", "in doubt, and without waiting"
+        with pytest.raises(InputError, match="cannot be replaced"):
+            files.write_bytes(path, b"")
+
+
 def test_of_a_jpeg_the_header_alone_is_read(tmp_path):
     data = saved(pixels(), "JPEG", exif=exif(6))
     path = put(tmp_path, data[:-500])
@@ -758,11 +929,13 @@ def test_of_a_jpeg_the_header_alone_is_read(tmp_path):
         photo_file.read(path)
 
 
-@pytest.mark.parametrize(("bits", "clear"), [(1, 0), (1, 1), (2, 1), (4, 5), (8, 5)])
+@pytest.mark.parametrize(
+    ("bits", "clear"), [(1, 0), (1, 1), (2, 1), (4, 5), (4, 0x25), (8, 5), (8, 0x305)]
+)
 def test_the_clear_level_of_a_grey_png_of_any_depth_is_transparent(tmp_path, bits, clear):
     levels = np.random.default_rng(0).integers(0, 2**bits, (64, 64), np.uint8)
     photo = photo_file.read(put(tmp_path, grey_png(levels, bits, clear)))
-    np.testing.assert_array_equal(photo.alpha, np.where(levels == clear, 0, 255))
+    np.testing.assert_array_equal(photo.alpha, np.where(levels == clear % 2**bits, 0, 255))
     np.testing.assert_array_equal(photo.pixels[..., 0], levels * (255 // (2**bits - 1)))
     assert photo.grey
     assert photo.words == (("black and white converted to grey",) if bits == 1 else ())
