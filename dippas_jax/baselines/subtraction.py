@@ -1,11 +1,11 @@
-"""Anonymise with the fingerprint: subtract as much of it as the extractor finds.
+"""Anonymise with the fingerprint: subtract, or divide by, as much of it as the extractor finds.
 
 Photos are pixels, uint8 [h w 3], 64 pixels a side at least. The fingerprint K is a float32 plane in
 any unit: it is brought to a root mean square of 1, so that a strength α is the standard deviation
 of what is subtracted, relative to the pixel. The residual is `residual.residual`.
 
-Both methods are reconstructed from abstracts and from what others say of them. A photo so treated
-hides from this fingerprint and this extractor, and from hardly anything else.
+The published methods are reconstructed from abstracts and from what others say of them. A photo so
+treated hides from this fingerprint and this extractor, and from hardly anything else.
 """
 
 from collections.abc import Callable
@@ -23,6 +23,7 @@ from dippas_jax.types import InputError
 
 SEARCH = "Karakucuk and Dirik 2015, adaptive PRNU removal (reconstructed)"
 LEAST_SQUARES = "Zeng, Chen, Kang and Zeng 2015, fingerprint subtraction (reconstructed)"
+DIVISION = "division by 1 + γK, the inverse of the image model (reconstructed)"
 
 SIDE = 64  # of a block with a strength of its own, pixels
 FIRST = 2.5e-4  # the bracket's first strength: less would not change a pixel after rounding
@@ -30,6 +31,8 @@ LARGEST = 0.25  # and its last: no sensor's fingerprint is a tenth of that
 TOLERANCE = 0.01  # |z| that is zero enough
 EVALUATIONS = 32  # of the residual at most: ten to double FIRST to LARGEST, the others to halve
 PASSES = 3  # of least squares: "two or three" in what is written about the method
+PLANTED = 1e-3  # strength of what shows how much of a fingerprint the residual holds
+LEAST_DIVISOR = 0.5  # no pixel is half as sensitive as others
 
 
 def search(
@@ -102,6 +105,30 @@ def least_squares(
     del key
     k = _prepared(photo, fingerprint)
     return _least_squares(photo, k, passes)
+
+
+def division(
+    key: Key[Array, ""],
+    photo: UInt8[ArrayLike, "h w 3"],
+    fingerprint: Float[ArrayLike, "h w"] | None,
+) -> UInt8[Array, "h w 3"]:
+    """Divide by 1 + γK, as the model I = x·(1 + γK) asks: x = I/(1 + γK).
+
+    γ is found once. That of least squares, ⟨W, I·K⟩/‖I·K‖², is too small, as the extractor lets
+    only a share of any pattern into W. The share is that of K turned by 180 degrees, P, planted
+    with the strength ε = 0.001: ⟨W(I·(1 + εP)) - W(I), I·P⟩/(ε·‖I·P‖²). What this takes from a
+    pixel is so little that rounding would undo it; the result is dithered instead.
+
+    Args:
+      key: Of the dither.
+      photo: The photo, I.
+      fingerprint: K.
+
+    Raises:
+      InputError: No fingerprint came.
+    """
+    k = _prepared(photo, fingerprint)
+    return _division(key, photo, k)
 
 
 def subtract(
@@ -227,12 +254,28 @@ def _search_blocks(photo: ArrayLike, k: Array) -> Array:
 def _least_squares(photo: ArrayLike, k: Array, passes: ArrayLike) -> Array:
     def one_pass(_: Array, beta: Array) -> Array:
         result = subtract(photo, k, beta)
-        pattern = correlation.pattern(result, k)
-        energy = jnp.sum(jnp.square(pattern))
-        explained = jnp.sum(residual.residual(result) * pattern)
-        return beta + jnp.where(energy > 0, explained / jnp.where(energy > 0, energy, 1), 0)
+        return beta + _explained(residual.residual(result), correlation.pattern(result, k))
 
     return subtract(photo, k, lax.fori_loop(0, passes, one_pass, jnp.zeros((), jnp.float32)))
+
+
+@jax.jit
+def _division(key: Array, photo: ArrayLike, k: Array) -> Array:
+    levels, plane, planted = jnp.asarray(photo, jnp.float32), k[..., None], k[::-1, ::-1]
+    both = residual.residual(jnp.stack([levels, levels * (1 + PLANTED * planted[..., None])]))
+    found = _explained(both[0], correlation.pattern(levels, k))
+    share = _explained(both[1] - both[0], correlation.pattern(levels, planted)) / PLANTED
+    gamma = jnp.where(share > 0, found / jnp.where(share > 0, share, 1), 0)
+    divided = levels / jnp.maximum(1 + gamma * plane, LEAST_DIVISOR)
+    # Either neighbour, as probable as it is near: most changes are far below half a grey level.
+    dithered = jnp.floor(divided + jax.random.uniform(key, divided.shape))
+    return jnp.clip(dithered, 0, 255).astype(jnp.uint8)
+
+
+def _explained(noise: Array, pattern: Array) -> Array:
+    """The multiple of a pattern that is closest to the noise, ⟨W, P⟩/‖P‖²; 0 for a P of zeros."""
+    energy = jnp.sum(jnp.square(pattern))
+    return jnp.where(energy > 0, jnp.sum(noise * pattern) / jnp.where(energy > 0, energy, 1), 0)
 
 
 def _z(photo: ArrayLike, k: ArrayLike) -> Array:
