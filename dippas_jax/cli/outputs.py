@@ -94,13 +94,29 @@ def jobs(photos: Sequence[str], options: Options) -> list[Job]:
         extension = _extension(path, options.kind)
         made.append(Job(path, folder / (stem + extension), options.kind))
     _require_apart(made)
-    if any(job.kind == "heic" for job in made) and not importlib.util.find_spec("pillow_heif"):
-        raise InputError(
-            "HEIC output needs pip install 'dippas-jax[heic]'; or choose another --format"
-        )
+    if any(job.kind == "heic" for job in made):
+        _require_heic()
     for folder in {job.target.parent for job in made}:
         _require_writable(folder)
     return made
+
+
+def require_possible(options: Options) -> None:
+    """`InputError` for options that do not go together, or need what is not installed."""
+    for flag in ("grain", "displace"):
+        if getattr(options, flag) and options.method != "sparse":
+            raise InputError(
+                f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
+            )
+    if options.kind == "heic":
+        _require_heic()
+
+
+def _require_heic() -> None:
+    if not importlib.util.find_spec("pillow_heif"):
+        raise InputError(
+            "HEIC output needs pip install 'dippas-jax[heic]'; or choose another --format"
+        )
 
 
 def _require_writable(folder: Path) -> None:

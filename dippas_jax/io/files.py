@@ -148,10 +148,15 @@ def write_bytes(path: Path | str, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"file {path} cannot be written ({reason(error)}); choose a folder with room that you "
-            "may write to"
-        ) from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path | str, error: Exception) -> InputError:
+    """The system's reason for not writing a file."""
+    return InputError(
+        f"file {path} cannot be written ({reason(error)}); choose a folder with room that you may "
+        "write to"
+    )
 
 
 def write_json(path: Path | str, value: Any) -> None:
