@@ -6,6 +6,7 @@ several machines that try one succeeds.
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Sequence
@@ -80,7 +81,7 @@ def read(at: Place, noun: str) -> bytes:
     try:
         data = at.local.read_bytes() if at.local else at.system.cat_file(at.path)
     except (*_GONE, ValueError) as error:
-        raise files.unreadable(at.name, noun, error) from None
+        raise _unreadable(at, noun, error) from None
     if not data:
         raise InputError(f"{noun} {at.name} is empty (0 bytes); copy or export it again")
     return data
@@ -115,7 +116,7 @@ def size(at: Place) -> int:
     try:
         return at.local.stat().st_size if at.local else at.system.size(at.path)
     except OSError as error:
-        raise files.unreadable(at.name, "photo", error) from None
+        raise _unreadable(at, "photo", error) from None
 
 
 def start(at: Place, count: int) -> bytes:
@@ -123,7 +124,7 @@ def start(at: Place, count: int) -> bytes:
     try:
         return at.system.cat_file(at.path, start=0, end=count)
     except OSError as error:
-        raise files.unreadable(at.name, "photo", error) from None
+        raise _unreadable(at, "photo", error) from None
 
 
 def write(at: Place, data: bytes) -> None:
@@ -194,6 +195,12 @@ def prepare(folder: Place) -> None:
     """
     if folder.local:
         files.prepare_workdir(folder.local)
+
+
+def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):  # object stores say it without the system's words
+        error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return files.unreadable(at.name, noun, error)
 
 
 def _json(value: Any) -> bytes:

@@ -68,6 +68,7 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
             address=None if address == LOCAL else address,
             ignore_reinit_error=True,
             include_dashboard=False if address == LOCAL else None,
+            log_to_driver=False,  # on stdout, which is for data
             logging_level="warning",
         )
     except (ConnectionError, ValueError, RuntimeError) as error:

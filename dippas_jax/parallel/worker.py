@@ -24,7 +24,7 @@ from dippas_jax.types import InputError
 
 _WAIT = 1.0  # seconds between two looks at what others hold
 _BEATS = 6  # signs of life in a lease
-_BROKEN = 3  # errors in a row, after which not the photos but this process is to blame
+_BROKEN = 3  # photos in a row that failed, after which this process is to blame, not they
 
 
 class Made(NamedTuple):
@@ -97,12 +97,12 @@ def work(task: Task, owner: str) -> None:
 
     Raises:
       InputError: The ledger cannot be written to. Photos that cannot be used raise nothing.
-      RuntimeError: Tries fail one after the other, so another process should go on.
+      RuntimeError: Photos fail one after the other, so another process should go on.
     """
     root = storage.place(task.root)
     tally: dict[str, Any] = {
         **ledger.here(), "state": "working", "started": time.time(), "device": "", "photo": "",
-        "done": 0, "quarantined": 0, "in_a_row": 0,
+        "done": 0, "quarantined": 0, "failing": [],
     }  # fmt: skip
     first = zlib.crc32(owner.encode()) % max(len(task.items), 1)
     waiting = [*task.items[first:], *task.items[:first]]  # the others begin elsewhere
@@ -182,10 +182,10 @@ def _tried(
         if failure.final:
             return give_up(str(failure))
         ledger.failed(root, item.id, claim.number, owner, str(failure))
-        tally["in_a_row"] += 1
-        if tally["in_a_row"] < _BROKEN:
+        tally["failing"] = [*{*tally["failing"], item.photo}]
+        if len(tally["failing"]) < _BROKEN:
             return False
-        raise RuntimeError(f"{_BROKEN} tries failed one after the other: {failure}") from None
+        raise RuntimeError(f"{_BROKEN} photos failed one after the other: {failure}") from None
     except BaseException:  # this worker is told to stop, or cannot write
         with contextlib.suppress(Exception):
             ledger.release(root, item.id, claim.number, owner)
@@ -193,7 +193,7 @@ def _tried(
     done |= {"device": tally["device"], "seconds": time.monotonic() - started}
     ledger.write(root, ledger.DONE, item.id, facts | done)
     tally["done"] += 1
-    tally["in_a_row"] = 0
+    tally["failing"] = []
     return True
 
 
