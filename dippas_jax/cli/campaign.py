@@ -340,5 +340,5 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _gib(size: float) -> str:
+def _gib(size: int) -> str:
     return f"{size / 2**30:.2f} GiB"

@@ -117,8 +117,9 @@ def read_json(path: Path | str) -> Any:
 
 def cache_compilations() -> None:
     """A second run compiles nothing; JAX_COMPILATION_CACHE_DIR chooses another place."""
-    elsewhere = bool(os.environ.get("JAX_COMPILATION_CACHE_DIR"))
-    program_cache.use(None if elsewhere else cache_folder())
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if "://" not in chosen:  # a bucket is JAX's to reach, and its owner's to guard
+        program_cache.use(Path(chosen) if chosen else cache_folder())
 
 
 def cache_folder() -> Path:
