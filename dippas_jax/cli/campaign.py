@@ -164,7 +164,7 @@ def campaign(
     place = output if storage.is_url(output) else root.path
     task = Task(place, items, method, how.attempts, how.lease)
     if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
-        with _terminated():
+        with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
             _run(task, root, how)
     return _say(root, items, json=json)
 
