@@ -29,7 +29,8 @@ MAY = {
     "api": LIBRARY,
     "": LIBRARY | {"api"},
     "experiments": LIBRARY,
-    "cli": LIBRARY | {""},
+    "parallel": BASE | {"", "io"},
+    "cli": LIBRARY | {"", "parallel"},
     "main": LIBRARY | {"experiments"},
 }
 """Of a new room this asks one thing: where in the house it stands."""
@@ -45,6 +46,9 @@ ONLY_IN = {
     "tifffile": {"io.tiff16"},
     "jinja2": {"cli.report_html"},
     "h5py": {"io.fingerprint_file"},
+    "fsspec": {"io.storage"},
+    "ray": {"parallel.cluster"},
+    "multiprocessing": {"parallel.processes"},
     "torch": set(),
     "pickle": set(),
 }

@@ -54,12 +54,8 @@ def anonymize(
     Raises:
       InputError: Before anything is written: what was given cannot be used as a whole.
     """
-    for flag in ("grain", "displace"):
-        if getattr(options, flag) and options.method != "sparse":
-            raise InputError(
-                f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
-            )
-    _choose_device(options.device)
+    outputs.require_possible(options)
+    choose_device(options.device)
     failed = console.Failures(json=json)
     jobs, skipped = outputs.given(photos, options, failed)
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]
@@ -192,7 +188,8 @@ def _run(
     return ends
 
 
-def _choose_device(device: str) -> None:
+def choose_device(device: str) -> None:
+    """Work on "cpu" or "gpu", or with "auto" on what JAX chooses; `InputError` if there is none."""
     if device == "auto":
         return
     jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm")

@@ -23,8 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_photos(parser)
     parser.add_argument("-r", "--recursive", action="store_true", help="include subfolders")
     _add_fingerprints(parser)
-    _add_method(parser)
-    _add_format(parser)
+    add_method(parser)
+    parser.add_argument(
+        "--max-minutes",
+        type=arguments.positive,
+        default=0.0,
+        metavar="M",
+        help="time limit for each photo",
+    )
+    add_format(parser)
     _add_places(parser)
     parser.add_argument(
         "-n", "--dry-run", action="store_true", help="estimate time and memory, and write nothing"
@@ -66,7 +73,8 @@ def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_method(parser: argparse.ArgumentParser) -> None:
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what is done to a photo."""
     parser.add_argument(
         "--method",
         choices=("sparse", "prior"),
@@ -100,16 +108,10 @@ def _add_method(parser: argparse.ArgumentParser) -> None:
         "that what is left of a fingerprint lies elsewhere; 2 helps where phones are still found, "
         "and the eye sees no difference (--method sparse)",
     )
-    parser.add_argument(
-        "--max-minutes",
-        type=arguments.positive,
-        default=0.0,
-        metavar="M",
-        help="time limit for each photo",
-    )
 
 
-def _add_format(parser: argparse.ArgumentParser) -> None:
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how an output is written."""
     parser.add_argument(
         "--format",
         choices=("same", "png", "jpeg", "tiff", "webp", "heic"),

@@ -87,6 +87,8 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> dict[str, Any]
 
 def _check_cache() -> str:
     folder = files.prepare_workdir(files.cache_folder())
+    if not program_cache.private(folder):
+        raise InputError(f"{folder} belongs to another user, so that no programs are kept there")
     broken = program_cache.damaged(folder)
     for path in broken:
         path.unlink(missing_ok=True)

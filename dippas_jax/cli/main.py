@@ -23,6 +23,7 @@ import dippas_jax
 from dippas_jax.cli import (
     anonymize_arguments,
     arguments,
+    campaign_arguments,
     doctor_arguments,
     fetch,
     fingerprint_arguments,
@@ -33,6 +34,7 @@ from dippas_jax.cli import (
 
 VERBS = {
     "anonymize": anonymize_arguments,
+    "campaign": campaign_arguments,
     "fingerprint": fingerprint_arguments,
     "identify": identify_arguments,
     "verify": verify_arguments,

@@ -106,10 +106,8 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
         stem = _random_name(path) if options.random_name else path.stem + options.suffix
         extension = _extension(path, options.kind)
         made.append(Job(path, folder / (stem + extension), options.kind))
-    if any(job.kind == "heic" for job in made) and not importlib.util.find_spec("pillow_heif"):
-        raise InputError(
-            "HEIC output needs pip install 'dippas-jax[heic]'; or choose another --format"
-        )
+    if any(job.kind == "heic" for job in made):
+        _require_heic()
     if not options.overwrite:
         made = _without_own(made, skipped)
     originals = {_place(job.source): job.source for job in made}
@@ -166,6 +164,24 @@ def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[st
     _require_writable(job.target.parent)
     taken[place] = source
     return True
+
+
+def require_possible(options: Options) -> None:
+    """`InputError` for options that do not go together, or need what is not installed."""
+    for flag in ("grain", "displace"):
+        if getattr(options, flag) and options.method != "sparse":
+            raise InputError(
+                f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
+            )
+    if options.kind == "heic":
+        _require_heic()
+
+
+def _require_heic() -> None:
+    if not importlib.util.find_spec("pillow_heif"):
+        raise InputError(
+            "HEIC output needs pip install 'dippas-jax[heic]'; or choose another --format"
+        )
 
 
 def _require_writable(folder: Path) -> None:

@@ -45,6 +45,19 @@ def seconds(units: float, method: str, *, attacked: bool) -> tuple[float, bool]:
     return units * (known or _FIRST[method]) * (_ATTACKED if attacked else 1.0), known is not None
 
 
+def rates(method: str) -> dict[str, tuple[float, bool]]:
+    """Seconds a unit of work by platform of JAX, and whether they were measured here.
+
+    Platforms of which nothing is known are left out, but for the CPU, of which there is a guess.
+    """
+    known = {"cpu": (_FIRST[method], False)}
+    for name, rate in _read().items():
+        platform, _, other = name.partition(" ")
+        if other == method:
+            known[platform] = rate, True
+    return known
+
+
 def remember(method: str, spent: float, units: float) -> None:
     """Keep the rate of a photo that was done; one that cannot be kept is no failure.
 

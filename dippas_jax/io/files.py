@@ -128,8 +128,9 @@ def read_json(path: Path | str) -> Any:
 
 def cache_compilations() -> None:
     """A second run compiles nothing; JAX_COMPILATION_CACHE_DIR chooses another place."""
-    elsewhere = bool(os.environ.get("JAX_COMPILATION_CACHE_DIR"))
-    program_cache.use(None if elsewhere else cache_folder())
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if "://" not in chosen:  # a bucket is JAX's to reach, and its owner's to guard
+        program_cache.use(Path(chosen) if chosen else cache_folder())
 
 
 def cache_folder() -> Path:
@@ -161,10 +162,15 @@ def write_bytes(path: Path | str, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 temporary.unlink()
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"file {path} cannot be written ({reason(error)}); choose a folder with room that you "
-            "may write to"
-        ) from None
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: Path | str, error: Exception) -> InputError:
+    """The system's reason for not writing a file."""
+    return InputError(
+        f"file {path} cannot be written ({reason(error)}); choose a folder with room that you may "
+        "write to"
+    )
 
 
 def write_json(path: Path | str, value: Any) -> None:

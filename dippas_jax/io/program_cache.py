@@ -4,7 +4,9 @@ A process that is killed, or a full disk, leaves half an entry. JAX warns of it 
 and compiles again, but never replaces it.
 """
 
+import os
 import re
+import stat
 import warnings
 import zlib
 from pathlib import Path
@@ -18,11 +20,27 @@ _ZLIB = b"\x78"  # an entry may also be Zstandard's, where that library is insta
 _show = warnings.showwarning
 
 
-def use(folder: Path | None) -> None:
-    """Keep programs in a folder, or in JAX's own where none is given."""
-    if folder is not None:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+def use(folder: Path) -> None:
+    """Keep programs in a folder, if it is `private`; else keep none."""
+    jax.config.update("jax_compilation_cache_dir", str(folder) if private(folder) else None)
     warnings.showwarning = _repair
+
+
+def private(folder: Path) -> bool:
+    """Whether nobody but this user can write to a folder: what is kept there is run.
+
+    One that does not exist is created, and one of this user's that others can write to is closed.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known = folder.stat()
+        if not hasattr(os, "getuid"):  # Windows: folders of a user are the user's
+            return True
+        if known.st_uid == os.getuid() and known.st_mode & 0o022:
+            folder.chmod(stat.S_IMODE(known.st_mode) & ~0o022)
+        return known.st_uid == os.getuid()
+    except OSError:
+        return False
 
 
 def damaged(folder: Path, program: str = "") -> list[Path]:

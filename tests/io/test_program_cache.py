@@ -1,10 +1,12 @@
 """Kept programs that were cut off: silent, removed, and made again by the next run."""
 
+import os
 import subprocess
 import sys
 import zlib
 from pathlib import Path
 
+import jax
 import pytest
 
 from dippas_jax.io import program_cache
@@ -41,6 +43,27 @@ def test_a_cut_off_program_is_compiled_again_without_a_word_and_kept_again(tmp_p
         assert "cache" not in err
     assert program_cache.damaged(tmp_path) == []
     assert sorted(tmp_path.glob("*-cache")) == entries
+
+
+def test_programs_are_kept_only_where_nobody_else_can_write(tmp_path, monkeypatch):
+    """What is kept is run by whoever finds it."""
+    new = tmp_path / "deep" / "new"
+    assert program_cache.private(new)
+    assert new.stat().st_mode & 0o777 == 0o700
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    assert program_cache.private(open_to_all)
+    assert open_to_all.stat().st_mode & 0o777 == 0o755
+    (tmp_path / "file").touch()
+    assert not program_cache.private(tmp_path / "file" / "below")
+    told = {}
+    monkeypatch.setattr(jax.config, "update", told.__setitem__)
+    program_cache.use(new)
+    assert told == {"jax_compilation_cache_dir": str(new)}
+    monkeypatch.setattr(os, "getuid", lambda: new.stat().st_uid + 1)
+    program_cache.use(new)
+    assert told == {"jax_compilation_cache_dir": None}
 
 
 def test_whole_entries_empty_ones_and_those_of_other_programs(tmp_path):

@@ -1,0 +1,344 @@
+"""`dippas campaign`: photos of a manifest, by workers on many devices and machines.
+
+What workers share is in `parallel`; here is what is done to a photo, and what is said of it all.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import io
+import itertools
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, treatment
+from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.io import files, storage
+from dippas_jax.io import photo as photo_file
+from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor
+from dippas_jax.parallel.manifest import Item
+from dippas_jax.parallel.worker import Made, Task
+from dippas_jax.types import Fingerprint, InputError
+
+_NOT_SETTINGS = frozenset(
+    (
+        "output", "recursive", "fingerprint", "blind", "check", "max_minutes", "suffix",
+        "random_name", "overwrite", "report", "device",
+    )
+)  # fmt: skip
+"""Options of `dippas anonymize` that do not change an output here, or that there are none of."""
+
+_EVERY = 10.0  # seconds between two summaries
+_HEADER = 2**18  # bytes of a remote photo that tell its size, as a rule
+_AT_ONCE = 16  # headers that are fetched together
+
+
+class How(NamedTuple):
+    """What changes nothing in an output.
+
+    Attributes:
+      workers: On each device.
+      device: "auto", "cpu" or "gpu".
+      cluster: Address of a Ray cluster; None for this machine.
+      shard: Which part of how many of the manifest.
+      attempts: Tries of a photo that may fail.
+      lease: Seconds without a sign of life after which a worker counts as dead.
+      retry: Photos that were given up are tried again.
+    """
+
+    workers: int = 1
+    device: str = "auto"
+    cluster: str | None = None
+    shard: tuple[int, int] = (0, 1)
+    attempts: int = 3
+    lease: float = 60.0
+    retry: bool = False
+
+    @property
+    def platform(self) -> str:
+        """As JAX_PLATFORMS; "" for JAX's choice."""
+        return "cpu" if self.device == "cpu" else ""
+
+
+class Anonymiser(NamedTuple):
+    """`treatment.treat` as a `parallel.worker.Method`."""
+
+    options: Options
+
+    def settings(self) -> Mapping[str, Any]:
+        """All that changes an output."""
+        values = self.options._asdict()
+        return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
+
+    def device(self) -> str:
+        """The kind of device that this process works on."""
+        anonymize.choose_device(self.options.device)
+        return jax.devices()[0].device_kind
+
+    def extension(self, photo: Path) -> str:
+        """Of the output, by the photo's content or the format asked for."""
+        kind = self.options.kind
+        return photo_file.FORMATS[photo_file.kind_of(photo) if kind == "same" else kind]
+
+    def treat(self, photo: Path, fingerprint: Path | None) -> Made:
+        """The output, and its record without the original's name."""
+        options = self.options._replace(fingerprint=str(fingerprint) if fingerprint else None)
+        cameras = {str(fingerprint): _camera(fingerprint)} if fingerprint else {}
+        job = Job(photo, Path(f"output{self.extension(photo)}"), options.kind)
+        with _one_voice():
+            record, data = treatment.treat(photo, job, cameras, options)
+        names = ("photo", "output", "fingerprint")
+        known = {k: v for k, v in dataclasses.asdict(record).items() if k not in names}
+        units = pace.work((record.height, record.width), method=options.method)
+        return Made(data, known, units, photo_record.traced(record))
+
+
+@functools.lru_cache(maxsize=1)
+def _camera(path: Path) -> Fingerprint:
+    return files.read_fingerprint_file(path)
+
+
+@contextlib.contextmanager
+def _one_voice() -> Iterator[None]:
+    """Without the progress bars of several workers on one terminal; what they say besides stays."""
+    heard = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(heard):
+            yield
+    finally:
+        sys.stderr.write(heard.getvalue())
+
+
+def campaign(
+    name: str,
+    output: str,
+    options: Options,
+    how: How,
+    *,
+    fingerprint: str = "",
+    dry_run: bool = False,
+    summary_only: bool = False,
+    json: bool = False,
+) -> int:
+    """Anonymises the photos of a manifest.
+
+    Args:
+      name: Path or URL of the manifest.
+      output: Folder or URL of the ledger and the outputs.
+      options: All that changes an output.
+      how: All that does not.
+      fingerprint: For photos whose manifest names none; path or URL.
+      dry_run: Only say what there is to do, how long it takes and how much room.
+      summary_only: Only say how far it is.
+      json: JSON in place of text.
+
+    Raises:
+      InputError: What was given cannot be used as a whole, or no worker can work.
+    """
+    outputs.require_possible(options)
+    items, words = manifest.read(name, fingerprint)
+    for word in words:
+        console.note(f"{word}, and counts once")
+    items = manifest.shard(items, how.shard)
+    if not items:
+        raise InputError(f"manifest {name} has no photo for shard {how.shard}; take fewer shards")
+    if summary_only:
+        return _say(storage.place(output), items, json=json)
+    if dry_run:
+        return _plan(items, storage.place(output), options, json=json)
+    method = Anonymiser(options)
+    root = ledger.begin(output, method.settings())
+    if how.retry and (count := ledger.forget_quarantined(root, {item.id for item in items})):
+        console.note(f"{console.counted(count, 'photo')} that had been put aside are tried again")
+    place = output if storage.is_url(output) else root.path
+    task = Task(place, items, method, how.attempts, how.lease)
+    if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
+        with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
+            _run(task, root, how)
+    return _say(root, items, json=json)
+
+
+def _run(task: Task, root: storage.Place, how: How) -> None:
+    if how.cluster:
+        engine = cluster.engine(task, how.cluster, how.workers, how.platform)
+        where = f"the cluster {how.cluster}"
+    else:
+        found = processes.local_devices(how.platform)
+        engine = processes.engine(task, found, how.workers, how.platform)
+        devices = console.counted(found.number, "device")
+        where = f"{devices} ({found.kind}), {console.counted(how.workers, 'worker')} on each"
+    console.note(f"{console.counted(len(task.items), 'photo')}, on {where}")
+    known: summary.Known = {}
+    last = 0.0
+
+    def look() -> None:
+        nonlocal last
+        if time.monotonic() - last > _EVERY:
+            last = time.monotonic()
+            now = summary.summarise(root, task.items, known)
+            storage.write_json(root / "summary.json", now)
+
+    supervisor.supervise(engine, task, note=console.note, on_look=look)
+
+
+@contextlib.contextmanager
+def _terminated() -> Iterator[None]:
+    """A scheduler that wants its machine back is heard like a user who presses Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(root: storage.Place, items: Sequence[Item], *, json: bool) -> int:
+    """How far it is, on stdout, and in the ledger if all is finished."""
+    now = summary.summarise(root, items)
+    print(files.json_text(now) if json else summary.text(now), flush=True)
+    if not now["left"]:
+        storage.write_json(root / "summary.json", now)
+        if now["done"]:
+            console.note(anonymize.CAUTION)
+    if not now["done"] and not now["left"]:
+        return console.UNUSABLE
+    return console.FAILED if now["quarantined"] else console.DONE
+
+
+# --------------------------------------------------------------------------------- before it starts
+
+
+class _Header(NamedTuple):
+    size: tuple[int, int]
+    length: int  # of the file, bytes
+
+
+def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json: bool) -> int:
+    """What there is to do, on stdout."""
+    finished = ledger.finished(root)
+    waiting = [item for item in items if item.id not in finished]
+    headers: list[_Header] = []
+    reasons: dict[str, str] = {}
+    for item, found in zip(waiting, _headers(waiting), strict=True):
+        if isinstance(found, InputError):
+            reasons[item.photo] = str(found)
+        else:
+            headers.append(found)
+    units = sum(pace.work(one.size, method=options.method) for one in headers)
+    pixels = sum(one.size[0] * one.size[1] for one in headers)
+    plan = {
+        "photos": len(items),
+        "finished": len(items) - len(waiting),
+        "unusable": len(reasons),
+        "sizes": {
+            console.size_text(size): count
+            for size, count in collections.Counter(one.size for one in headers).most_common()
+        },
+        "steps": round(units),
+        "hours": _hours(units, root, items, options.method),
+        "disk": sum(one.length for one in headers) if options.kind == "same" else 3 * pixels,
+        "disk_is": "the originals' size" if options.kind == "same" else "3 bytes a pixel, at most",
+        "free": shutil.disk_usage(_existing(root.local)).free if root.local else None,
+        "reasons": reasons,
+    }
+    print(files.json_text(plan) if json else _plan_text(plan), flush=True)
+    return console.FAILED if reasons else console.DONE
+
+
+def _headers(items: Sequence[Item]) -> Iterator[_Header | InputError]:
+    """Of every photo in order; why it cannot be used, if that can be told by now."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
+        for first in range(0, len(items), _AT_ONCE):
+            some = items[first : first + _AT_ONCE]
+            for item, start in zip(some, pool.map(_start, some), strict=True):
+                yield start if isinstance(start, InputError) else _header(item, *start, folder)
+
+
+def _start(item: Item) -> tuple[bytes, int] | InputError:
+    """The first bytes of a photo that lies elsewhere, and how many it has in all."""
+    at = storage.place(item.photo)
+    try:
+        return (b"" if at.local else storage.start(at, _HEADER)), storage.size(at)
+    except InputError as error:
+        return error
+
+
+def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | InputError:
+    at = storage.place(item.photo)
+    if at.local:
+        return _size_of(at.local, item, length)
+    copy = Path(folder, "photo" + Path(item.photo).suffix)
+    copy.write_bytes(start)
+    found = _size_of(copy, item, length)
+    if isinstance(found, InputError) and length > len(start):  # the header may be longer
+        copy.write_bytes(storage.start(at, length))
+        found = _size_of(copy, item, length)
+    return found
+
+
+def _size_of(path: Path, item: Item, length: int) -> _Header | InputError:
+    try:
+        return _Header(photo_file.size(path), length)
+    except InputError as error:
+        return InputError(str(error).replace(str(path), item.photo))
+
+
+def _hours(
+    units: float, root: storage.Place, items: Sequence[Item], method: str
+) -> dict[str, dict[str, Any]]:
+    """By device, hours of one of them, and where that is known from."""
+    found = {
+        platform: (rate, "earlier photos here" if measured else "a guess")
+        for platform, (rate, measured) in pace.rates(method).items()
+    }
+    for kind, one in summary.summarise(root, items)["devices"].items():
+        if one["pace"]:
+            found[kind] = one["pace"], f"{console.counted(one['done'], 'photo')} of this campaign"
+    return {
+        device: {"hours": units * rate / 3600, "source": source}
+        for device, (rate, source) in found.items()
+    }
+
+
+def _existing(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def _plan_text(plan: Mapping[str, Any]) -> str:
+    sizes = [f"{count} of {size}" for size, count in itertools.islice(plan["sizes"].items(), 5)]
+    more = len(plan["sizes"]) - len(sizes)
+    free = "" if plan["free"] is None else f"; {_gib(plan['free'])} are free"
+    lines = [
+        f"{'photos':<10} {plan['photos']}, {plan['finished']} finished, "
+        f"{plan['unusable']} cannot be used",
+        f"{'to do':<10} {', '.join(sizes) or 'nothing'}{f' and {more} sizes more' * (more > 0)}",
+        f"{'steps':<10} {plan['steps']}, each of 512x512 pixels",
+        *(
+            f"{'hours':<10} {one['hours']:.2f} of one {device} ({one['source']})"
+            for device, one in plan["hours"].items()
+        ),
+        f"{'disk':<10} about {_gib(plan['disk'])} ({plan['disk_is']}{free})",
+        *(f"  {photo}: {reason}" for photo, reason in plan["reasons"].items()),
+    ]
+    return "\n".join(lines)
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"

@@ -1,0 +1,207 @@
+"""Files by path or URL: what a folder and an object store (s3://, gs://) can both do.
+
+A file that is written appears whole or not at all: in a folder by renaming, in an object store
+because that is how it stores. `create` writes a file only if there is none, as one step, so that of
+several machines that try one succeeds.
+"""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from dippas_jax.io import files
+from dippas_jax.types import InputError
+
+_GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+"""What trying again does not mend."""
+
+
+class Place(NamedTuple):
+    """A file or folder.
+
+    Attributes:
+      system: The file system of fsspec that it lies in.
+      path: In that system.
+      name: For messages.
+    """
+
+    system: Any
+    path: str
+    name: str
+
+    @property
+    def local(self) -> Path | None:
+        """Its path, unless it lies elsewhere."""
+        return Path(self.path) if isinstance(self.system, LocalFileSystem) else None
+
+    def __truediv__(self, name: str) -> "Place":
+        """What lies below a folder."""
+        return Place(self.system, f"{self.path}/{name}", f"{self.name}/{name}")
+
+
+def place(name: str | Path) -> Place:
+    """The file or folder that a path or URL names, which need not exist.
+
+    Raises:
+      InputError: A URL whose protocol is unknown, or needs a library that is not installed.
+    """
+    name = str(name)
+    if not is_url(name):
+        return Place(LocalFileSystem(), os.path.abspath(os.path.expanduser(name)), name)
+    try:
+        system, path = fsspec.core.url_to_fs(name, use_listings_cache=False)
+    except (ImportError, ValueError, OSError) as error:
+        raise InputError(
+            f"{name} cannot be reached ({error}); install what it needs, such as s3fs for s3:// "
+            "and gcsfs for gs://"
+        ) from None
+    return Place(system, path.rstrip("/"), name.rstrip("/"))
+
+
+def is_url(name: str) -> bool:
+    """Whether fsspec takes a name for a URL rather than a path."""
+    return "://" in name
+
+
+def read(at: Place, noun: str) -> bytes:
+    """The content of a file, which a message calls `noun`.
+
+    Raises:
+      InputError: There is none, it is empty, or you may not read it.
+      Exception: Whatever else a file system raises, such as a network that is down: another try may
+        succeed.
+    """
+    try:
+        data = at.local.read_bytes() if at.local else at.system.cat_file(at.path)
+    except (*_GONE, ValueError) as error:
+        raise _unreadable(at, noun, error) from None
+    if not data:
+        raise InputError(f"{noun} {at.name} is empty (0 bytes); copy or export it again")
+    return data
+
+
+def read_json(at: Place) -> Any:
+    """What a JSON file holds; None where there is none, or where it is only begun."""
+    try:
+        return _parsed(read(at, "file"))
+    except InputError:
+        return None
+
+
+def _parsed(data: Any) -> Any:
+    try:
+        return json.loads(data)
+    except (TypeError, ValueError):  # an exception in the data's place, or half a file
+        return None
+
+
+def read_json_files(places: Sequence[Place]) -> list[Any]:
+    """As `read_json`, of many files in one system: those of an object store several at a time."""
+    if not places or places[0].local:
+        return [read_json(at) for at in places]
+    paths = [at.path for at in places]
+    found = places[0].system.cat(paths, on_error="return")
+    return [_parsed(data) for data in (found[path] for path in paths)]
+
+
+def size(at: Place) -> int:
+    """Of a file, bytes; `InputError` if there is none."""
+    try:
+        return at.local.stat().st_size if at.local else at.system.size(at.path)
+    except OSError as error:
+        raise _unreadable(at, "photo", error) from None
+
+
+def start(at: Place, count: int) -> bytes:
+    """The first bytes of a file, at most so many; `InputError` if there is none."""
+    try:
+        return at.system.cat_file(at.path, start=0, end=count)
+    except OSError as error:
+        raise _unreadable(at, "photo", error) from None
+
+
+def write(at: Place, data: bytes) -> None:
+    """Write a file that appears whole or not at all, replacing what was there.
+
+    Raises:
+      InputError: Of a local file that cannot be written.
+      Exception: Whatever another file system raises.
+    """
+    if at.local:
+        files.write_bytes(at.local, data)
+    else:
+        at.system.pipe_file(at.path, data)
+
+
+def write_json(at: Place, value: Any) -> None:
+    """Write plain values, dataclasses and NamedTuples as JSON; nan and inf as null."""
+    write(at, _json(value))
+
+
+def create(at: Place, value: Any) -> bool:
+    """Write a JSON file if there is none; whether this call did.
+
+    A reader may see a local file before its content. Raises as `write` does.
+    """
+    try:
+        if at.local is None:
+            at.system.pipe_file(at.path, _json(value), mode="create")
+        else:
+            with open(at.local, "xb") as file:
+                file.write(_json(value))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if at.local is None:
+            raise
+        raise files.unwritable(at.name, error) from None
+    return True
+
+
+def names(folder: Place) -> list[str]:
+    """Of the files in a folder, in order; none where there is no folder."""
+    if folder.local:
+        return sorted(os.listdir(folder.local)) if folder.local.is_dir() else []
+    folder.system.invalidate_cache()
+    try:
+        return sorted(path.rpartition("/")[2] for path in folder.system.ls(folder.path, False))
+    except FileNotFoundError:
+        return []
+
+
+def exists(at: Place) -> bool:
+    """Whether there is such a file."""
+    return at.local.exists() if at.local else at.system.exists(at.path)
+
+
+def remove(at: Place) -> None:
+    """Remove a file, if there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        at.system.rm_file(at.path)
+
+
+def prepare(folder: Place) -> None:
+    """Create a folder with its parents; an object store needs none.
+
+    Raises:
+      InputError: It cannot be created or written to.
+    """
+    if folder.local:
+        files.prepare_workdir(folder.local)
+
+
+def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):  # object stores say it without the system's words
+        error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return files.unreadable(at.name, noun, error)
+
+
+def _json(value: Any) -> bytes:
+    return (files.json_text(value, indent=2) + "\n").encode()

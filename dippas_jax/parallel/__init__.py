@@ -1,0 +1,1 @@
+"""Photos over many devices and machines: a manifest, a ledger, workers, and what starts them."""

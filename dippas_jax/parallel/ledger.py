@@ -1,0 +1,218 @@
+"""The ledger of a campaign: files that many machines write without ever waiting for each other.
+
+    campaign.json       the settings; all who work here have the same
+    photos/NAME.EXT     outputs; NAME is a hash of the photo, the fingerprint and the settings
+    records/NAME.json   what is known of an output, without the original's name
+    done/ID.json        a photo of the manifest that is done: its output, who did it and how long
+    quarantine/ID.json  one that is given up, and why
+    claims/ID.N.json    the N-th try at a photo, and whose it is
+    workers/OWNER.json  what a worker says of itself, again and again while it lives
+    summary.json        all of it, counted
+
+A try is claimed by creating its file, which succeeds only once. Whoever finds a claim of a worker
+that is dead claims the next try. A worker counts as dead if whoever started it says so, if its
+process is gone from this very machine, or if its file has not changed for a lease by the finder's
+own clock: no two clocks are compared. Should such a worker live after all, both write the same
+output, so a lease is never more than a matter of time.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import dippas_jax
+from dippas_jax.io import files, storage
+from dippas_jax.io.storage import Place
+from dippas_jax.types import InputError
+
+PHOTOS, RECORDS, DONE, QUARANTINE = "photos", "records", "done", "quarantine"
+CLAIMS, WORKERS = "claims", "workers"
+
+HELD, TAKEN, SPENT = "held", "taken", "spent"
+
+_DIED = "its worker died while it was at work on it (out of memory?)"
+
+Seen = dict[str, tuple[Any, float]]
+"""Of each worker that holds what this one wants: what its file said last, and since when."""
+
+
+class Claim(NamedTuple):
+    """What became of a wish to work on a photo.
+
+    Attributes:
+      state: `HELD`: it is yours; `TAKEN`: a living worker is at it; `SPENT`: all tries failed.
+      number: Of the try.
+      reasons: Why the earlier ones failed.
+    """
+
+    state: str
+    number: int
+    reasons: tuple[str, ...]
+
+
+def begin(name: str, settings: Mapping[str, Any]) -> Place:
+    """The ledger's folder, new or of a campaign with the same settings.
+
+    Raises:
+      InputError: It belongs to a campaign with other settings or of another version of the program,
+        or it cannot be written to.
+    """
+    root = storage.place(name)
+    for folder in (PHOTOS, RECORDS, DONE, QUARANTINE, CLAIMS, WORKERS):
+        storage.prepare(root / folder)
+    wanted = json.loads(files.json_text({"version": dippas_jax.__version__, **settings}))
+    try:
+        new = storage.create(root / "campaign.json", wanted)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        raise InputError(
+            f"folder {name} cannot be written to ({error}); choose another -o"
+        ) from None
+    for _ in range(0 if new else 50):
+        if (found := storage.read_json(root / "campaign.json")) is not None:
+            break
+        time.sleep(0.1)  # another machine has just begun it
+    else:
+        return root
+    for key in (key for key in wanted | found if wanted.get(key) != found.get(key)):
+        raise InputError(
+            f"folder {name} holds a campaign whose {key} is {found.get(key)!r}, and "
+            f"{wanted.get(key)!r} was given; choose another -o"
+        )
+    return root
+
+
+# ------------------------------------------------------------------------------------------- photos
+
+
+def finished(root: Place) -> dict[str, str]:
+    """The photos that are done or given up, by their id: the folder in which they stand."""
+    return {
+        name.removesuffix(".json"): folder
+        for folder in (QUARANTINE, DONE)
+        for name in storage.names(root / folder)
+        if name.endswith(".json") and not name.startswith(".")
+    }
+
+
+def is_finished(root: Place, item: str) -> bool:
+    """Whether a photo is done or given up."""
+    return any(storage.exists(root / folder / f"{item}.json") for folder in (DONE, QUARANTINE))
+
+
+def claim(root: Place, item: str, owner: str, seen: Seen, *, most: int, lease: float) -> Claim:
+    """Try to be the one who works on a photo.
+
+    Args:
+      root: The ledger.
+      item: Its id.
+      owner: Who asks.
+      seen: What the owner has seen of others; changed.
+      most: Tries that may fail.
+      lease: Seconds without a sign of life after which a worker counts as dead.
+    """
+    reasons: list[str] = []
+    for number in itertools.count(1):
+        at = root / CLAIMS / f"{item}.{number}.json"
+        if len(reasons) >= most:
+            return Claim(SPENT, number - 1, tuple(reasons))
+        if storage.create(at, {"owner": owner}):
+            return Claim(HELD, number, tuple(reasons))
+        found = storage.read_json(at) or {}
+        if "failed" in found:
+            reasons.append(found["failed"])
+            continue
+        end = "released" if found.get("released") else _end(root, found, at, seen, lease)
+        if end == "lost":
+            reasons.append(_DIED)
+        elif not end:
+            return Claim(TAKEN, number, tuple(reasons))
+    raise AssertionError("numbers do not end")
+
+
+def release(root: Place, item: str, number: int, owner: str) -> None:
+    """Give a photo back that was not finished; this try does not count as failed."""
+    storage.write_json(root / CLAIMS / f"{item}.{number}.json", {"owner": owner, "released": True})
+
+
+def failed(root: Place, item: str, number: int, owner: str, reason: str) -> None:
+    """Say why a try failed; the next one may be made by anybody."""
+    storage.write_json(root / CLAIMS / f"{item}.{number}.json", {"owner": owner, "failed": reason})
+
+
+def write(root: Place, folder: str, item: str, facts: Mapping[str, Any]) -> None:
+    """Put a photo into `DONE` or `QUARANTINE`."""
+    storage.write_json(root / folder / f"{item}.json", facts)
+
+
+def forget_quarantined(root: Place, items: set[str]) -> int:
+    """Make photos that were given up new again; how many there were."""
+    given_up = {item for item, folder in finished(root).items() if folder == QUARANTINE} & items
+    for name in storage.names(root / CLAIMS):
+        if name.partition(".")[0] in given_up:
+            storage.remove(root / CLAIMS / name)
+    for item in given_up:
+        storage.remove(root / QUARANTINE / f"{item}.json")
+    return len(given_up)
+
+
+# ------------------------------------------------------------------------------------------ workers
+
+
+def here() -> dict[str, Any]:
+    """Where a process runs: enough to find out whether it still does."""
+    names = socket.gethostname()
+    with contextlib.suppress(OSError):  # containers may share a host's name, not its processes
+        names += " " + os.readlink("/proc/self/ns/pid")
+    return {"host": names, "pid": os.getpid()}
+
+
+def tell(root: Place, owner: str, facts: Mapping[str, Any]) -> None:
+    """A worker's sign of life."""
+    storage.write_json(root / WORKERS / f"{owner}.json", facts)
+
+
+def end(root: Place, owner: str, state: str) -> None:
+    """Say of a worker that it is over: "lost" if its photo may be why, else "ended"."""
+    at = root / WORKERS / f"{owner}.json"
+    facts = storage.read_json(at) or {}
+    if facts.get("state") != "ended":
+        storage.write_json(at, {**facts, "state": state})
+
+
+def _end(root: Place, found: Mapping[str, Any], at: Place, seen: Seen, lease: float) -> str:
+    """How the worker of a claim ended, "ended" or "lost"; "" if it may be alive."""
+    owner = found.get("owner", "")
+    facts = storage.read_json(root / WORKERS / f"{owner}.json") if owner else None
+    if facts is None:  # written before its first claim, so the claim is only begun, or cut off
+        return "lost" if _unchanged(at.path, found, seen, lease) else ""
+    if facts["state"] != "working":
+        return facts["state"]
+    if facts["host"] == here()["host"] and not _runs(facts["pid"]):
+        return "lost"
+    return "lost" if _unchanged(owner, facts, seen, lease) else ""
+
+
+def _unchanged(key: str, now: Any, seen: Seen, lease: float) -> bool:
+    """Whether something has been the same for a lease, as far as was seen."""
+    before, since = seen.get(key, (None, 0.0))
+    if before != now:
+        seen[key] = now, time.monotonic()
+        return False
+    return time.monotonic() - since > lease
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True

@@ -1,0 +1,151 @@
+"""Workers as processes of this machine.
+
+They are spawned, never forked: a fork copies JAX's locks but not its threads, and hangs.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dippas_jax.io import files
+from dippas_jax.parallel import devices, worker
+from dippas_jax.parallel.supervisor import End, Engine
+from dippas_jax.parallel.worker import Task
+from dippas_jax.types import InputError
+
+_SPAWN = multiprocessing.get_context("spawn")
+_UNUSABLE = 2  # exit code of a worker that no other would do better than
+_PATIENCE = 10.0  # seconds for a worker to give back what it is at work on
+
+
+class _Handle(NamedTuple):
+    process: Any
+    says: Any  # end of a pipe, on which a worker says why no other would do better
+
+
+def local_devices(platform: str = "") -> devices.Devices:
+    """The devices of this machine, as a process finds them that lets go of them again.
+
+    Args:
+      platform: As JAX_PLATFORMS; "" for JAX's choice.
+
+    Raises:
+      InputError: There are none of that platform.
+    """
+    receive, send = _SPAWN.Pipe(duplex=False)
+    process = _SPAWN.Process(target=_look, args=(send,))
+    with _environment({"JAX_PLATFORMS": platform} if platform else {}):
+        process.start()
+    send.close()
+    try:
+        return receive.recv()
+    except EOFError:
+        raise InputError(
+            f"JAX finds no device{f' for {platform}' if platform else ''}; see dippas doctor"
+        ) from None
+    finally:
+        process.join()
+
+
+def engine(task: Task, found: devices.Devices, workers: int, platform: str = "") -> Engine:
+    """Processes of this machine.
+
+    Args:
+      task: What they do.
+      found: The devices.
+      workers: On each device.
+      platform: As JAX_PLATFORMS; "" for JAX's choice.
+    """
+    slots = [(device, place) for place in range(workers) for device in range(found.number)]
+
+    def start(slot: tuple[int, int], owner: str) -> _Handle:
+        variables = devices.environment(found.platform, slot[0], workers)
+        receive, send = _SPAWN.Pipe(duplex=False)
+        process = _SPAWN.Process(target=_work, args=(task, owner, send), daemon=True)
+        with _environment(variables | ({"JAX_PLATFORMS": platform} if platform else {})):
+            process.start()
+        send.close()
+        return _Handle(process, receive)
+
+    return Engine(lambda: slots, start, _ended, _stop)
+
+
+def _ended(handle: _Handle) -> End | None:
+    code = handle.process.exitcode
+    if code is None:
+        return None
+    if code == _UNUSABLE:
+        with contextlib.suppress(EOFError):
+            return End(False, False, handle.says.recv())
+    return End(code == 0, True, "" if code == 0 else _told(code))
+
+
+def _told(code: int) -> str:
+    if code < 0:
+        return f"signal {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _stop(handles: Sequence[_Handle]) -> None:
+    for handle in handles:
+        handle.process.terminate()
+    until = time.monotonic() + _PATIENCE
+    for handle in handles:
+        handle.process.join(max(until - time.monotonic(), 0))
+        handle.process.kill()  # nothing, if it has ended
+        handle.process.join()
+
+
+@contextlib.contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """For a process that is being started: it has them before it imports anything."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+# -------------------------------------------------------------------------- in the other processes
+
+
+def _look(send: Any) -> None:
+    with contextlib.suppress(RuntimeError):
+        send.send(devices.found())
+
+
+def _work(task: Task, owner: str, send: Any) -> None:
+    threading.Thread(target=_follow, daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: who started us tells us to stop
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        files.cache_compilations()
+        worker.work(task, owner)
+    except InputError as error:
+        send.send(str(error))
+        sys.exit(_UNUSABLE)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGTERM)
+
+
+def _interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _follow() -> None:
+    """Nobody would stop a worker whose parent was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

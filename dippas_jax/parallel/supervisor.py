@@ -1,0 +1,118 @@
+"""Keeps workers at work: starts one in every slot, and another in the place of one that died.
+
+A slot is where one worker may run: a device, or a share of one. What starts workers and knows
+whether they live is an engine: `processes` of this machine, or `cluster`.
+"""
+
+import contextlib
+import secrets
+import socket
+import time
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from dippas_jax.io import storage
+from dippas_jax.parallel import ledger
+from dippas_jax.parallel.worker import Task
+from dippas_jax.types import InputError
+
+_POLL = 0.2  # seconds
+_FUTILE = 8
+"""Workers that die in a slot without finishing a photo, after which the slot is given up. Three
+photos that kill whoever works on them cause seven such deaths at most."""
+
+
+class End(NamedTuple):
+    """How a worker ended.
+
+    Attributes:
+      well: All photos are finished.
+      usable: Whether another one may do better.
+      reason: Why it did not end well.
+    """
+
+    well: bool
+    usable: bool = True
+    reason: str = ""
+
+
+class Engine(NamedTuple):
+    """What runs workers.
+
+    Attributes:
+      slots: The places where a worker may run now.
+      start: Start a worker of that name in a slot; gives what the others are asked with.
+      ended: How it ended; None while it runs.
+      stop: End several, and wait until they are over.
+    """
+
+    slots: Callable[[], Iterable[Hashable]]
+    start: Callable[[Any, str], Any]
+    ended: Callable[[Any], End | None]
+    stop: Callable[[Sequence[Any]], None]
+
+
+def supervise(
+    engine: Engine,
+    task: Task,
+    *,
+    note: Callable[[str], None] = lambda text: None,
+    on_look: Callable[[], None] = lambda: None,
+) -> None:
+    """Run workers until every photo is done or given up.
+
+    Args:
+      engine: What runs them.
+      task: What they do.
+      note: Told of every worker that died.
+      on_look: Called several times a second.
+
+    Raises:
+      InputError: No worker can work.
+    """
+    root = storage.place(task.root)
+    running: dict[Any, tuple[str, Any]] = {}
+    futile: dict[Any, int] = {}
+    over = False
+    try:
+        while True:
+            slots = [slot for slot in engine.slots() if futile.get(slot, 0) < _FUTILE]
+            if not over and not slots and not running:
+                raise InputError(
+                    "no worker can work; see why they died, or give devices that can be used"
+                )
+            for slot in slots if not over else ():
+                if slot not in running:
+                    owner = _name()
+                    running[slot] = owner, engine.start(slot, owner)
+            for slot, (owner, handle) in list(running.items()):
+                end = engine.ended(handle)
+                if end is None:
+                    continue
+                del running[slot]
+                over |= end.well
+                if not end.usable:
+                    raise InputError(end.reason)
+                if not end.well:
+                    note(f"worker {owner} died ({end.reason})")
+                    ledger.end(root, owner, "lost")
+                    futile[slot] = 0 if _was_of_use(root, owner) else futile.get(slot, 0) + 1
+            on_look()
+            if over and not running:
+                return
+            time.sleep(_POLL)
+    finally:
+        engine.stop([handle for _, handle in running.values()])
+        for owner, _ in running.values():
+            with contextlib.suppress(InputError):  # whatever brought us here says more
+                ledger.end(root, owner, "ended")
+
+
+def _name() -> str:
+    """Of a worker that there has never been."""
+    return f"{socket.gethostname()}-{secrets.token_hex(6)}"
+
+
+def _was_of_use(root: storage.Place, owner: str) -> bool:
+    facts = storage.read_json(root / ledger.WORKERS / f"{owner}.json") or {}
+    return facts.get("done", 0) + facts.get("quarantined", 0) > 0

@@ -1,0 +1,247 @@
+"""`dippas campaign`: the outputs of `dippas anonymize`, a plan, a summary, and what it refuses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace
+from dippas_jax.cli import main as cli
+from dippas_jax.datasets import synthetic
+from dippas_jax.io import files, storage
+from dippas_jax.parallel import ledger, manifest, summary, worker
+from dippas_jax.parallel.worker import Task
+from dippas_jax.types import InputError
+
+SIZE = 64
+CAMERA = synthetic.Camera(seed=3, strength=0.02)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """a.jpg, b.png, K.npy, and list.csv, which names K for b, a bad file and a missing one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    photos = [synthetic.expose(CAMERA, synthetic.scene(n, SIZE), n) for n in range(2)]
+    Image.fromarray(photos[0]).save("a.jpg", quality=97, subsampling=0)
+    Image.fromarray(photos[1]).save("b.png")
+    Path("bad.jpg").write_bytes(Path("a.jpg").read_bytes()[:600])
+    files.write_fingerprint("K.npy", CAMERA.fingerprint(SIZE, SIZE))
+    Path("list.csv").write_text("photo,fingerprint\na.jpg,\nb.png,K.npy\nbad.jpg,\nno.jpg,\n")
+    return tmp_path
+
+
+@pytest.fixture
+def dippas(capsys, folder):
+    """Runs the command: its exit code, stdout, stderr."""
+
+    def run(*arguments):
+        code = cli.main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def work(options, name="list.csv", output="out"):
+    """The campaign in this very process, which is quicker to start."""
+    method = campaign.Anonymiser(options)
+    items, _ = manifest.read(name)
+    root = ledger.begin(output, method.settings())
+    worker.work(Task(output, items, method), "w")
+    return root, items
+
+
+def done(output="out"):
+    """Outputs by the original's name."""
+    facts = [json.loads(path.read_text()) for path in Path(output, "done").iterdir()]
+    return {Path(one["photo"]).name: Path(output, "photos", one["output"]) for one in facts}
+
+
+def test_outputs_are_those_of_anonymize_and_records_name_no_original(dippas, quick_search):
+    root, items = work(outputs.Options())
+    assert dippas("anonymize", "a.jpg", "--blind")[0] in (0, 4)
+    assert dippas("anonymize", "b.png", "--fingerprint", "K.npy")[0] in (0, 4)
+    found = done()
+    assert found.keys() == {"a.jpg", "b.png"}
+    assert found["a.jpg"].read_bytes() == Path("a.anon.jpg").read_bytes()
+    assert found["b.png"].read_bytes() == Path("b.anon.png").read_bytes()
+    assert (found["a.jpg"].suffix, found["b.png"].suffix) == (".jpg", ".png")
+    records = {name: Path("out/records", f"{path.stem}.json") for name, path in found.items()}
+    known = json.loads(records["b.png"].read_text())
+    assert (known["mode"], known["height"]) == ("aware", SIZE)
+    assert known["z_before"]["sigma-3"] > 5
+    assert not {"photo", "output", "fingerprint"} & known.keys()
+    for path in Path("out/records").iterdir():
+        assert not any(name in path.read_text() for name in ("a.jpg", "b.png", "K.npy", "/tmp"))
+    reasons = summary.summarise(root, items)["reasons"]
+    here = os.getcwd()
+    assert f"photo {here}/bad.jpg is truncated or damaged" in reasons[f"{here}/bad.jpg"]
+    assert "No such file" in reasons[f"{here}/no.jpg"]
+    code, out, err = dippas("campaign", "list.csv", "-o", "out")
+    assert code == console.FAILED, "nothing was left to do, so nothing was started"
+    assert "quarantined  2" in out
+    assert "bad.jpg is truncated" in out
+    assert "traced" in err
+    assert json.loads(Path("out/summary.json").read_text())["done"] == 2
+    code, out, _ = dippas("campaign", "list.csv", "-o", "out", "--json", "--shard", "1/4")
+    assert code == 0
+    assert json.loads(out)["done"] == 1
+    code, _, err = dippas("campaign", "list.csv", "-o", "out", "--strength", "strong")
+    assert code == 2
+    assert "whose strength is 'balanced', and 'strong' was given" in err
+
+
+def test_all_that_changes_an_output_is_in_its_name():
+    fields = set(outputs.Options._fields)
+    settings = campaign.Anonymiser(outputs.Options()).settings()
+    assert fields - settings.keys() == campaign._NOT_SETTINGS
+    assert {"method", "strength", "seed", "kind", "metadata", "icc", "displace"} <= settings.keys()
+
+
+def test_a_plan_says_what_there_is_to_do_and_writes_nothing(dippas, folder, monkeypatch):
+    pace.remember("prior", 3600.0, 1800.0)
+    before = sorted(folder.rglob("*"))
+    code, out, err = dippas("campaign", "list.csv", "-o", "out", "-n", "--json")
+    assert (code, err) == (console.FAILED, "")
+    plan = json.loads(out)
+    assert (plan["photos"], plan["finished"], plan["unusable"]) == (4, 0, 2)
+    assert plan["sizes"] == {"64x64": 2}
+    assert plan["disk"] == Path("a.jpg").stat().st_size + Path("b.png").stat().st_size
+    assert plan["free"] > 0
+    assert list(plan["hours"]) == ["cpu"]
+    assert plan["hours"]["cpu"]["source"] == "a guess"
+    units = 2 * pace.work((SIZE, SIZE), method="sparse")
+    assert plan["hours"]["cpu"]["hours"] == pytest.approx(units * 0.5 / 3600)
+    out = dippas("campaign", "list.csv", "-o", "out", "-n", "--method", "prior")[1]
+    hours = 2 * 300 * SIZE**2 / 512**2 * 2.0 / 3600
+    assert f"hours      {hours:.2f} of one cpu (earlier photos here)" in out
+    assert "steps      9, each of 512x512 pixels" in out
+    assert "bad.jpg is truncated" in out
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
+    items, _ = manifest.read("list.csv")
+    root = ledger.begin("out", {})
+    facts = {"photo": items[0].photo, "device": "NVIDIA A", "seconds": 30.0, "units": 10.0}
+    ledger.write(root, ledger.DONE, items[0].id, {**facts, "reused": False, "traced": False})
+    plan = json.loads(dippas("campaign", "list.csv", "-o", "out", "-n", "--json")[1])
+    assert plan["finished"] == 1
+    assert plan["sizes"] == {"64x64": 1}
+    units = pace.work((SIZE, SIZE), method="sparse")
+    assert plan["hours"]["NVIDIA A"]["hours"] == pytest.approx(3 * units / 3600)
+    assert plan["hours"]["NVIDIA A"]["source"] == "1 photo of this campaign"
+
+
+def test_the_size_of_a_photo_that_lies_elsewhere_is_told_by_its_first_bytes(dippas, monkeypatch):
+    system = storage.place("memory://in").system
+    noise = np.random.default_rng(0).integers(0, 256, (600, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("large.jpg", quality=99)
+    Image.fromarray(noise[:300]).save("large.png")
+    for name in ("large.jpg", "large.png", "bad.jpg"):
+        system.pipe_file(f"/in/{name}", Path(name).read_bytes())
+    assert Path("large.png").stat().st_size > campaign._HEADER
+    fetched = []
+    start = storage.start
+    monkeypatch.setattr(storage, "start", lambda at, n: fetched.append(at.path) or start(at, n))
+    names = ("large.jpg", "large.png", "bad.jpg", "none.jpg")
+    Path("far.txt").write_text("".join(f"memory://in/{name}\n" for name in names))
+    plan = json.loads(dippas("campaign", "far.txt", "-o", "out", "-n", "--json")[1])
+    assert plan["sizes"] == {"600x400": 1, "300x400": 1}
+    assert plan["reasons"].keys() == {"memory://in/bad.jpg", "memory://in/none.jpg"}
+    assert "photo memory://in/bad.jpg is truncated" in plan["reasons"]["memory://in/bad.jpg"]
+    assert "(No such file or directory)" in plan["reasons"]["memory://in/none.jpg"]
+    assert fetched.count("/in/large.jpg") == 1
+
+
+def test_a_summary_can_be_read_at_any_time(dippas):
+    code, out, _ = dippas("campaign", "list.csv", "-o", "out", "--summary", "--json")
+    assert code == 0
+    assert json.loads(out)["left"] == 4
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (("none.csv", "-o", "out"), "none.csv cannot be read"),
+    (("list.csv",), "-o/--output"),
+    (("list.csv", "-o", "out", "--shard", "4/4"), "'4/4' is not K/N"),
+    (("list.csv", "-o", "out", "--shard", "auto"), "nor auto"),
+    (("list.csv", "-o", "out", "--shard", "5/9"), "no photo for shard"),
+    (("list.csv", "-o", "out", "--workers", "0"), "not a number of 1 or more"),
+    (("list.csv", "-o", "out", "--grain", "--method", "prior"), "--grain goes with"),
+    (("list.csv", "-o", "a.jpg/out"), "cannot be created"),
+    (("list.csv", "-o", "out", "--lease", "0"), "positive"),
+])  # fmt: skip
+def test_what_cannot_be_used_as_a_whole_is_refused(dippas, monkeypatch, arguments, words):
+    for name in ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"):
+        monkeypatch.delenv(name, raising=False)
+    code, out, err = dippas("campaign", *arguments)
+    assert code == 2
+    assert out == ""
+    assert words in err
+
+
+def test_a_scheduler_says_which_shard_this_is():
+    slurm = {"ID": "30", "MIN": "10", "MAX": "50", "STEP": "10", "COUNT": "5"}
+    slurm = {f"SLURM_ARRAY_TASK_{name}": value for name, value in slurm.items()}
+    assert campaign_arguments.shard("auto", slurm) == (2, 5)
+    assert campaign_arguments.shard("auto/16", {"JOB_COMPLETION_INDEX": "15"}) == (15, 16)
+    assert campaign_arguments.shard("3/8", slurm) == (3, 8)
+    for text, environment in (
+        ("auto", {"JOB_COMPLETION_INDEX": "1"}),
+        ("auto/2", {"JOB_COMPLETION_INDEX": "2"}),
+        ("auto", {}),
+        ("a/b", {}),
+    ):
+        with pytest.raises(Exception, match="is not K/N"):
+            campaign_arguments.shard(text, environment)
+
+
+def test_notes_of_a_photo_are_heard_and_its_bars_are_not(capsys):
+    with campaign._one_voice():
+        assert not sys.stderr.isatty()
+        console.note("memory ran out; four tiles at a time")
+    assert capsys.readouterr().err == "dippas: memory ran out; four tiles at a time\n"
+    with pytest.raises(InputError), campaign._one_voice():
+        raise InputError("no")
+
+
+@pytest.mark.slow
+def test_a_campaign_that_is_stopped_or_killed_goes_on_and_ends_in_the_same_bytes(folder):
+    """The whole command, with its own processes."""
+    rows = []
+    for n in range(6):
+        pixels = synthetic.expose(CAMERA, synthetic.scene(n, SIZE), n)
+        Image.fromarray(pixels).save(f"{n}.png")
+        rows.append(f"{n}.png\n")
+    Path("six.txt").write_text("".join(rows))
+    command = [sys.executable, "-m", "dippas_jax.cli", "campaign", "six.txt", "-o"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2])])}
+    options = {"env": environment, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    subprocess.run([*command, "whole"], check=True, **options)
+    whole = {path.name: path.read_bytes() for path in Path("whole/photos").iterdir()}
+    assert len(whole) == 6
+    for number, kill in ((1, signal.SIGKILL), (3, signal.SIGTERM)):
+        process = subprocess.Popen([*command, "killed", "--workers", "2"], **options)
+        while len(os.listdir("killed/done") if Path("killed/done").exists() else ()) < number:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(kill)
+        code = process.wait()
+        process.communicate()
+        assert code in (-signal.SIGKILL, 130)
+        written = {path.name: path.read_bytes() for path in Path("killed/photos").glob("[!.]*")}
+        assert written.items() <= whole.items(), "every output is whole"
+    last = subprocess.run([*command, "killed", "--json"], check=True, **options)
+    found = json.loads(last.stdout)
+    assert (found["done"], found["left"]) == (6, 0)
+    assert found["repeated"] <= 4, "two workers, twice"
+    written = {path.name: path.read_bytes() for path in Path("killed/photos").glob("[!.]*")}
+    assert written == whole

@@ -1,0 +1,265 @@
+"""Workers: every photo once, whatever happens to them; no engine is needed for that."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from dippas_jax.parallel import ledger, summary, worker
+from dippas_jax.parallel.manifest import Item
+from dippas_jax.parallel.worker import Task
+from dippas_jax.types import InputError
+from tests.parallel import stand_in
+
+
+@pytest.fixture
+def method(tmp_path):
+    (tmp_path / "log").mkdir()
+    return stand_in.Method(str(tmp_path / "log"))
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def work(out, items, method, owner="w", **options):
+    """The ledger after a worker has done what there is."""
+    root = ledger.begin(str(out), method.settings())
+    worker.work(Task(str(out), items, method, **options), owner)
+    return root
+
+
+def read(out, folder):
+    """Of a folder of the ledger, every file: JSON as values, anything else as bytes."""
+    return {
+        path.name: json.loads(path.read_bytes()) if path.suffix == ".json" else path.read_bytes()
+        for path in sorted((out / folder).iterdir())
+    }
+
+
+def reasons(out):
+    return {Path(one["photo"]).name: one["reason"] for one in read(out, "quarantine").values()}
+
+
+def test_an_output_is_named_by_what_it_was_made_of_and_not_by_where_that_lies(tmp_path, method):
+    first = stand_in.photos(tmp_path / "a", "one", "two")
+    second = stand_in.photos(tmp_path / "b" / "c", "two", "one")
+    work(tmp_path / "1", first, method)
+    work(tmp_path / "2", second, method)
+    outputs = read(tmp_path / "1", "photos")
+    assert sorted(outputs.values()) == [b"eno", b"owt"]
+    assert read(tmp_path / "2", "photos") == outputs
+    work(tmp_path / "3", first, method._replace(gain=2))
+    assert not read(tmp_path / "3", "photos").keys() & outputs.keys(), "other settings"
+    known = [item._replace(fingerprint=second[0].photo) for item in first]
+    work(tmp_path / "4", known, method)
+    assert sorted(read(tmp_path / "4", "photos").values()) == [b"enotwo", b"owttwo"]
+    assert not read(tmp_path / "4", "photos").keys() & outputs.keys()
+    records = read(tmp_path / "1", "records")
+    assert [Path(name).stem for name in records] == [Path(name).stem for name in outputs]
+    assert str(tmp_path) not in json.dumps(records), "no original's name"
+
+
+def test_what_is_done_is_not_done_again(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "one", "two", "one")
+    work(out, items, method)
+    assert len(method.calls()) == 2, "two have the same bytes"
+    assert sorted(one["reused"] for one in read(out, "done").values()) == [False, False, True]
+    work(out, items, method, "x")
+    assert len(method.calls()) == 2
+    work(out, stand_in.photos(tmp_path / "moved", "two", "three"), method, "y")
+    assert len(method.calls()) == 3
+    assert len(read(out, "photos")) == 3
+
+
+def test_bad_files_are_put_aside_at_once_with_a_reason_that_names_them(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "bad one", "two", "")
+    items += [
+        Item(str(tmp_path / "in" / "none.jpg")),
+        Item(items[1].photo, str(tmp_path / "no.npz")),
+    ]
+    items += [Item(items[1].photo, "", "0" * 64)]
+    digest = hashlib.sha256(b"two").hexdigest()
+    items += [Item(items[1].photo, "", digest)]
+    work(out, items, method)
+    found = [one["reason"] for one in read(out, "quarantine").values()]
+    photo = tmp_path / "in"
+    assert sorted(found) == sorted([
+        f"photo {photo}/0.jpg is bad; give another one",
+        f"photo {photo}/2.jpg is empty (0 bytes); copy or export it again",
+        f"photo {photo}/none.jpg cannot be read (No such file or directory); check the path and "
+        "its permissions",
+        f"fingerprint {tmp_path}/no.npz cannot be read (No such file or directory); check the path "
+        "and its permissions",
+        f"photo {photo}/1.jpg is not that of the manifest: its sha256 is {digest}; get the "
+        "original file, or write a new manifest",
+    ])  # fmt: skip
+    assert len(read(out, "done")) == 2
+    assert all(one["tries"] == 1 for one in read(out, "quarantine").values())
+
+
+def test_errors_are_tried_again_and_at_last_put_aside(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "flaky", "broken", "three", "four")
+    work(out, items, method, lease=0.2)
+    assert sorted(read(out, "photos").values()) == [b"eerht", b"ruof", b"ykalf"]
+    assert len(method.calls(b"flaky")) == len(method.calls(b"broken")) == 3
+    assert reasons(out) == {
+        "1.jpg": "3 tries failed, the last one because RuntimeError: no memory for "
+        f"{tmp_path}/in/1.jpg"
+    }
+
+
+def test_errors_one_after_the_other_are_the_processs_own(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", *(f"broken {n}" for n in range(5)))
+    with pytest.raises(RuntimeError, match="3 photos failed one after the other"):
+        work(out, items, method)
+    assert len(method.calls()) == 3
+    assert read(out, "quarantine") == {}
+    assert read(out, "workers")["w.json"]["state"] == "ended"
+
+
+def test_a_photo_at_work_is_given_back_by_a_worker_that_is_stopped(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "stop")
+    for owner in "abcd":  # more often than a photo may fail
+        with pytest.raises(KeyboardInterrupt):
+            work(out, items, method, owner)
+    Path(items[0].photo).write_text("go on")
+    work(out, items, method)
+    assert read(out, "photos").popitem()[1] == b"no og"
+    assert read(out, "done").popitem()[1]["tries"] == 5
+
+
+def test_a_ledger_that_cannot_be_written_to_is_no_fault_of_the_photo(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "one", "two")
+    root = ledger.begin(str(out), method.settings())
+    (out / "photos").rmdir()
+    (out / "photos").write_text("a file")
+    with pytest.raises(InputError, match="cannot be written"):
+        worker.work(Task(str(out), items, method), "w")
+    assert ledger.finished(root) == {}
+    (out / "photos").unlink()
+    work(out, items, method, "x")
+    assert len(read(out, "done")) == 2
+
+
+def test_workers_at_once_do_every_photo_once(tmp_path, method, out):
+    method = method._replace(seconds=0.01)
+    items = stand_in.photos(tmp_path / "in", *(f"photo {n}" for n in range(40)))
+    threads = [threading.Thread(target=work, args=(out, items, method, f"w{n}")) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(method.calls()) == len(read(out, "photos")) == len(read(out, "done")) == 40
+    assert len({one["owner"] for one in read(out, "done").values()}) > 1
+    assert all(name.endswith(".1.json") for name in read(out, "claims"))
+
+
+SUSPENDED = """
+import sys
+from pathlib import Path
+from dippas_jax.parallel import worker
+from dippas_jax.parallel.worker import Task
+from tests.parallel import stand_in
+items = stand_in.photos(Path(sys.argv[1], "in"), "one", "two")
+method = stand_in.Method(sys.argv[1] + "/log", seconds=60.0)
+worker.work(Task(sys.argv[1] + "/out", items, method, lease=0.6), "dead")
+"""
+
+
+def test_the_photo_of_a_killed_worker_is_taken_over(tmp_path, method, out):
+    ledger.begin(str(out), method.settings())
+    process = subprocess.Popen([sys.executable, "-c", SUSPENDED, str(tmp_path)])
+    while not method.calls():
+        assert process.poll() is None
+        time.sleep(0.05)
+    items = stand_in.photos(tmp_path / "in", "one", "two")
+    helper = threading.Thread(target=work, args=(out, items, method, "w"), kwargs={"lease": 2.0})
+    helper.start()
+    while len(read(out, "done")) < 1:
+        time.sleep(0.05)
+    assert helper.is_alive(), "a living worker has the other one"
+    process.kill()
+    process.wait()
+    helper.join()
+    assert sorted(read(out, "photos").values()) == [b"eno", b"owt"]
+    assert sorted(one["tries"] for one in read(out, "done").values()) == [1, 2]
+
+
+def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, out):
+    """One that is slow, but alive, keeps its photo, however short the lease."""
+    slow = method._replace(seconds=1.5)
+    items = stand_in.photos(tmp_path / "in", "one")
+    first = threading.Thread(target=work, args=(out, items, slow, "a"), kwargs={"lease": 0.4})
+    first.start()
+    while not slow.calls():
+        time.sleep(0.02)
+    work(out, items, method, "b", lease=0.4)
+    first.join()
+    assert len(method.calls()) == 1
+    assert all(one["state"] == "ended" for one in read(out, "workers").values())
+
+
+def test_all_of_it_in_an_object_store(tmp_path, method):
+    """fsspec's memory stands in for one; test_object_store.py has S3."""
+    system = fsspec.filesystem("memory")
+    for name in ("one", "two", "bad"):
+        system.pipe_file(f"/in/{name}.jpg", name.encode())
+    items = [Item(f"memory://in/{name}.jpg") for name in ("one", "two", "bad", "none")]
+    root = ledger.begin("memory://out", method.settings())
+    worker.work(Task("memory://out", items, method), "w")
+    worker.work(Task("memory://out", items, method), "x")
+    assert sorted(system.cat(system.ls("/out/photos", False)).values()) == [b"eno", b"owt"]
+    found = summary.summarise(root, items)
+    assert (found["done"], found["quarantined"], found["left"]) == (2, 2, 0)
+    assert found["reasons"]["memory://in/bad.jpg"].startswith("photo memory://in/bad.jpg is bad")
+    assert "(No such file or directory)" in found["reasons"]["memory://in/none.jpg"]
+    with pytest.raises(InputError, match="whose gain is 1"):
+        ledger.begin("memory://out", {"gain": 3})
+    system.rm("/out", recursive=True)
+
+
+def test_a_summary_counts_what_was_asked_for(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "one", "phone", "bad", "one", "flaky")
+    root = work(out, items, method, lease=0.2)
+    found = summary.summarise(root, items)
+    assert {k: v for k, v in found.items() if k not in ("devices", "reasons")} == {
+        "photos": 5, "done": 4, "reused": 1, "quarantined": 1, "left": 0, "repeated": 2,
+        "traced": 1, "hours": 0.0,
+    }  # fmt: skip
+    device = found["devices"]["stand-in"]
+    assert device["workers"] == 0
+    assert device["done"] == 3
+    assert device["seconds"] == device["pace"] > 0
+    text = summary.text(found)
+    assert "4, of which 1 have another's bytes" in text
+    assert "2.jpg is bad" in text
+    more = summary.summarise(root, [*items, Item("later.jpg")])
+    assert (more["photos"], more["left"], more["hours"]) == (6, 1, None)
+    assert "nobody is at work" in summary.text(more)
+    facts = {**ledger.here(), "state": "working", "started": time.time() - 3600, "done": 2}
+    ledger.tell(root, "living", {**facts, "time": time.time(), "device": "stand-in"})
+    ledger.tell(root, "silent", {**facts, "time": time.time() - 999, "device": "stand-in"})
+    more = summary.summarise(root, [*items, Item("later.jpg")])
+    assert more["hours"] == pytest.approx(0.5, abs=0.01)
+    assert more["devices"]["stand-in"]["workers"] == 1
+
+
+def test_what_a_file_holds_when_it_is_read_counts(tmp_path, method, out):
+    """The name and the output are of one reading, so a file that changes meanwhile is no danger."""
+    items = stand_in.photos(tmp_path / "in", "one")
+
+    class Changing(stand_in.Method):
+        def extension(self, photo):
+            Path(items[0].photo).write_text("changed")
+            return super().extension(photo)
+
+    work(out, items, Changing(method.log))
+    assert list(read(out, "photos").values()) == [b"eno"]
