@@ -154,7 +154,7 @@ def test_the_size_of_a_photo_that_lies_elsewhere_is_told_by_its_first_bytes(dipp
     names = ("large.jpg", "large.png", "bad.jpg", "none.jpg")
     Path("far.txt").write_text("".join(f"memory://in/{name}\n" for name in names))
     plan = json.loads(dippas("campaign", "far.txt", "-o", "out", "-n", "--json")[1])
-    assert plan["sizes"] == {"600x400": 1, "300x400": 1}
+    assert plan["sizes"] == {"400x600": 1, "400x300": 1}
     assert plan["reasons"].keys() == {"memory://in/bad.jpg", "memory://in/none.jpg"}
     assert "photo memory://in/bad.jpg is truncated" in plan["reasons"]["memory://in/bad.jpg"]
     assert "(No such file or directory)" in plan["reasons"]["memory://in/none.jpg"]
