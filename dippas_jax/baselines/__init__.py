@@ -1,21 +1,28 @@
-"""Other anonymisers, to calibrate against: one file a family, one signature, an explicit dict.
+"""Other anonymisers, to compare with: one file a family, one signature, an explicit dict.
 
 A method takes `(key, photo, fingerprint)` and gives a photo of the same shape. Photos are pixels,
 uint8 [h w 3] in [0, 255], 64 pixels a side at least; the fingerprint is a float32 plane [h w] in
 any unit, or None for a blind method, which does not look at one. The result is a function of the
 three; `key` is the randomness of the methods that draw.
 
-None of these protects anybody: the first hide a camera only from the fingerprint and the extractor
-that they used, and the others leave part of it.
+None of these protects anybody: some hide a camera only from the fingerprint and the extractor that
+they used, others leave part of it, others only move it.
 """
 
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
-from dippas_jax.baselines import denoising, subtraction
+from dippas_jax.baselines import (
+    denoising,
+    seams,
+    subtraction,
+    truncation,
+    warp,
+)
 
 
 class Method(NamedTuple):
@@ -25,19 +32,25 @@ class Method(NamedTuple):
       anonymize: `(key, photo, fingerprint) -> photo`.
       aware: Whether it needs the fingerprint.
       source: Where it was published, and whether it is known in full or reconstructed.
+      moves: Whether pixels are moved, so that what is left of a fingerprint lies elsewhere.
     """
 
     anonymize: Callable[
-        [Key[Array, ""], UInt8[Array, "h w 3"], Float[Array, "h w"] | None], UInt8[Array, "h w 3"]
+        [Key[Array, ""], UInt8[ArrayLike, "h w 3"], Float[ArrayLike, "h w"] | None], ArrayLike
     ]
     aware: bool
     source: str
+    moves: bool = False
 
 
 METHODS: dict[str, Method] = {
     "subtraction_search": Method(subtraction.search, True, subtraction.SEARCH),
     "subtraction_blocks": Method(subtraction.search_blocks, True, subtraction.SEARCH),
     "subtraction_least_squares": Method(subtraction.least_squares, True, subtraction.LEAST_SQUARES),
+    "division": Method(subtraction.division, True, subtraction.DIVISION),
+    "seam_carving": Method(seams.forced, False, seams.SOURCE, moves=True),
+    "warp": Method(warp.projective, False, warp.SOURCE, moves=True),
+    "dct_truncation": Method(truncation.triangle, False, truncation.SOURCE),
 } | {
     f"denoising_sigma{sigma}_times{times}": Method(
         functools.partial(denoising.repeated, sigma=float(sigma), times=times),
@@ -47,3 +60,18 @@ METHODS: dict[str, Method] = {
     for sigma in (3, 5)
     for times in (1, 10)
 }
+
+PLACES = "whoever searches for it place by place finds the camera again (docs/benchmark.md)"
+OFFERED: dict[str, str] = {
+    "seam_carving": PLACES,
+    "warp": PLACES,
+    "dct_truncation": "",
+    "denoising_sigma5_times10": "",
+}
+"""What `dippas anonymize` offers of them, and by whom the panel finds the camera in what they make:
+a clause, or "" where it is found by what the program itself measures."""
+
+
+def found(name: str) -> str:
+    """By whom the panel finds the camera behind an offered method; "" for any other."""
+    return OFFERED.get(name, "")

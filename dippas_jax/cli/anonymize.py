@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 
+from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.cli import (
     console,
@@ -38,6 +39,7 @@ _GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
 _PER_PIXEL = 60  # bytes, of the photo
 _PER_PIXEL_OF_TILE = {"sparse": 0, "prior": 6000}  # bytes, of one tile
+_PER_PIXEL_OF_OTHERS = 300  # bytes; other methods take the photo as a whole
 
 
 def anonymize(
@@ -235,9 +237,12 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
         every = tiles.grid(height, width)
         if options.method == "prior":
             every = whole.grid(height, width, configuration.Config().tile)
-        at_work = every[0].height * every[0].width * _PER_PIXEL_OF_TILE[options.method]
+        if options.method in baselines.METHODS:
+            parts, at_work = 1, height * width * _PER_PIXEL_OF_OTHERS
+        else:
+            parts = len(every)
+            at_work = every[0].height * every[0].width * _PER_PIXEL_OF_TILE[options.method]
         memory = _BASE_MEMORY + (height * width * _PER_PIXEL + at_work) / 2**20
-        parts = len(every)
         plan = {
             "photo": str(job.source),
             "output": str(job.target),

@@ -4,6 +4,9 @@ import argparse
 
 from dippas_jax.cli import arguments
 
+OTHERS = ("seam_carving", "warp", "dct_truncation", "denoising_sigma5_times10")
+"""`baselines.OFFERED`, which is not imported: what a command line can be is told at once."""
+
 SUMMARY = "write photos with their camera's fingerprint reduced"
 DESCRIPTION = (
     "Write copies of photos with their camera's fingerprint reduced, beside the originals, which "
@@ -77,10 +80,11 @@ def add_method(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what is done to a photo."""
     parser.add_argument(
         "--method",
-        choices=("sparse", "prior"),
+        choices=("sparse", "prior", *OTHERS),
         default="sparse",
+        metavar="NAME",
         help="sparse: fast (default); prior: the paper's method, a network for every 512x512 "
-        "pixels: minutes each on a CPU",
+        f"pixels: minutes each on a CPU; of other authors, to compare with: {', '.join(OTHERS)}",
     )
     strength = parser.add_mutually_exclusive_group()
     strength.add_argument(

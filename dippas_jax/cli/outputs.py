@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dippas_jax import baselines
 from dippas_jax.cli import console
 from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
@@ -26,7 +27,7 @@ class Options(NamedTuple):
       fingerprint: File of the camera's fingerprint; None if there is none.
       blind: Photos of one camera are treated as if each were alone.
       check: Files of fingerprints that are only looked for afterwards.
-      method: "sparse" or "prior".
+      method: "sparse", "prior" or one of `baselines.OFFERED`.
       strength: One of `config.STRENGTHS`.
       target_psnr: dB; None for the strength's.
       grain: Whether new noise takes the place of what was removed.
@@ -172,6 +173,12 @@ def require_possible(options: Options) -> None:
         if getattr(options, flag) and options.method != "sparse":
             raise InputError(
                 f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
+            )
+    for flag in ("target_psnr", "max_minutes"):
+        if getattr(options, flag) and options.method in baselines.METHODS:
+            raise InputError(
+                f"--{flag.replace('_', '-')} goes with --method sparse or prior, and "
+                f"{options.method} was given; leave one out"
             )
     if options.kind == "heic":
         _require_heic()

@@ -5,6 +5,7 @@ A photo takes its units of work times the rate. The first one of a command also 
 
 import jax
 
+from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.io import files
 from dippas_jax.prior import whole
@@ -13,7 +14,11 @@ from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
 
 _FIRST = {"sparse": 0.5, "prior": 1.5}
-"""Seconds a unit of work on two CPU cores, until something was measured on this machine."""
+_OTHER = 5.0
+"""Seconds a unit of work on two CPU cores, until something was measured on this machine; of the
+methods of `baselines`."""
+
+_PLANTED = 16  # full tiles that are treated once more to measure what a method leaves
 
 START = 15.0
 """Seconds on two CPU cores until the programs are loaded; the first time they are compiled, which
@@ -29,9 +34,12 @@ def work(size: tuple[int, int], *, method: str) -> float:
 
     Args:
       size: Height and width.
-      method: "sparse" or "prior".
+      method: "sparse", "prior" or a name of `baselines.METHODS`.
     """
     height, width = size
+    if method in baselines.METHODS:
+        own = height * width / tiles.SIDE**2
+        return own + min(_PLANTED, 2 * own)
     if method == "prior":
         every = whole.grid(height, width, configuration.Config().tile)
         return _STEPS * len(every) * every[0].height * every[0].width / tiles.SIDE**2
@@ -42,7 +50,9 @@ def work(size: tuple[int, int], *, method: str) -> float:
 def seconds(units: float, method: str, *, attacked: bool) -> tuple[float, bool]:
     """How long so much work takes, and whether that was measured here rather than guessed."""
     known = _read().get(_name(method))
-    return units * (known or _FIRST[method]) * (_ATTACKED if attacked else 1.0), known is not None
+    return units * (known or _FIRST.get(method, _OTHER)) * (
+        _ATTACKED if attacked else 1.0
+    ), known is not None
 
 
 def rates(method: str) -> dict[str, tuple[float, bool]]:
@@ -50,7 +60,7 @@ def rates(method: str) -> dict[str, tuple[float, bool]]:
 
     Platforms of which nothing is known are left out, but for the CPU, of which there is a guess.
     """
-    known = {"cpu": (_FIRST[method], False)}
+    known = {"cpu": (_FIRST.get(method, _OTHER), False)}
     for name, rate in _read().items():
         platform, _, other = name.partition(" ")
         if other == method:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dippas_jax import baselines
 from dippas_jax.cli import console
 from dippas_jax.signal import cells
 
@@ -24,7 +25,7 @@ class PhotoRecord:
       height: Pixels, as the sensor has them.
       width: Likewise.
       format: Of the output.
-      method: "sparse" or "prior".
+      method: "sparse", "prior" or one of `baselines.OFFERED`.
       mode: "aware", "own photos" (K is from the camera's other photos) or "blind".
       fingerprint: File of the known fingerprint; None where there is none.
       others: How many other photos K is from; 0 where it is not from such.
@@ -83,10 +84,10 @@ def from_json(values: Mapping[str, Any]) -> PhotoRecord:
 
 
 def traced(record: PhotoRecord) -> bool:
-    """Whether the camera can probably still be found: predicted, found, or nothing was done."""
+    """Whether the camera can probably be found: predicted or seen so, or nothing was done."""
     attacks = record.examined.get("attacks", ())
-    unchanged = math.isinf(record.psnr)
-    return unchanged or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
+    known = math.isinf(record.psnr) or bool(baselines.found(record.method))
+    return known or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
 
 
 def left(record: PhotoRecord) -> str:

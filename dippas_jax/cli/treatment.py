@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import tqdm
 
+from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.cli import console, examine, pace, photo_record
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
+from dippas_jax.forensics import leakage
 from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer
 from dippas_jax.prior import progress, whole
@@ -91,7 +93,7 @@ def treat(
         plane = others.plane
     task = _Task(job, photo, plane, options, others, place)
     started = time.monotonic()
-    result = (_by_prior if options.method == "prior" else _by_sparse)(task, started)
+    result = OURS.get(options.method, _by_other)(task, started)
     spent = time.monotonic() - started
     data = _encoded(task, result.pixels)
     return _record(task, result, data, spent, cameras), data
@@ -196,11 +198,48 @@ def _by_prior(task: _Task, started: float) -> Result:
     tile = whole.grid(pixels.shape[0], pixels.shape[1], config.tile)[0]
     area = tile.height * tile.width / tiles.SIDE**2
     pace.remember("prior", chunks[-1] - chunks[0], result.settings["steps"] * area)
+    behind = _behind_output(task, result.pixels)
+    return result._replace(pixels=behind.pixels, psnr=behind.psnr, z=behind.z)
+
+
+def _by_other(task: _Task, started: float) -> Result:
+    """By a method of `baselines`, on the whole photo at once, whose pixels have 8 bits.
+
+    Where no fingerprint is known, what the method leaves is measured with planted ones, unless it
+    moves pixels: then what is left does not lie where it is looked for.
+    """
+    method = baselines.METHODS[task.options.method]
+    pixels = photo_file.eight_bits(task.photo.pixels)
+    key = _key(task)
+
+    def anonymized(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(method.anonymize(key, pixels, task.plane if method.aware else None))
+
+    with _bar(task, bar_format="{desc}: {elapsed}"):
+        made = anonymized(pixels)
+        left: dict[str, float] = {}
+        if task.plane is None and not method.moves:
+            codecs = _codecs(task)
+            left = leakage.measure(key, anonymized, pixels, kinds=("white",), codecs=codecs).named()
+    pace.remember(task.options.method, time.monotonic() - started, _units(task))
+    return _behind_output(task, made)._replace(leakage=left)
+
+
+def _units(task: _Task) -> float:
+    size = task.photo.pixels.shape[0], task.photo.pixels.shape[1]
+    return pace.work(size, method=task.options.method)
+
+
+def _behind_output(task: _Task, pixels: np.ndarray) -> Result:
+    """What a method made of a photo's 8 bits, as readers of the output see it."""
     if task.photo.pixels.dtype == np.uint16:
-        result = result._replace(pixels=result.pixels.astype(np.uint16) * 257)
-    seen = _decoded(task, _encoded(task, result.pixels))
+        pixels = pixels.astype(np.uint16) * 257
+    seen = _decoded(task, _encoded(task, pixels))
     z = {} if task.plane is None else extractors.scores(seen, task.plane)
-    return result._replace(psnr=tiles.psnr(seen, task.photo.pixels), z=z)
+    return Result(pixels, tiles.psnr(seen, task.photo.pixels), z, {}, {})
+
+
+OURS = {"sparse": _by_sparse, "prior": _by_prior}
 
 
 def _prior_config(task: _Task) -> configuration.Config:
@@ -318,7 +357,11 @@ def _warnings(task: _Task, result: Result) -> list[str]:
     if (z := predicted_z(task, result)) >= photo_record.TRACED:
         why = f"its fingerprint still gives |z| {z:.1f}" if result.z else _why(task, result)
         more = "--strength strong" if task.options.displace else "--displace 2"
+        if task.options.method not in OURS:
+            more = "--method sparse --displace 2"
         said.append(f"this photo can probably be traced: {why}; {more} leaves less")
+    elif found := baselines.found(task.options.method):
+        said.append(f"this photo can probably be traced: {found}")
     return said
 
 
@@ -372,10 +415,10 @@ def expected_z(pixels: int, result: Result) -> tuple[float, float]:
     """
     whole = CAMERA_Z * math.sqrt(pixels / CAMERA_PIXELS)
     of_parts = []
-    for name in cells.NAMES[1:-1]:
-        count = cells.BANDS if "cycles" in name else cells.CLASSES
-        share = abs(result.leakage.get(name, math.nan))
-        of_parts.append(whole * share / math.sqrt(count))
+    for name, share in result.leakage.items():
+        if name not in (cells.LOWEST, cells.WHOLE):
+            count = cells.BANDS if "cycles" in name else cells.CLASSES
+            of_parts.append(whole * abs(share) / math.sqrt(count))
     shown = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
     of_whole = shown * (abs(result.leakage.get(cells.WHOLE, math.nan)) + unsure(result))
     known = [z for z in of_parts if not math.isnan(z)]

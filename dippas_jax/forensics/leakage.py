@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from dippas_jax.forensics import attackers
-from dippas_jax.signal import extractors, image, residual, tiles
+from dippas_jax.signal import cells, extractors, image, residual, tiles
 from dippas_jax.signal.tiles import LOSSLESS, Codec, Codecs, Pixels
 
 KINDS = ("white", "demosaiced", "residual")
@@ -67,6 +67,15 @@ class Leakage(NamedTuple):
         after, before, variance = (np.sum(x, axes) for x in self)
         seen = np.where(before > 0, before, np.nan)
         return np.asarray(after / seen), np.asarray(np.sqrt(variance) / seen)
+
+    def named(self) -> dict[str, float]:
+        """Shares by band but the lowest, by quarter of gradient, and of all, by name."""
+        bands, _ = self.share("band")
+        quarters, _ = self.share("gradient")
+        names = [f"{band} cycles" for band in attackers.BANDS]
+        shares = dict(zip(names, bands[1:].tolist(), strict=True))
+        shares |= {f"texture {n + 1}": float(share) for n, share in enumerate(quarters)}
+        return shares | {cells.WHOLE: float(self.share()[0])}
 
     @property
     def worst(self) -> float:
