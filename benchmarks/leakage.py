@@ -3,8 +3,11 @@
     python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --methods=sparse,prior --side=128
     python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256
         --methods=balanced --psnr=39,41,43 --plot=docs/leakage.png
+    python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256
+        --methods=inpainting,patches,dct_truncation
 
-"prior" is the paper's method with the network of configs/blind.py, "balanced" the same with
+Methods are "sparse", the names of `dippas_jax.baselines.METHODS`, which take no PSNR and, where they
+need a fingerprint, get K, and three more: "prior" is the paper's method with the network of configs/blind.py, "balanced" the same with
 assembly.compensation=1, whose PSNR ends below the one asked for, "paper" configs/blind.py:paper.
 FOLDER and PHONES are laid out as for `benchmarks.cameras`; the centre of --side pixels of --photos
 photos a device is treated blind at every PSNR of --psnr: once as it is, and once with a pattern of
@@ -27,6 +30,7 @@ import jax
 import numpy as np
 
 from benchmarks import cameras, defaults
+from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.forensics import attackers, leakage
 from dippas_jax.io import files
@@ -44,24 +48,34 @@ PAPER = dataclasses.replace(
 )
 
 
-def by_sparse(pixels: np.ndarray, psnr: float, codecs: tiles.Codecs) -> np.ndarray:
+def by_sparse(pixels: np.ndarray, k: np.ndarray, psnr: float, codecs: tiles.Codecs) -> np.ndarray:
     return sparse.anonymize(KEY, pixels, None, target_psnr=psnr, codecs=codecs).pixels
 
 
 def by_prior(
-    pixels: np.ndarray, psnr: float, codecs: tiles.Codecs, config: configuration.Config = DEFAULT
+    pixels: np.ndarray,
+    k: np.ndarray,
+    psnr: float,
+    codecs: tiles.Codecs,
+    config: configuration.Config = DEFAULT,
 ) -> np.ndarray:
     config = dataclasses.replace(config, target_psnr=psnr)
     return prior.invert(KEY, pixels, None, config).pixels
 
 
-Method = Callable[[np.ndarray, float, tiles.Codecs], np.ndarray]
+def by_other(
+    pixels: np.ndarray, k: np.ndarray, psnr: float, codecs: tiles.Codecs, method: baselines.Method
+) -> np.ndarray:
+    return np.asarray(method.anonymize(KEY, pixels, k if method.aware else None))
+
+
+Method = Callable[[np.ndarray, np.ndarray, float, tiles.Codecs], np.ndarray]
 METHODS: dict[str, Method] = {
     "sparse": by_sparse,
     "prior": by_prior,
     "balanced": functools.partial(by_prior, config=BALANCED),
     "paper": functools.partial(by_prior, config=PAPER),
-}
+} | {name: functools.partial(by_other, method=method) for name, method in baselines.METHODS.items()}
 
 
 def main() -> None:
@@ -80,7 +94,8 @@ def main() -> None:
     photos = chosen(options)
     points = []
     for name in options.methods.split(","):
-        for psnr in map(float, options.psnr.split(",")):
+        asked = "0" if name in baselines.METHODS else options.psnr
+        for psnr in map(float, asked.split(",")):
             kinds = options.kinds.split(",")
             pairs = [measured(METHODS[name], psnr, kinds, *photo) for photo in photos]
             points += [(name, *pair) for pair in pairs]
@@ -116,11 +131,11 @@ def measured(
     *planes: np.ndarray,
 ) -> tuple[leakage.Leakage, leakage.Leakage, float, float]:
     """What was foretold, what is true, the PSNR, and the largest |z| of K'."""
-    made = {pixels.tobytes(): method(pixels, psnr, codecs)}
+    made = {pixels.tobytes(): method(pixels, planes[0], psnr, codecs)}
 
     def once(given: np.ndarray) -> np.ndarray:
         if given.tobytes() not in made:
-            made[given.tobytes()] = method(given, psnr, codecs)
+            made[given.tobytes()] = method(given, planes[0], psnr, codecs)
         return made[given.tobytes()]
 
     foretold = leakage.measure(image.photo_key(0, name), once, pixels, kinds=kinds, codecs=codecs)
