@@ -6,9 +6,10 @@
     python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256
         --methods=inpainting,patches,dct_truncation
 
-Methods are "sparse", the names of `dippas_jax.baselines.METHODS`, which take no PSNR and, where they
-need a fingerprint, get K, and three more: "prior" is the paper's method with the network of configs/blind.py, "balanced" the same with
-assembly.compensation=1, whose PSNR ends below the one asked for, "paper" configs/blind.py:paper.
+Methods are "sparse", the names of `dippas_jax.baselines.METHODS`, which take no PSNR and, where
+they need a fingerprint, get K, and three more. "prior" is the paper's method with the network of
+configs/blind.py, "balanced" the same with assembly.compensation=1, whose PSNR ends below the one
+asked for, "paper" configs/blind.py:paper.
 FOLDER and PHONES are laid out as for `benchmarks.cameras`; the centre of --side pixels of --photos
 photos a device is treated blind at every PSNR of --psnr: once as it is, and once with a pattern of
 each of --kinds planted in it (`forensics.leakage`). A row pools all photos. Its figures are shares

@@ -5,8 +5,8 @@
         The eight 128x128 crops nearest to the centre of every photo of FOLDER/DEVICE/crop512, with
         K = FOLDER/DEVICE/prnu.npy and K' from FOLDER/DEVICE/flat; published outputs from
         FOLDER/DEVICE/published. docs/benchmark.md has the results, and says how to read them.
-    python -m dippas_jax.main --config=configs/studies/methods.py:crops --workdir=runs/methods_crops \
-            --config.data.folder=FOLDER
+    python -m dippas_jax.main --config=configs/studies/methods.py:crops \
+            --workdir=runs/methods_crops --config.data.folder=FOLDER
         Four 256x256 crops of every photo of FOLDER/DEVICE/natural, phones among them, with K from
         every second flat-field photo and K' from the others.
     python -m dippas_jax.main --config=configs/studies/methods.py:dresden \
