@@ -14,19 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
-from skimage import feature, filters, morphology
 
-from dippas_jax.signal import correlation, image
+from dippas_jax.signal import correlation, edges, image
 from dippas_jax.signal import residual as residuals
 
 SIGMA = 7.0  # grey levels; of the noise that is taken away, twice, before edges are looked for
-BLUR = 2**0.5  # pixels; of Canny's Gaussian. This and the next two are those of MATLAB's `edge`
-SMOOTH = 0.7  # of the pixels have a gradient too weak for an edge to start there
-WEAK = 0.4  # of that threshold is the one below which no edge goes on
-FAINTEST = 0.25  # grey levels a pixel; no edge starts at less, however smooth the photo
-RADIUS = 3  # pixels; of the disk around a pixel of an edge
-
-_SOBEL = 8  # what Canny's Sobel filter makes of a gradient of 1 a pixel
 
 
 def mask(pixels: Num[ArrayLike, "h w 3"]) -> Bool[np.ndarray, "h w"]:
@@ -41,14 +33,7 @@ def mask(pixels: Num[ArrayLike, "h w 3"]) -> Bool[np.ndarray, "h w"]:
     planes = jnp.moveaxis(jnp.asarray(pixels, jnp.float32), -1, 0)
     for _ in range(2):
         planes = _denoised(planes)
-    grey = np.asarray(image.luma(jnp.moveaxis(planes, 0, -1)))
-    smooth = filters.gaussian(grey, BLUR, mode="nearest")
-    gradient = np.hypot(filters.sobel_h(smooth), filters.sobel_v(smooth)) / 2
-    strong = _SOBEL * max(float(np.quantile(gradient, SMOOTH)), FAINTEST)
-    edges = feature.canny(
-        grey, sigma=BLUR, low_threshold=WEAK * strong, high_threshold=strong, mode="nearest"
-    )
-    return morphology.dilation(edges, morphology.disk(RADIUS))
+    return edges.near(image.luma(jnp.moveaxis(planes, 0, -1)))
 
 
 def ncc(

@@ -6,6 +6,7 @@ import pytest
 import scipy.ndimage
 
 from dippas_jax.forensics import edges
+from dippas_jax.signal import edges as signal_edges
 from tests import oracles
 
 SIZE = (65, 83)
@@ -13,11 +14,11 @@ SIZE = (65, 83)
 
 def canny(grey):
     """Canny (1986) with the module's thresholds, a pixel at a time."""
-    smooth = scipy.ndimage.gaussian_filter(grey, edges.BLUR, mode="nearest")
+    smooth = scipy.ndimage.gaussian_filter(grey, signal_edges.BLUR, mode="nearest")
     rows, columns = (scipy.ndimage.sobel(smooth, axis=axis) for axis in (0, 1))
     size = np.hypot(rows, columns)
-    strong = max(np.quantile(size, edges.SMOOTH), 8 * edges.FAINTEST)
-    weak = edges.WEAK * strong
+    strong = max(np.quantile(size, signal_edges.SMOOTH), 8 * signal_edges.FAINTEST)
+    weak = signal_edges.WEAK * strong
     ridge = np.zeros(grey.shape, bool)
     for y in range(1, grey.shape[0] - 1):
         for x in range(1, grey.shape[1] - 1):
@@ -38,8 +39,11 @@ def mask_of_oracle(pixels):
     for _ in range(2):
         planes = [plane - oracles.denoising_residual(plane, edges.SIGMA) for plane in planes]
     found = canny(oracles.luma(np.stack(planes, -1)))
-    y, x = np.mgrid[-edges.RADIUS : edges.RADIUS + 1, -edges.RADIUS : edges.RADIUS + 1]
-    return scipy.ndimage.binary_dilation(found, y**2 + x**2 <= edges.RADIUS**2)
+    y, x = np.mgrid[
+        -signal_edges.RADIUS : signal_edges.RADIUS + 1,
+        -signal_edges.RADIUS : signal_edges.RADIUS + 1,
+    ]
+    return scipy.ndimage.binary_dilation(found, y**2 + x**2 <= signal_edges.RADIUS**2)
 
 
 def test_mask_is_that_of_the_oracle():
@@ -56,9 +60,9 @@ def test_mask_of_a_step_is_near_the_step_and_nowhere_else():
     pixels[:, 42:] = 180
     ours = edges.mask(pixels)
     distance = np.abs(np.arange(83) - 41.5)
-    assert ours[8:-8, distance < edges.RADIUS].all()
+    assert ours[8:-8, distance < signal_edges.RADIUS].all()
     # The wavelet filter rings by a few grey levels beside a step of 120.
-    assert not ours[:, distance > edges.RADIUS + 12].any()
+    assert not ours[:, distance > signal_edges.RADIUS + 12].any()
 
 
 def test_noise_alone_has_no_edges():
