@@ -17,8 +17,9 @@ before, after:
   was taken out twice gives the camera away as well as one that was left in. "bands"
   and "texture" show the largest of six and of four z, and find from 3.5 and 3.4 on,
   which chance reaches as rarely as one z reaches 3. For "shifts" it is the square
-  root of the largest PCE, and the limit is 7.7 (PCE 60); for "places", which looks
-  for every place around where it belongs, it is 4. Both count above zero only.
+  root of the largest PCE, and the limit is 7.7 (PCE 60); for "places" and "pieces",
+  which look for every place around where it belongs, it is 4 and 3, and for "warps",
+  the highest of many z, 7.5. These four count above zero only.
 
 many figures:
   The more figures there are, the larger is the largest of them by chance. The last

@@ -25,6 +25,8 @@ from dippas_jax.types import Record
 _NO_Z = (
     "shifts",
     "places",
+    "pieces",
+    "warps",
     "detector",
     "set",
     "link",

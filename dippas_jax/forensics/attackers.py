@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from dippas_jax.forensics import denoisers, detector, dncnn, edges, places
+from dippas_jax.forensics import denoisers, detector, dncnn, edges, places, warps
 from dippas_jax.signal import correlation, extractors, flat_field, image, residual
 
 FREQUENCIES = (0, 1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2)
@@ -252,7 +252,27 @@ def by_places(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Score
 
     def one_photo(one: np.ndarray) -> list[Array]:
         plane = extractors.extract(one)
-        return [_by_places(plane, correlation.pattern(one, plane_of)) for plane_of in planes]
+        return [places.z_score(plane, correlation.pattern(one, plane_of)) for plane_of in planes]
+
+    return _per_photo(photos, one_photo)
+
+
+def by_pieces(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
+    """z of `places` with small blocks that overlap; nan below two of them."""
+
+    def one_photo(one: np.ndarray) -> list[Array]:
+        weighted = _weighted(one)
+        return [places.z_score(weighted, k, places.SMALL) for k in evidence.fingerprints]
+
+    return _per_photo(photos, one_photo)
+
+
+def by_warps(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
+    """The highest z of all small warps (`warps`). Not a z: another camera gives 6 to 7."""
+
+    def one_photo(one: np.ndarray) -> list[float]:
+        weighted = np.asarray(_weighted(one))
+        return [warps.z_score(weighted, k) for k in evidence.fingerprints]
 
     return _per_photo(photos, one_photo)
 
@@ -371,6 +391,12 @@ ATTACKERS: dict[str, Attacker] = {
     "places": Attacker(
         by_places, limit=4.0, question="moved, each place by a few pixels of its own", is_z=False
     ),
+    "pieces": Attacker(
+        by_pieces, question="moved, each small piece by a few pixels of its own", is_z=False
+    ),
+    "warps": Attacker(
+        by_warps, limit=7.5, question="turned, scaled or tilted a little as a whole", is_z=False
+    ),
     "jpeg-90": Attacker(
         functools.partial(recompressed, quality=90), question="after JPEG at quality 90"
     ),
@@ -397,12 +423,16 @@ def available(evidence: Evidence) -> list[str]:
 
 _extract_learned = jax.jit(dncnn.residual)
 _ncc = jax.jit(correlation.ncc)
-_by_places = jax.jit(places.z_score)
 
 
 def _per_photo(photos: np.ndarray, attack: Callable[[np.ndarray], Any]) -> Scores:
     """One row a photo. A loop: one compiled program and the memory of one photo serve them all."""
     return np.stack([np.asarray(attack(photo), np.float64) for photo in photos])
+
+
+def _weighted(pixels: np.ndarray) -> Array:
+    """W·I of a photo: ⟨W, I·K⟩ = ⟨W·I, K⟩, and of the second form K alone is shifted."""
+    return extractors.extract(pixels) * image.luma(pixels)
 
 
 def _z(ncc: Array, pixels: np.ndarray) -> Array:

@@ -580,7 +580,7 @@ def test_a_photo_is_verified_before_and_after_with_every_attacker_at_hand(dippas
     assert tuple(unchanged[k] for k in ("worst", "worst_attacker", "worst_part")) == expected
     count = sum(attackers.ATTACKERS[one["attacker"]].figures for one in scores)
     assert unchanged["figures"] == count
-    assert len(unchanged["attacks"]) == len(scores) + 4, "two fingerprints: shifts, places"
+    assert len(unchanged["attacks"]) == len(scores) + 8, "two fingerprints, four that are no z"
     assert 0 <= unchanged["p_value"] < 1e-6
     assert 2 < unchanged["chance_worst"] < 3
 
