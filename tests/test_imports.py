@@ -23,7 +23,7 @@ MAY = {
     "prior": BASE | {"signal"},
     "sparse": BASE | {"signal"},
     "forensics": BASE | {"signal"},
-    "baselines": BASE | {"signal"},
+    "baselines": BASE | {"signal", "io"},
     "io": BASE,
     "datasets": BASE | {"signal", "io"},
     "api": LIBRARY,
@@ -36,8 +36,8 @@ MAY = {
 """Of a new room this asks one thing: where in the house it stands."""
 
 ONLY_IN = {
-    "flax": {"prior.generator", "forensics.dncnn"},
-    "optax": {"prior.optimizer", "prior.inversion"},
+    "flax": {"prior.generator", "signal.dncnn"},
+    "optax": {"prior.optimizer", "prior.inversion", "baselines.overfitted"},
     "orbax": {"io.checkpoint"},
     "absl": {"main", "io.checkpoint"},
     "ml_collections": {"experiments.overrides", "main"},

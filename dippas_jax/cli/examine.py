@@ -12,11 +12,11 @@ import numpy as np
 from dippas_jax.cli import console, identify, photo_record, report_html
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
-from dippas_jax.forensics import attackers, dncnn, scores, verification
+from dippas_jax.forensics import attackers, scores, verification
 from dippas_jax.io import exif, photo_writer, weights
 from dippas_jax.io import files as store
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import placement
+from dippas_jax.signal import dncnn, placement
 from dippas_jax.types import Fingerprint, InputError
 
 LEARNED_SIDE = 1024

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from dippas_jax.cli import console, identify
-from dippas_jax.forensics import attackers, dncnn, scores, verification
+from dippas_jax.forensics import attackers, scores, verification
 from dippas_jax.io import exif, weights
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import image, placement
+from dippas_jax.signal import dncnn, image, placement
 from dippas_jax.types import InputError
 
 

@@ -17,9 +17,9 @@ from dippas_jax import config as configuration
 from dippas_jax.datasets import folder as datasets_folder
 from dippas_jax.datasets import manifests, reader
 from dippas_jax.experiments import methods, places, plots, report, runs
-from dippas_jax.forensics import attackers, detector, dncnn, scores, tables
+from dippas_jax.forensics import attackers, detector, scores, tables
 from dippas_jax.io import files, weights
-from dippas_jax.signal import image
+from dippas_jax.signal import dncnn, image
 from dippas_jax.types import Record
 
 _NO_Z = (

@@ -24,8 +24,8 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from dippas_jax.forensics import denoisers, detector, dncnn, edges, places, warps
-from dippas_jax.signal import correlation, extractors, flat_field, image, residual
+from dippas_jax.forensics import denoisers, detector, edges, places, warps
+from dippas_jax.signal import correlation, dncnn, extractors, flat_field, image, residual
 
 FREQUENCIES = (0, 1 / 32, 1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2)
 """Borders of the bands, cycles a pixel; a frequency's place is the larger of |fy| and |fx|."""

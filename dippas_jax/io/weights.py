@@ -1,8 +1,8 @@
-"""Where the weights of the learned extractor come from and where they lie.
+"""Where the weights of the learned denoiser come from and where they lie.
 
 They are not part of this package. `fetch` has pip download the wheel of SCICO 0.0.7 (Los Alamos
 National Laboratory, BSD-3), which is a zip archive, takes the one file from it that
-`evaluation.dncnn` reads, checks its hash, and keeps it with its licence in
+`signal.dncnn` reads, checks its hash, and keeps it with its licence in
 `$XDG_CACHE_HOME/dippas_jax/weights` (`~/.cache` where that is not set). Nothing is installed.
 By hand, it is
 
@@ -57,9 +57,24 @@ def find() -> Path | None:
 
 
 def load() -> bytes | None:
-    """The content of `find`'s file, for `evaluation.dncnn.parse`; None if there is none."""
+    """The content of `find`'s file, for `signal.dncnn.parse`; None if there is none."""
     path = find()
     return None if path is None else _read(path)
+
+
+def require() -> bytes:
+    """The same, for those who cannot do without.
+
+    Raises:
+      InputError: Nothing was named or fetched.
+    """
+    data = load()
+    if data is None:
+        raise InputError(
+            f"the weights of the learned denoiser, {NAME}, are not in {folder()}; run "
+            f"`dippas fetch learned`, or set {VARIABLE} to the file"
+        )
+    return data
 
 
 def fetch() -> Path:

@@ -58,6 +58,13 @@ def test_what_is_fetched_lies_in_the_cache_beside_its_licence_and_is_found(cache
     assert weights.load() == CONTENT
     assert sorted(p.name for p in cache.iterdir()) == ["dncnn17N.mpk", "dncnn17N.mpk.LICENSE"]
     assert (cache / "dncnn17N.mpk.LICENSE").read_bytes() == b"BSD 3-Clause"
+    assert weights.require() == CONTENT
+
+
+def test_who_cannot_do_without_is_told_how_to_get_them(cache):
+    with pytest.raises(InputError) as error:
+        weights.require()
+    assert_one_sentence(str(error.value), cache, "`dippas fetch learned`")
 
 
 def test_it_is_downloaded_once_and_again_if_the_file_was_damaged(cache, offer):

@@ -11,59 +11,15 @@ import pytest
 from flax import serialization
 from PIL import Image
 
-from dippas_jax.forensics import dncnn
 from dippas_jax.io import weights
-from dippas_jax.signal import correlation
+from dippas_jax.signal import correlation, dncnn
 from dippas_jax.types import InputError
-from tests import oracles
+from tests import learned, oracles
 from tests.messages import assert_one_sentence
 
 
-def stored(seed, blocks=2, width=5):
-    """A small network with random weights, in the layout of SCICO's files."""
-    rng = np.random.default_rng(seed)
-
-    def kernel(inputs, outputs):
-        values = rng.standard_normal((3, 3, inputs, outputs)) / np.sqrt(9 * inputs)
-        return {"kernel": values.astype(np.float32)}
-
-    def vector(low, high):
-        return rng.uniform(low, high, width).astype(np.float32)
-
-    params = {"conv_start": kernel(2, width), "conv_end": kernel(width, 2)}
-    statistics = {}
-    for i in range(blocks):
-        norm = {"scale": vector(-2, 2), "bias": vector(-1, 1)}
-        params[f"ConvBNBlock_{i}"] = {"Conv_0": kernel(width, width), "BatchNorm_0": norm}
-        seen = {"mean": vector(-1, 1), "var": vector(0, 2)}
-        statistics[f"ConvBNBlock_{i}"] = {"BatchNorm_0": seen}
-    return {"params": params, "batch_stats": statistics}
-
-
 def params_of(tree):
-    return dncnn.parse(serialization.msgpack_serialize(tree))
-
-
-def oracle(tree, plane, sigma):
-    """The noise in a plane [h w]: layer by layer, nothing folded, σ as a plane of its own."""
-
-    def convolve(x, layer):
-        kernel = np.asarray(layer["kernel"], np.float64)
-        return sum(
-            np.roll(x, (1 - row, 1 - column), (0, 1)) @ kernel[row, column]
-            for row in range(3)
-            for column in range(3)
-        )
-
-    x = np.stack([plane, np.full(plane.shape, sigma)], -1) / 255
-    x = np.maximum(convolve(x, tree["params"]["conv_start"]), 0)
-    for i in range(len(tree["batch_stats"])):
-        block = tree["params"][f"ConvBNBlock_{i}"]
-        seen = tree["batch_stats"][f"ConvBNBlock_{i}"]["BatchNorm_0"]
-        x = convolve(x, block["Conv_0"])
-        x = (x - seen["mean"]) / np.sqrt(seen["var"].astype(np.float64) + 1e-5)
-        x = np.maximum(x * block["BatchNorm_0"]["scale"] + block["BatchNorm_0"]["bias"], 0)
-    return convolve(x, tree["params"]["conv_end"])[..., 0] * 255
+    return dncnn.parse(learned.data_of(tree))
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +35,17 @@ def real():
 
 @pytest.mark.parametrize(("size", "sigma"), [((40, 33), 5.0), ((3, 7), 0.0), ((24, 1), 30.0)])
 def test_noise_is_that_of_the_network_written_out(size, sigma):
-    tree = stored(0)
+    tree = learned.stored(0)
     plane = np.random.default_rng(1).uniform(0, 255, size)
     ours = jax.jit(dncnn.noise)(params_of(tree), plane.astype(np.float32), sigma)
     assert ours.dtype == jnp.float32
-    expected = oracle(tree, plane, sigma)
+    expected = learned.oracle(tree, plane, sigma)
     np.testing.assert_allclose(ours, expected, atol=2e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("tile", [8, 16, 31])
 def test_tiles_do_not_show(tile, monkeypatch):
-    params = params_of(stored(2))
+    params = params_of(learned.stored(2))
     plane = np.random.default_rng(3).uniform(0, 255, (33, 50)).astype(np.float32)
     whole = dncnn.noise(params, plane)
     monkeypatch.setattr(dncnn, "TILE", tile)
@@ -97,7 +53,7 @@ def test_tiles_do_not_show(tile, monkeypatch):
 
 
 def test_a_batch_gives_what_single_planes_give():
-    params = params_of(stored(4))
+    params = params_of(learned.stored(4))
     planes = np.random.default_rng(5).uniform(0, 255, (2, 3, 20, 24)).astype(np.float32)
     ours = dncnn.noise(params, planes)
     assert ours.shape == planes.shape
@@ -105,7 +61,7 @@ def test_a_batch_gives_what_single_planes_give():
 
 
 def test_beyond_a_border_lies_the_opposite_one():
-    params = params_of(stored(6))
+    params = params_of(learned.stored(6))
     plane = np.random.default_rng(7).uniform(0, 255, (32, 32)).astype(np.float32)
     moved = dncnn.noise(params, np.roll(plane, (5, -9), (0, 1)))
     expected = np.roll(dncnn.noise(params, plane), (5, -9), (0, 1))
@@ -113,37 +69,50 @@ def test_beyond_a_border_lies_the_opposite_one():
 
 
 def test_residual_is_the_noise_of_the_grey_plane_after_the_filters_of_the_wavelet_one():
-    tree = stored(8)
+    tree = learned.stored(8)
     pixels = oracles.photo(9, 32, 32)
     ours = jax.jit(dncnn.residual)(params_of(tree), pixels, sigma=4.0)
-    noise = oracle(tree, oracles.luma(pixels.astype(np.float64)), 4.0)
+    noise = learned.oracle(tree, oracles.luma(pixels.astype(np.float64)), 4.0)
     expected = oracles.wiener_dft(oracles.zero_mean(noise))
     np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_flat_photo_has_no_residual_in_a_batch_of_others():
     photos = np.stack([np.full((32, 32, 3), 77, np.uint8), oracles.photo(10, 32, 32)])
-    ours = jax.jit(dncnn.residual)(params_of(stored(11)), photos)
+    ours = jax.jit(dncnn.residual)(params_of(learned.stored(11)), photos)
     np.testing.assert_array_equal(ours[0], 0)
     assert float(jnp.abs(ours[1]).max()) > 0
 
 
 def test_gradient_is_what_finite_differences_say():
-    tree, rng = stored(12), np.random.default_rng(13)
+    tree, rng = learned.stored(12), np.random.default_rng(13)
     params = params_of(tree)
     plane = rng.uniform(0, 255, (20, 20))
     target, direction = rng.standard_normal((2, 20, 20))
     slope = jax.jit(jax.grad(lambda x: jnp.sum(dncnn.noise(params, x) * target)))(
         plane.astype(np.float32)
     )
-    ends = [np.sum(oracle(tree, plane + s * direction, 2.0) * target) for s in (1e-5, -1e-5)]
+    ends = [
+        np.sum(learned.oracle(tree, plane + s * direction, 2.0) * target) for s in (1e-5, -1e-5)
+    ]
     assert float(jnp.sum(slope * direction)) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-3)
 
 
+def test_the_gradients_of_a_convolution_are_those_that_jax_derives():
+    rng = np.random.default_rng(19)
+    sizes = (1, 7, 6, 3), (3, 3, 3, 2), (1, 5, 4, 2)
+    x, kernel, cotangent = (jnp.asarray(rng.standard_normal(size), jnp.float32) for size in sizes)
+    derived = jax.vjp(lambda x, k: dncnn._correlate(x, k, 0), x, kernel)[1](cotangent)
+    for ours, expected in zip(
+        jax.vjp(dncnn._convolve, x, kernel)[1](cotangent), derived, strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
 def damaged(change):
-    tree = copy.deepcopy(stored(14))
+    tree = copy.deepcopy(learned.stored(14))
     change(tree)
-    return serialization.msgpack_serialize(tree)
+    return learned.data_of(tree)
 
 
 def set_kernel(value):
@@ -152,7 +121,7 @@ def set_kernel(value):
 
 DAMAGED = {
     "empty": b"",
-    "truncated": serialization.msgpack_serialize(stored(14))[:-7],
+    "truncated": learned.data_of(learned.stored(14))[:-7],
     "noise": np.random.default_rng(15).bytes(1000),
     "a number": serialization.msgpack_serialize(3),
     "other names": serialization.msgpack_serialize({"params": {"dense": np.ones(3)}}),
@@ -181,7 +150,7 @@ def test_the_real_weights_are_folded_exactly_to_float32(real):
     assert len(params.kernels) == 17
     plane = oracles.luma(oracles.photo(16, 24, 30).astype(np.float64))
     ours = dncnn.noise(params, plane.astype(np.float32), 5.0)
-    np.testing.assert_allclose(ours, oracle(tree, plane, 5.0), atol=2e-4)
+    np.testing.assert_allclose(ours, learned.oracle(tree, plane, 5.0), atol=2e-4)
 
 
 def test_the_real_weights_find_noise_that_was_added(real):

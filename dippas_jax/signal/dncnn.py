@@ -1,4 +1,4 @@
-"""A learned extractor: the noise that a convolutional network sees in a photo.
+"""A learned denoiser, and the extractor made from it: the noise that a network sees in a photo.
 
 The network is the DnCNN of Zhang et al. (2017), "Beyond a Gaussian denoiser: residual learning of
 deep CNN for image denoising", in the variant that is told the standard deviation σ of the noise:
@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import serialization
@@ -157,16 +158,38 @@ def _network(params: Params, plane: Array, sigma: ArrayLike) -> Array:
     biases = [params.biases[0] + sigma * params.level, *params.biases[1:]]
     last = len(biases) - 1
     for i, (kernel, bias) in enumerate(zip(params.kernels, biases, strict=True)):
-        x = lax.conv_general_dilated(
-            x,
-            kernel,
-            (1, 1),
-            "VALID",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            precision=lax.Precision.HIGHEST,
-        )
+        x = _convolve(x, kernel)
         x = x + bias if i == last else jnp.maximum(x + bias, 0)
     return x[0, :, :, 0]
+
+
+def _correlate(x: Array, kernel: Array, pad: int) -> Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        [(pad, pad), (pad, pad)],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        precision=lax.Precision.HIGHEST,
+    )
+
+
+@jax.custom_vjp
+def _convolve(x: Array, kernel: Array) -> Array:
+    """[1 h w i] to [1 h-2 w-2 o]."""
+    return _correlate(x, kernel, 0)
+
+
+def _convolve_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    # The derived gradient says the same with permuted dimensions, which take a CPU twice as long
+    # within a loop.
+    x, kernel = saved
+    turned = kernel[::-1, ::-1].swapaxes(2, 3)
+    _, of_kernel = jax.vjp(lambda k: _correlate(x, k, 0), kernel)
+    return _correlate(cotangent, turned, _SIDE - 1), of_kernel(cotangent)[0]
+
+
+_convolve.defvjp(lambda x, kernel: (_convolve(x, kernel), (x, kernel)), _convolve_backward)
 
 
 def _layers(stored: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
