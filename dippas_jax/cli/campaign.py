@@ -106,6 +106,7 @@ class Anonymiser(NamedTuple):
 
 @functools.lru_cache(maxsize=1)
 def _camera(path: Path) -> Fingerprint:
+    """The last one is kept; a worker's copy of another has another name."""
     return files.read_fingerprint_file(path)
 
 

@@ -4,6 +4,7 @@ Ray finds devices, starts workers there and tells which have died. What is done 
 in the ledger, so that nothing is lost with a machine, the one that started the campaign included.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -69,13 +70,14 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
             ignore_reinit_error=True,
             include_dashboard=False if address == LOCAL else None,
             log_to_driver=False,  # on stdout, which is for data
-            logging_level="warning",
+            logging_level=logging.WARNING,
         )
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"cluster {address} cannot be reached ({error}); give the address that ray start said"
         ) from None
-    actor, shared = ray.remote(_Worker), ray.put(task)
+    actor: Any = ray.remote(_Worker)
+    shared = ray.put(task)
 
     def start(slot: _Slot, owner: str) -> _Handle:
         variables = {"JAX_PLATFORMS": platform} if platform else {}

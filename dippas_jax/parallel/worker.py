@@ -59,7 +59,10 @@ class Method(Protocol):
         ...
 
     def treat(self, photo: Path, fingerprint: Path | None) -> Made:
-        """Make the output; `InputError` if the photo or the fingerprint cannot be used."""
+        """Make the output; `InputError` if the photo or the fingerprint cannot be used.
+
+        Fingerprints of one path have one content.
+        """
         ...
 
 
@@ -219,17 +222,14 @@ def _done(task: Task, root: Place, item: Item, files: _Files) -> dict[str, Any]:
         what = [dippas_jax.__version__, task.method.settings(), digest, known]
         stem = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
         output = stem + task.method.extension(photo)
-        reused = storage.exists(root / ledger.PHOTOS / output)
-        made = None if reused else task.method.treat(photo, fingerprint)
-    at = root / ledger.RECORDS / f"{stem}.json"
-    if made is None:
-        record = storage.read_json(at)  # written before the output
-        units = 0.0
-    else:
-        record, units = {**made.record, "traced": made.traced}, made.units
-        storage.write_json(at, record)
-        storage.write(root / ledger.PHOTOS / output, made.data)
-    return {"output": output, "reused": reused, "traced": record["traced"], "units": units}
+        at, known_as = root / ledger.PHOTOS / output, root / ledger.RECORDS / f"{stem}.json"
+        record = storage.read_json(known_as) if storage.exists(at) else None
+        if record is not None:
+            return {"output": output, "reused": True, "traced": record["traced"], "units": 0.0}
+        made = task.method.treat(photo, fingerprint)
+    storage.write_json(known_as, {**made.record, "traced": made.traced})
+    storage.write(at, made.data)  # last: an output has its record
+    return {"output": output, "reused": False, "traced": made.traced, "units": made.units}
 
 
 @contextlib.contextmanager
@@ -260,12 +260,15 @@ def _copied(files: _Files, name: str, noun: str, names: dict[str, str]) -> tuple
 
 
 def _fingerprint(files: _Files, name: str, names: dict[str, str]) -> tuple[Path | None, str]:
-    """As `_copied`; the last one is kept, as photos of a camera stand together."""
+    """As `_copied`, under a name of its own; the last one is kept, for a camera's photos follow."""
     if not name:
         return None, ""
     if name not in files.fingerprints:
+        for path, _ in files.fingerprints.values():
+            path.unlink()
         files.fingerprints.clear()
-        files.fingerprints[name] = _copied(files, name, "fingerprint", names)
+        path, digest = _copied(files, name, "fingerprint", names)
+        files.fingerprints[name] = path.rename(path.with_stem(digest)), digest
     path, digest = files.fingerprints[name]
     names[str(path)] = name
     return path, digest

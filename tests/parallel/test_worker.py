@@ -67,6 +67,22 @@ def test_an_output_is_named_by_what_it_was_made_of_and_not_by_where_that_lies(tm
     assert str(tmp_path) not in json.dumps(records), "no original's name"
 
 
+def test_a_method_may_remember_a_fingerprint_by_its_path(tmp_path, method, out):
+    kept = {}
+
+    class Remembering(stand_in.Method):
+        def treat(self, photo, fingerprint):
+            known = kept.setdefault(fingerprint, fingerprint.read_bytes())
+            return super().treat(photo, fingerprint)._replace(data=known + photo.read_bytes())
+
+    photos = stand_in.photos(tmp_path / "in", "1", "2", "3", "4")
+    cameras = stand_in.photos(tmp_path / "K", "a", "b")
+    items = [item._replace(fingerprint=cameras[n // 2].photo) for n, item in enumerate(photos)]
+    work(out, items, Remembering(method.log))
+    assert sorted(read(out, "photos").values()) == [b"a1", b"a2", b"b3", b"b4"]
+    assert not any(path.exists() for path in kept), "nothing is left"
+
+
 def test_what_is_done_is_not_done_again(tmp_path, method, out):
     items = stand_in.photos(tmp_path / "in", "one", "two", "one")
     work(out, items, method)
