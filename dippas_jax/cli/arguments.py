@@ -4,7 +4,9 @@ Nothing heavy is imported here, nor in the `*_arguments` modules: `main` says wh
 """
 
 import argparse
-from typing import NoReturn
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 SCORES = """
 {scores}:
@@ -28,6 +30,18 @@ class Help(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Tells a usage error in one sentence on stderr, and exits with 2."""
 
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """What was given; of what is not known the verb's own parser tells."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            verb: Parser = getattr(found, "parser", self)
+            like = difflib.get_close_matches(unknown[0], verb._option_string_actions, n=1)
+            meant = f", did you mean {like[0]}?" if like else ""
+            verb.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return found
+
     def error(self, message: str) -> NoReturn:
         """Ends the program."""
         self.exit(2, f"dippas: {message}; see {self.prog} --help\n")
@@ -41,9 +55,11 @@ def add_parser(
     epilog: str = "",
 ) -> argparse.ArgumentParser:
     """The parser of a verb, still without arguments."""
-    return parsers.add_parser(
+    made = parsers.add_parser(
         name, help=summary, description=description, epilog=epilog, formatter_class=Help
     )
+    made.set_defaults(parser=made)
+    return made
 
 
 # --------------------------------------------------------------------------------------- arguments

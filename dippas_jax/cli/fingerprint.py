@@ -21,8 +21,10 @@ UNEVEN = 0.3
 CLIPPED = 0.1
 """Share of saturated pixels above which flats are called overexposed."""
 
-FEW = 10
+FEW = 20
 """Flats below which a fingerprint is called weak."""
+
+_HELD = {1, 3, 6, 8}  # EXIF orientations without a mirror
 
 
 def build(
@@ -100,7 +102,7 @@ def _window(sizes: dict[Path, tuple[int, int]], crop: int, *, any_orientation: b
     """The pixels that the fingerprint is to cover, of photos that must be of one kind."""
     _require_one_size(sizes)
     if not any_orientation:
-        _require_one_orientation(list(sizes))
+        _require_one_orientation(list(sizes), next(iter(sizes.values())))
     first, size = next(iter(sizes.items()))
     if crop > min(size):
         raise InputError(
@@ -244,13 +246,22 @@ def _require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
         raise InputError(f"{came} differ in size; give photos of one size")
 
 
-def _require_one_orientation(paths: Sequence[Path]) -> None:
+def _require_one_orientation(paths: Sequence[Path], size: tuple[int, int]) -> None:
+    """Refuses photos of one size of which some may have been turned.
+
+    A phone stores every photo as its sensor lies, wider than high, and says by a tag how it was
+    held. So photos that all lie across are as the sensor has them, whatever their tags: one that
+    was turned upright would be higher than wide, and its tag reset.
+    """
     first, *rest = paths
     ours = photo_file.orientation(first)
+    as_stored = size[1] > size[0]
     for path in rest:
-        if (other := photo_file.orientation(path)) != ours:
-            raise InputError(
-                f"photos {first} and {path} have the EXIF orientations {ours} and {other}, so the "
-                "pixels of one may have been turned; give photos of one orientation, or "
-                "--any-orientation if all are as the camera wrote them"
-            )
+        other = photo_file.orientation(path)
+        if other == ours or (as_stored and {ours, other} <= _HELD):
+            continue
+        raise InputError(
+            f"photos {first} and {path} have the EXIF orientations {ours} and {other}, so the "
+            "pixels of one may have been turned; give photos of one orientation, or "
+            "--any-orientation if all are as the camera wrote them"
+        )

@@ -87,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The program; returns its exit code."""
     _open_streams()
     try:
-        options = parser().parse_args(argv)
+        with _interrupted_at_once():
+            options = parser().parse_args(argv)
     except SystemExit as end:  # help, the version, or a usage error that was told
         return int(end.code or 0)
     for stream in (sys.stdout, sys.stderr):

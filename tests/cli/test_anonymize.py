@@ -790,12 +790,15 @@ def test_streams_that_are_closed_broken_or_full_do_not_end_the_work(tmp_path):
 @pytest.mark.slow
 def test_an_interruption_at_any_time_is_no_traceback(tmp_path):
     save(tmp_path / "a.png")
-    command = [sys.executable, "-m", "dippas_jax.cli", "anonymize", "a.png"]
+    start = "import sys; from dippas_jax.cli import main; print(flush=True); sys.exit(main.main())"
+    command = [sys.executable, "-c", start, "anonymize", "a.png"]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
-    for wait in np.linspace(0.15, 4, 12):
+    for wait in np.linspace(0.1, 6, 13):  # while jax is imported, compiles, and works
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
+        assert process.stdout is not None
+        process.stdout.readline()  # the interpreter and the command line are there
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate()

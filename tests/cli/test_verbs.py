@@ -177,6 +177,25 @@ def test_mixed_orientations_can_be_accepted(dippas, tmp_path):
     assert dippas("fingerprint", "build", tmp_path, "-o", output, "--any-orientation")[0] == 0
 
 
+@pytest.mark.parametrize("tag", [1, 3, 6, 8])
+def test_photos_that_all_lie_as_the_sensor_does_need_no_flag(dippas, tmp_path, tag):
+    """As a phone stores them: wider than high, however it was held."""
+    for i, turn in enumerate((1, tag)):
+        pixels = np.asarray(Image.open(f"flats/A/{i}.png"))[:96]
+        write(tmp_path / f"{i}.png", pixels, turn)
+    output = tmp_path / "K.npz"
+    assert dippas("fingerprint", "build", tmp_path, "-o", output)[0] == 0
+    planes = [files.read_fingerprint(output)]
+    command = ("fingerprint", "build", tmp_path, "-o", output, "--overwrite", "--any-orientation")
+    assert dippas(*command)[0] == 0
+    planes.append(files.read_fingerprint(output))
+    np.testing.assert_array_equal(*planes)
+    write(tmp_path / "2.png", np.asarray(Image.open("flats/A/2.png"))[:96], 2)  # mirrored
+    code, _, err = dippas("fingerprint", "build", tmp_path, "-o", output, "--overwrite")
+    assert code == 2
+    assert "--any-orientation" in err
+
+
 def test_a_photo_that_fails_does_not_stop_the_others(dippas, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path("flats/A/5.png").read_bytes()[:-3000])
@@ -696,6 +715,19 @@ def test_help_says_how_exit_codes_are_to_be_read(dippas):
     _, out, _ = dippas("--help")
     for line in ("0  done", "1  some file", "2  the command line", "3  a match"):
         assert line in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["anonymize", "a.jpg", "--stength", "fast"], ("dippas anonymize --help", "--strength?")),
+        (["fingerprint", "build", "a", "-o", "b", "--xyz"], ("dippas fingerprint build --help",)),
+        (["identify", "a", "--fingerprint", "b", "--jsn"], ("dippas identify --help", "--json?")),
+        (["doctor", "--anything"], ("dippas doctor --help",)),
+    ],
+)
+def test_a_mistyped_flag_points_to_the_verbs_own_help(dippas, arguments, words):
+    refused(dippas(*arguments), "unrecognized arguments: --", *words)
 
 
 def test_the_version_is_told(dippas):
