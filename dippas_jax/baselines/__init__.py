@@ -18,6 +18,9 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from dippas_jax.baselines import (
     denoising,
+    inpainting,
+    overfitted,
+    patches,
     seams,
     subtraction,
     truncation,
@@ -43,30 +46,47 @@ class Method(NamedTuple):
     moves: bool = False
 
 
+def _repeated(sigma: int, times: int) -> Method:
+    anonymize = functools.partial(denoising.repeated, sigma=float(sigma), times=times)
+    return Method(anonymize, False, denoising.REPEATED)
+
+
 METHODS: dict[str, Method] = {
     "subtraction_search": Method(subtraction.search, True, subtraction.SEARCH),
     "subtraction_blocks": Method(subtraction.search_blocks, True, subtraction.SEARCH),
     "subtraction_least_squares": Method(subtraction.least_squares, True, subtraction.LEAST_SQUARES),
     "division": Method(subtraction.division, True, subtraction.DIVISION),
+    "overfitted_wavelet": Method(overfitted.fit, True, overfitted.SOURCE),
+    "overfitted_learned": Method(
+        functools.partial(overfitted.fit, extractor="learned"), True, overfitted.SOURCE
+    ),
+    "denoising_sigma3_times1": _repeated(3, 1),
+    "denoising_sigma3_times10": _repeated(3, 10),
+    "denoising_sigma5_times1": _repeated(5, 1),
+    "denoising_sigma5_times10": _repeated(5, 10),
+    "dncnn": Method(denoising.learned, False, denoising.LEARNED),
+    "dct_truncation": Method(truncation.triangle, False, truncation.SOURCE),
+    "inpainting": Method(inpainting.anonymize, False, inpainting.source()),
+    "inpainting_l2": Method(
+        functools.partial(inpainting.anonymize, norm="l2"), False, inpainting.source()
+    ),
+    "inpainting_5x5": Method(
+        functools.partial(inpainting.anonymize, block=5), False, inpainting.source()
+    ),
+    "patches": Method(patches.anonymize, False, patches.SOURCE),
     "seam_carving": Method(seams.forced, False, seams.SOURCE, moves=True),
     "warp": Method(warp.projective, False, warp.SOURCE, moves=True),
-    "dct_truncation": Method(truncation.triangle, False, truncation.SOURCE),
-} | {
-    f"denoising_sigma{sigma}_times{times}": Method(
-        functools.partial(denoising.repeated, sigma=float(sigma), times=times),
-        False,
-        denoising.REPEATED,
-    )
-    for sigma in (3, 5)
-    for times in (1, 10)
 }
 
 PLACES = "whoever searches for it place by place finds the camera again (docs/benchmark.md)"
 OFFERED: dict[str, str] = {
+    "denoising_sigma5_times10": "",
+    "dncnn": "",
+    "dct_truncation": "",
+    "inpainting": "",
+    "patches": "",
     "seam_carving": PLACES,
     "warp": PLACES,
-    "dct_truncation": "",
-    "denoising_sigma5_times10": "",
 }
 """What `dippas anonymize` offers of them, and by whom the panel finds the camera in what they make:
 a clause, or "" where it is found by what the program itself measures."""

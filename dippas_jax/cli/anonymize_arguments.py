@@ -4,7 +4,15 @@ import argparse
 
 from dippas_jax.cli import arguments
 
-OTHERS = ("seam_carving", "warp", "dct_truncation", "denoising_sigma5_times10")
+OTHERS = (
+    "denoising_sigma5_times10",
+    "dncnn",
+    "dct_truncation",
+    "inpainting",
+    "patches",
+    "seam_carving",
+    "warp",
+)
 """`baselines.OFFERED`, which is not imported: what a command line can be is told at once."""
 
 SUMMARY = "write photos with their camera's fingerprint reduced"
