@@ -22,6 +22,7 @@ from PIL import Image
 from dippas_jax.cli import anonymize, console, pace, photo_record, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
+from dippas_jax.forensics import attackers
 from dippas_jax.io import exif, files, weights
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
@@ -889,3 +890,39 @@ def test_of_a_known_fingerprint_the_largest_score_is_printed():
     _, figures, warning, verdict = text.splitlines()
     assert "largest |z| of four extractors 21.3 before, 1.8 after" in figures
     assert (warning, verdict) == ("  Warning: one; two", "  Gone.")
+
+
+def test_what_a_method_of_other_authors_leaves_is_measured(dippas, tmp_path):
+    save(tmp_path / "b.png", 1)
+    code, out, _ = dippas("b.png", "--method", "dct_truncation", "--json")
+    record = json.loads(out)
+    assert code == console.DONE
+    assert (record["method"], record["mode"]) == ("dct_truncation", "blind")
+    assert 20 < record["psnr"] < 60
+    left = record["leakage"]
+    assert left["1/16 to 1/8 cycles"] > 0.9, "low frequencies are kept"
+    assert left["3/8 to 1/2 cycles"] < left["1/16 to 1/8 cycles"] - 0.3
+    assert left.keys() >= {"texture 1", "texture 4", cells.WHOLE}
+    expected = 100 * (SIZE**2 / 6e6) ** 0.5
+    worst = max(expected * abs(left[f"{band} cycles"]) / 7**0.5 for band in attackers.BANDS)
+    quarters = max(expected * abs(left[f"texture {n}"]) / 2 for n in range(1, 5))
+    assert record["predicted_z"] == pytest.approx(max(worst, quarters))
+
+
+def test_moved_pixels_are_said_to_be_found_and_end_with_a_code_of_their_own(dippas, tmp_path):
+    save(tmp_path / "b.png", 1)
+    code, out, _ = dippas("b.png", "--method", "seam_carving")
+    assert code == console.TRACED
+    assert "this photo can probably be traced: whoever searches for it place by place" in out
+    assert "leakage not measured" in out
+    code, out, _ = dippas(
+        "b.png", "--method", "warp", "--fingerprint", "K.npy", "--json", "--overwrite"
+    )
+    assert json.loads(out)["z"].keys() == set(extractors.NAMES), "a known K is looked for"
+
+
+def test_what_other_methods_cannot_be_asked_for_is_refused(dippas, tmp_path):
+    refused(dippas("a.jpg", "--method", "warp", "--target-psnr", "40"), "--target-psnr", "warp was")
+    refused(dippas("a.jpg", "--method", "patches", "--max-minutes", "1"), "--max-minutes")
+    code, out, _ = dippas("a.jpg", "--method", "patches", "--dry-run", "--json")
+    assert (code, json.loads(out)["tiles"]) == (console.DONE, 1)
