@@ -9,9 +9,10 @@ DEVICE/published/inpainting and DEVICE/published/patchmatch. Printed are, for ev
 of ours and of the published version against the photo, the NCC of both with K, and the seconds that
 ours took, programs compiled; of the inpainting also the share of values equal to the published
 ones, away from the edges that our own mask finds, on them, and everywhere, and with the levels
-stretched mask by mask as the published ones are. The exit status is 1 where the mean PSNR is off by
-more than 1.5 dB, the mean NCC by more than one standard error of theirs, or a crop has less than
-60 % of equal values away from edges.
+stretched mask by mask as the published ones are. near_half is, of the values that still differ away
+from edges, the share that our prediction has within 0.05 levels of a half. The exit status is 1
+where the mean PSNR is off by more than 1.5 dB, the mean NCC by more than one standard error of
+theirs, or a crop has less than 60 % of equal values away from edges.
 
 --choose prints instead what the choices were made by: for denoisers the root-mean-square difference
 from the published inpainting where that is far from the inpainted photo, for sizes of patches the
@@ -128,7 +129,6 @@ def _equal(crops: list[Crop], denoiser: str) -> bool:
             equal = np.clip(np.round(mixed), 0, 255) == crop.inpainted
             on_edges = [] if stretch else [equal[near].mean()]
             row += [equal[~near].mean(), *on_edges, equal.mean()]
-        # What differs still: how much of it would be rounded otherwise if 0.05 levels were added.
         other = ~equal & ~near[..., None]
         row.append((np.abs(levels % 1 - 0.5) < 0.05)[other].mean())
         rows.append(row)

@@ -40,7 +40,7 @@ DENOISERS = {"dct": "our sliding DCT", "bm3d": "BM3D"}
 STEP = 3  # pixels between the two of a difference
 SIGMA = 7.0  # grey levels; of the noise that is taken away, twice, near edges
 PASSES = 4  # of reweighted least squares; in the first all weights are 1
-EPSILON = 1e-8  # of the weights g/(g² + ε) for an image in [0, 1]; below 1e-7 nothing changes
+EPSILON = 1e-8  # of the weights g/(g² + ε) for an image in [0, 1]: far below a level's square
 SWEEPS = 30  # of Gauss and Seidel in a pass where hidden pixels depend on each other
 
 
