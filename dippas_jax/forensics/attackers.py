@@ -395,7 +395,7 @@ ATTACKERS: dict[str, Attacker] = {
         by_pieces, question="moved, each small piece by a few pixels of its own", is_z=False
     ),
     "warps": Attacker(
-        by_warps, limit=7.5, question="turned, scaled or tilted a little as a whole", is_z=False
+        by_warps, limit=8.0, question="turned, scaled or tilted a little as a whole", is_z=False
     ),
     "jpeg-90": Attacker(
         functools.partial(recompressed, quality=90), question="after JPEG at quality 90"
