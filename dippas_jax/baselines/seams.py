@@ -19,11 +19,14 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from dippas_jax.signal import image
+from dippas_jax.types import InputError
 
 SOURCE = "Bayram, Sencar and Memon 2013, forced seam carving (reconstructed)"
 
 LARGEST = 50
 """Side of the largest block that may stay in one piece, pixels."""
+
+SMALLEST = 8  # of these sides: a seam wanders within the half of a block
 
 
 def forced(
@@ -42,10 +45,15 @@ def forced(
       largest: Side of the largest block that may stay in one piece, pixels; at least 8.
 
     Raises:
-      InputError: The photo is none, or too small.
+      InputError: The photo is none, or too small, or the block is.
     """
     del key, fingerprint
     image.require_photo(photo)
+    if largest < SMALLEST:
+        raise InputError(
+            f"no block of more than {largest} pixels a side may stay whole, which leaves no room "
+            f"for a seam; choose {SMALLEST} or more, such as {LARGEST}"
+        )
     photo = np.asarray(photo)
     size = photo.shape[:2]
     source = carve(np.asarray(image.luma(photo)), largest)

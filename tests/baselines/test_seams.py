@@ -179,3 +179,5 @@ def test_a_camera_is_not_found_in_its_place():
 def test_photos_that_are_none_are_refused():
     with pytest.raises(InputError, match="too small; give"):
         seams.forced(KEY, np.zeros((63, 90, 3), np.uint8))
+    with pytest.raises(InputError, match="choose 8 or more"):
+        seams.forced(KEY, photo(64, 64), largest=7)
