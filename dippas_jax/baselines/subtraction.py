@@ -267,8 +267,9 @@ def _division(key: Array, photo: ArrayLike, k: Array) -> Array:
     share = _explained(both[1] - both[0], correlation.pattern(levels, planted)) / PLANTED
     gamma = jnp.where(share > 0, found / jnp.where(share > 0, share, 1), 0)
     divided = levels / jnp.maximum(1 + gamma * plane, LEAST_DIVISOR)
-    # Either neighbour, as probable as it is near: most changes are far below half a grey level.
-    dithered = jnp.floor(divided + jax.random.uniform(key, divided.shape))
+    # Either neighbour, as probable as it is near: most changes are far below half a grey level. The
+    # draw is the same for all colours, so that grey stays grey.
+    dithered = jnp.floor(divided + jax.random.uniform(key, (*divided.shape[:2], 1)))
     return jnp.clip(dithered, 0, 255).astype(jnp.uint8)
 
 

@@ -33,7 +33,7 @@ def test_it_is_that_of_the_oracle():
     share = explained(more, oracles.pattern(PHOTO, turned)) / 1e-3
     gamma = explained(before, oracles.pattern(PHOTO, k)) / share
     assert gamma == pytest.approx(CAMERA.strength, rel=0.2), "what the camera was given"
-    dither = np.asarray(jax.random.uniform(KEY, PHOTO.shape))
+    dither = np.asarray(jax.random.uniform(KEY, (SIDE, SIDE, 1)))
     expected = np.clip(np.floor(PHOTO / (1 + gamma * k[..., None]) + dither), 0, 255)
     assert np.mean(expected != np.asarray(subtraction.division(KEY, PHOTO, K))) < 1e-2
 
