@@ -7,7 +7,8 @@ the one photo, and the loss. Ours are its size, zero-sum kernels in the first la
 the weight of the correlation, rounding within the loss, and the choice of the best step.
 
 The network sees the photo only, not the fingerprint, so it cannot subtract what it is told: it
-learns a filter after which this extractor finds nothing. Others still do.
+learns a filter after which this extractor finds nothing. How much another one still finds differs
+from photo to photo (`benchmarks.fooled`).
 """
 
 import functools
