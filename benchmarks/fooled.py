@@ -4,10 +4,9 @@
     python -m benchmarks.fooled --folder=FOLDER --side=128 --steps=60 --photos=1
 
 FOLDER holds DEVICE/crop512/* and DEVICE/prnu.npy, of the same pixels; of each photo the centre of
---side pixels is treated. Every photo is fitted once against each extractor, and z is what the two,
-and the wavelet filter at σ 1, find before and after. A step against the learned extractor takes a
-hundred times as long as one against the wavelet filter. Seconds include no compilation; the weights
-are those of `dippas fetch learned`.
+--side pixels is treated. Every photo is fitted once against each extractor; z is what the two, and
+the wavelet filter at σ 1, find before and after. Fitting against the learned extractor takes far
+longer: its weights are those of `dippas fetch learned`. Seconds include no compilation.
 """
 
 import argparse

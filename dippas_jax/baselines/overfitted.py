@@ -7,7 +7,8 @@ the one photo, and the loss. Ours are its size, zero-sum kernels in the first la
 the weight of the correlation, rounding within the loss, and the choice of the best step.
 
 The network sees the photo only, not the fingerprint, so it cannot subtract what it is told: it
-learns a filter after which this extractor finds nothing. Others still do.
+learns a filter after which this extractor finds nothing. How much another one still finds differs
+from photo to photo (`benchmarks.fooled`).
 """
 
 import functools
@@ -22,6 +23,7 @@ from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
+from dippas_jax.baselines import subtraction
 from dippas_jax.io import weights
 from dippas_jax.signal import correlation, dncnn, image, residual
 from dippas_jax.types import InputError
@@ -63,15 +65,10 @@ def fit(
       weight: λ of `loss`.
 
     Raises:
-      InputError: No fingerprint came, an option is none of those above, or the weights of the
-        learned extractor are missing or damaged.
+      InputError: No fingerprint came, or one of another size; an option is none of those above; the
+        weights of the learned extractor are missing or damaged.
     """
-    if fingerprint is None:
-        height, width, _ = jnp.shape(photo)
-        raise InputError(
-            f"fitting a network against a fingerprint came with a photo of {height}x{width} and no "
-            "fingerprint; give the camera's, or choose a method that needs none, such as denoising"
-        )
+    k = subtraction.prepared(photo, fingerprint)
     if extractor not in EXTRACTORS:
         raise InputError(
             f'there is no extractor "{extractor}" to fit a network against; choose from '
@@ -83,9 +80,7 @@ def fit(
             "steps and a weight of 0 or more"
         )
     params = dncnn.parse(weights.require()) if extractor == "learned" else None
-    k = jnp.asarray(fingerprint, jnp.float32)
-    size = jnp.max(jnp.abs(k))  # of any unit, however small or large: the loss squares K
-    return _fit(key, photo, k / jnp.where(size > 0, size, 1), params, weight, steps)
+    return _fit(key, photo, k, params, weight, steps)
 
 
 def loss(

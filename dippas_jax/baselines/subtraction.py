@@ -51,7 +51,7 @@ def search(
       InputError: No fingerprint came, or one of another size.
     """
     del key
-    k = _prepared(photo, fingerprint)
+    k = prepared(photo, fingerprint)
     return subtract(photo, k, strength(photo, k).strength)
 
 
@@ -74,7 +74,7 @@ def search_blocks(
       InputError: No fingerprint came, or one of another size.
     """
     del key
-    k = _prepared(photo, fingerprint)
+    k = prepared(photo, fingerprint)
     return _search_blocks(photo, k)
 
 
@@ -103,7 +103,7 @@ def least_squares(
       InputError: No fingerprint came, or one of another size.
     """
     del key
-    k = _prepared(photo, fingerprint)
+    k = prepared(photo, fingerprint)
     return _least_squares(photo, k, passes)
 
 
@@ -125,10 +125,36 @@ def division(
       fingerprint: K.
 
     Raises:
-      InputError: No fingerprint came.
+      InputError: No fingerprint came, or one of another size.
     """
-    k = _prepared(photo, fingerprint)
+    k = prepared(photo, fingerprint)
     return _division(key, photo, k)
+
+
+def prepared(
+    photo: UInt8[ArrayLike, "h w 3"], fingerprint: Float[ArrayLike, "..."] | None
+) -> Float[Array, "h w"]:
+    """The fingerprint at a root mean square of 1; one of zeros stays that.
+
+    Raises:
+      InputError: No fingerprint came, or one of another size than the photo.
+    """
+    height, width, _ = np.shape(photo)
+    if fingerprint is None:
+        raise InputError(
+            f"a method that needs a fingerprint came with a photo of {height}x{width} and no "
+            "fingerprint; give the camera's, or choose a method that needs none, such as denoising"
+        )
+    if np.shape(fingerprint) != (height, width):
+        raise InputError(
+            f"a fingerprint of {'x'.join(map(str, np.shape(fingerprint)))} came with a photo of "
+            f"{height}x{width}; give that of the same pixels"
+        )
+    k = jnp.asarray(fingerprint, jnp.float32)
+    size = jnp.max(jnp.abs(k))  # first, so that no unit is too small or too large to square
+    k = k / jnp.where(size > 0, size, 1)
+    energy = jnp.mean(jnp.square(k))
+    return k / jnp.sqrt(jnp.where(energy > 0, energy, 1))
 
 
 def subtract(
@@ -283,18 +309,3 @@ def _z(photo: ArrayLike, k: ArrayLike) -> Array:
     """z-score of a photo with the fingerprint, its own I·K."""
     ncc = correlation.ncc(residual.residual(photo), correlation.pattern(photo, k))
     return correlation.z_score(ncc, *np.shape(k))
-
-
-def _prepared(photo: ArrayLike, fingerprint: ArrayLike | None) -> Array:
-    """The fingerprint at a root mean square of 1; one of zeros stays that."""
-    if fingerprint is None:
-        height, width, _ = np.shape(photo)
-        raise InputError(
-            f"fingerprint subtraction came with a photo of {height}x{width} and no fingerprint; "
-            "give the camera's, or choose a method that needs none, such as denoising"
-        )
-    k = jnp.asarray(fingerprint, jnp.float32)
-    size = jnp.max(jnp.abs(k))  # first, so that no unit is too small or too large to square
-    k = k / jnp.where(size > 0, size, 1)
-    energy = jnp.mean(jnp.square(k))
-    return k / jnp.sqrt(jnp.where(energy > 0, energy, 1))

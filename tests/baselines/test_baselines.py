@@ -183,6 +183,13 @@ def test_subtraction_is_that_of_the_oracle():
     np.testing.assert_array_equal(subtraction.subtract(photo(), k, 0.0), photo())
 
 
+def test_a_fingerprint_of_another_size_is_refused():
+    k = fingerprints()[0]
+    for other in (k.T, k[:-1], k[None]):
+        with pytest.raises(InputError, match=f"came with a photo of {HEIGHT}x{WIDTH}; give that"):
+            subtraction.prepared(photo(), other)
+
+
 def test_a_strength_for_every_pixel_is_that_of_each():
     k = unit(fingerprints()[0])
     plane = np.zeros((HEIGHT, WIDTH), np.float32)
