@@ -62,7 +62,7 @@ class How(NamedTuple):
     cluster: str | None = None
     shard: tuple[int, int] = (0, 1)
     attempts: int = 3
-    lease: float = 60.0
+    lease: float = 120.0
     retry: bool = False
 
     @property

@@ -80,10 +80,10 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lease",
         type=arguments.positive,
-        default=60.0,
+        default=120.0,
         metavar="SECONDS",
         help="without a sign of life after which a worker of another machine counts as dead "
-        "(default 60)",
+        "(default 120)",
     )
     parser.add_argument(
         "--retry", action="store_true", help="try again photos that were put aside before"

@@ -66,26 +66,35 @@ def begin(name: str, settings: Mapping[str, Any]) -> Place:
     for folder in (PHOTOS, RECORDS, DONE, QUARANTINE, CLAIMS, WORKERS):
         storage.prepare(root / folder)
     wanted = json.loads(files.json_text({"version": dippas_jax.__version__, **settings}))
+    at = root / "campaign.json"
     try:
-        new = storage.create(root / "campaign.json", wanted)
+        new = storage.create(at, wanted)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - every file system has errors of its own
         raise InputError(
             f"folder {name} cannot be written to ({error}); choose another -o"
         ) from None
-    for _ in range(0 if new else 50):
-        if (found := storage.read_json(root / "campaign.json")) is not None:
-            break
-        time.sleep(0.1)  # another machine has just begun it
-    else:
-        return root
-    for key in (key for key in wanted | found if wanted.get(key) != found.get(key)):
+    found = wanted if new else _begun(at)
+    if found is None:
+        storage.write_json(at, wanted)
+        found = wanted
+    if different := [key for key in wanted | found if wanted.get(key) != found.get(key)]:
+        key = different[0]
         raise InputError(
             f"folder {name} holds a campaign whose {key} is {found.get(key)!r}, and "
             f"{wanted.get(key)!r} was given; choose another -o"
         )
     return root
+
+
+def _begun(at: Place) -> dict[str, Any] | None:
+    """What another machine has written, or is about to; None if it was cut off."""
+    for _ in range(50):
+        if (found := storage.read_json(at)) is not None:
+            return found
+        time.sleep(0.1)
+    return None
 
 
 # ------------------------------------------------------------------------------------------- photos
@@ -209,6 +218,8 @@ def _unchanged(key: str, now: Any, seen: Seen, lease: float) -> bool:
 
 
 def _runs(pid: int) -> bool:
+    if os.name == "nt":  # asking would end it
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -28,7 +28,8 @@ def summarise(
 
     Returns:
       photos: In all.
-      done: Of them; `reused` had the bytes of another one.
+      done: Of them.
+      reused: Of these, whose output was there already: that of a copy, or of a try cut off late.
       quarantined: Given up; `reasons` has each with its reason.
       left: Neither.
       repeated: Tries beyond the first of a photo.
@@ -69,7 +70,7 @@ def text(summary: Mapping[str, Any]) -> str:
     """A summary for the terminal."""
     lines = [
         f"{'photos':<12} {summary['photos']}",
-        f"{'done':<12} {summary['done']}, of which {summary['reused']} have another's bytes",
+        f"{'done':<12} {summary['done']}, of which {summary['reused']} had their output already",
         f"{'quarantined':<12} {summary['quarantined']}",
         f"{'left':<12} {summary['left']}{_hours(summary)}",
         f"{'repeated':<12} {summary['repeated']} tries",

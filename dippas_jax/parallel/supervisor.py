@@ -16,7 +16,7 @@ from dippas_jax.parallel import ledger
 from dippas_jax.parallel.worker import Task
 from dippas_jax.types import InputError
 
-_POLL = 0.2  # seconds
+_POLL = 0.5  # seconds
 _FUTILE = 8
 """Workers that die in a slot without finishing a photo, after which the slot is given up. Three
 photos that kill whoever works on them cause seven such deaths at most."""

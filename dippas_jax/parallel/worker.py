@@ -81,7 +81,7 @@ class Task(NamedTuple):
     items: Sequence[Item]
     method: Method
     attempts: int = 3
-    lease: float = 60.0
+    lease: float = 120.0
 
 
 class _Files(NamedTuple):

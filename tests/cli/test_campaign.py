@@ -64,7 +64,9 @@ def done(output="out"):
     return {Path(one["photo"]).name: Path(output, "photos", one["output"]) for one in facts}
 
 
-def test_outputs_are_those_of_anonymize_and_records_name_no_original(dippas, quick_search):
+def test_outputs_are_those_of_anonymize_and_records_name_no_original(
+    dippas, quick_search, monkeypatch
+):
     root, items = work(outputs.Options())
     assert dippas("anonymize", "a.jpg", "--blind")[0] in (0, 4)
     assert dippas("anonymize", "b.png", "--fingerprint", "K.npy")[0] in (0, 4)
@@ -90,6 +92,14 @@ def test_outputs_are_those_of_anonymize_and_records_name_no_original(dippas, qui
     assert "bad.jpg is truncated" in out
     assert "traced" in err
     assert json.loads(Path("out/summary.json").read_text())["done"] == 2
+    Path("bad.jpg").write_bytes(Path("a.jpg").read_bytes())
+    monkeypatch.setattr(campaign, "_run", lambda task, root, how: worker.work(task, "again"))
+    code, out, err = dippas("campaign", "list.csv", "-o", "out", "--json", "--retry")
+    assert code == console.FAILED
+    assert "2 photos that had been put aside are tried again" in err
+    assert {name: json.loads(out)[name] for name in ("done", "reused", "quarantined")} == {
+        "done": 3, "reused": 1, "quarantined": 1,
+    }  # fmt: skip
     code, out, _ = dippas("campaign", "list.csv", "-o", "out", "--json", "--shard", "1/4")
     assert code == 0
     assert json.loads(out)["done"] == 1

@@ -255,7 +255,7 @@ def test_a_summary_counts_what_was_asked_for(tmp_path, method, out):
     assert device["done"] == 3
     assert device["seconds"] == device["pace"] > 0
     text = summary.text(found)
-    assert "4, of which 1 have another's bytes" in text
+    assert "4, of which 1 had their output already" in text
     assert "2.jpg is bad" in text
     more = summary.summarise(root, [*items, Item("later.jpg")])
     assert (more["photos"], more["left"], more["hours"]) == (6, 1, None)
