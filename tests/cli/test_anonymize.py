@@ -718,6 +718,8 @@ def test_of_every_item_it_is_said_what_happened_and_why(dippas, tmp_path, monkey
     assert set(skipped) == {
         f"in/{name}" for name in ("notes.txt", "one.gif", "raw.NEF", "pipe.png", "a.anon.png")
     }
+    assert "RAW" in skipped["in/raw.NEF"]
+    assert "no photo" in skipped["in/notes.txt"]
     assert "4 files skipped, by the name no photo that can be read: notes.txt, one.gif, p" in err
     assert [row["photo"] for row in rows if "output" in row] == ["in/good.png"]
     page, content = (tmp_path / f"r.{kind}" for kind in ("html", "json"))
