@@ -103,7 +103,10 @@ class _Page(NamedTuple):
     pictures: dict[str, list[report_html.Panel]]  # by output, so that each is cut out once
 
     def write(self, records: Sequence[PhotoRecord]) -> None:
-        """With the photos that are done."""
+        """With the photos that are done; a page that cannot be written has failed, no more."""
+        self.failed.catch(self._write, self.paths[0], records)
+
+    def _write(self, _path: Path, records: Sequence[PhotoRecord]) -> None:
         failed = self.failed.rows()
         skipped = [{"photo": str(path), "reason": why} for path, why in self.skipped.items()]
         for record in records:
@@ -162,7 +165,15 @@ def _run(
 
     def one(source: Path, job: Job, place: str) -> PhotoRecord:
         files.prepare_workdir(job.target.parent)
-        record, data = treatment.treat(source, job, cameras, options, own, place)
+        try:
+            record, data = treatment.treat(source, job, cameras, options, own, place)
+        except InputError:
+            raise
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise InputError(
+                f"photo {source} could not be treated ({what}); free memory, or report this fault"
+            ) from error
         files.write_bytes(job.target, data)
         return record
 

@@ -224,13 +224,19 @@ def _expanded(
     own = [one for one in photos if options.suffix and one.stem.endswith(options.suffix)]
     if others:
         console.note(console.skipped_text(path, others))
-        skipped |= {one: "by its name no photo that can be read" for one in others}
+        skipped |= {one: _why_skipped(one) for one in others}
     skipped |= {one: "made by this command" for one in own}
     found: list[tuple[Path, Path | None]] = [(one, path) for one in photos if one not in set(own)]
     if not found and path not in failed.reasons:
         deeper = "" if options.recursive else ", or -r for those in folders below"
         raise InputError(f"folder {path} holds no photos; give one that does{deeper}")
     return found
+
+
+def _why_skipped(path: Path) -> str:
+    if photo_file.named_raw(path):
+        return "a RAW file by its name; develop it to a TIFF or JPEG"
+    return "by its name no photo that can be read"
 
 
 def _output_folder(photos: Sequence[str], sources: Sequence[Any], options: Options) -> Path | None:

@@ -153,6 +153,7 @@ def html(
     environment.filters |= {
         "number": _number,
         "data": _data,
+        "decibels": lambda psnr: f"{psnr:.1f} dB" if math.isfinite(psnr) else "unchanged",
         "bar": lambda z: 0 if z is None or z != z else round(100 * min(abs(z), _BAR) / _BAR, 1),
         "change": change_in_words,
         "left": photo_record.left,

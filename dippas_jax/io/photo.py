@@ -272,7 +272,7 @@ def _rare_jpeg(data: bytes) -> str:
 
 
 def _require_developed(path: Path | str, start: bytes) -> None:
-    raw = Path(path).suffix.lower() in _RAW or start.startswith(_RAW_STARTS)
+    raw = named_raw(path) or start.startswith(_RAW_STARTS)
     if raw or start[8:10] == b"CR" or start[4:12] == b"ftypcrx ":
         raise _raw(path)
 
@@ -527,6 +527,11 @@ def kind_of(path: Path | str) -> str:
     if start[:4] == b"RIFF":
         return "webp"
     return "png" if start[:4] == b"\x89PNG" or start[:2] == b"BM" else "jpeg"
+
+
+def named_raw(path: Path | str) -> bool:
+    """Whether a file has the name of a RAW file."""
+    return Path(path).suffix.lower() in _RAW
 
 
 def suits(extension: str, kind: str) -> bool:

@@ -719,6 +719,8 @@ def test_of_every_item_it_is_said_what_happened_and_why(dippas, tmp_path, monkey
     assert set(skipped) == {
         f"in/{name}" for name in ("notes.txt", "one.gif", "raw.NEF", "pipe.png", "a.anon.png")
     }
+    assert "RAW" in skipped["in/raw.NEF"]
+    assert "no photo" in skipped["in/notes.txt"]
     assert "4 files skipped, by the name no photo that can be read: notes.txt, one.gif, p" in err
     assert [row["photo"] for row in rows if "output" in row] == ["in/good.png"]
     page, content = (tmp_path / f"r.{kind}" for kind in ("html", "json"))
@@ -740,6 +742,27 @@ def test_what_was_written_before_is_no_original_when_the_shell_names_it_too(dipp
     code, _, err = dippas("a.jpg", "a.anon.jpg", "--overwrite", "-n")
     assert code == 1
     assert "would replace the original a.anon.jpg" in err
+
+
+def test_a_fault_of_the_program_or_a_page_that_cannot_be_written_ends_no_batch(
+    dippas, tmp_path, monkeypatch
+):
+    save(tmp_path / "b.png")
+    treat = treatment.treat
+
+    def faulty(source, *rest):
+        if source.name == "a.jpg":
+            raise RuntimeError("RESOURCE_EXHAUSTED: out of memory\nand more")
+        return treat(source, *rest)
+
+    monkeypatch.setattr(treatment, "treat", faulty)
+    (tmp_path / "r.json").mkdir()
+    code, out, err = dippas("a.jpg", "b.png", "--report", "r.html", "--overwrite")
+    assert code == 1
+    assert "a.jpg could not be treated (RuntimeError: RESOURCE_EXHAUSTED: out of memory);" in err
+    assert "r.json is no file and cannot be replaced" in err
+    assert "b.png -> b.anon.png" in out
+    assert (tmp_path / "b.anon.png").exists()
 
 
 def test_a_format_that_cannot_hold_a_photo_is_refused_before_the_work(dippas, monkeypatch):

@@ -161,7 +161,7 @@ def test_a_known_fingerprint_without_attackers_is_told_by_its_scores():
 def test_a_photo_that_did_not_change_is_said_not_to_have(psnr):
     _, words = parsed(made(record(psnr=psnr, warnings=("nothing was changed",))))
     assert "The pixels did not change. Warning: nothing was changed." in words
-    assert "— dB" in words
+    assert "unchanged" in words
     assert not re.search(r"\b(inf|nan|None)\b", words)
 
 
@@ -178,6 +178,72 @@ def test_a_record_is_the_same_when_it_comes_back_from_its_json():
     assert files.json_text(back) == text
     assert made(back) == made(record(psnr=float("inf")))
     assert dataclasses.fields(back) == dataclasses.fields(record())
+
+
+def test_the_index_says_of_each_photo_what_is_left_and_what_to_think_of_it():
+    blind = {"mode": "blind", "fingerprint": None, "z_before": {}, "z": {}}
+    records = (
+        record(),
+        record(**blind, examined=NONE_LOOKED, leakage={"2/16 cycles": -0.12}, predicted_z=7.2),
+        record(**blind, examined=NONE_LOOKED, leakage={"2/16 cycles": 0.01}, predicted_z=0.5),
+        record(**blind, examined=NONE_LOOKED, psnr=float("inf")),
+    )
+    text = made(
+        *records,
+        failed=[{"photo": "cut.jpg", "reason": "is cut off"}],
+        skipped=[{"photo": "a.NEF", "reason": "a RAW file"}],
+    )
+    index = text[text.index("<nav") : text.index("</nav>")]
+    for words in (
+        "41.2 dB", "<strong>still found by bands, wavelet</strong>", "23.0 before, 0.6 after",
+        "-12 % of a planted", "<strong>can probably be traced (z of about 7", "+1 % of a planted",
+        "z of about 0.5 to be expected, below 3<", "unchanged",
+        "<strong>nothing was changed, it can be traced as before</strong>",
+        "Not done (1)", "cut.jpg</code>: is cut off", "Skipped (1)", "a.NEF</code>: a RAW file",
+    ):  # fmt: skip
+        assert words in index
+
+
+def test_a_photos_pictures_fit_a_megabyte_whatever_they_show():
+    noise = np.random.default_rng(0).integers(0, 256, (2, 1500, 2000, 3), np.uint8)
+    parts = report_html.panels(*noise)
+    assert len(parts) == report_html.MOST
+    assert min(part.width for part in parts) >= 100
+    assert len(report_html.html(report(record()), [parts], QUESTIONS)) < 1e6
+    for part in parts:  # shrunk about the middle, and still the photo's own pixels
+        place = np.s_[part.top : part.top + part.height, part.left : part.left + part.width]
+        np.testing.assert_array_equal(decoded(part.before), noise[0][place])
+        np.testing.assert_array_equal(decoded(part.after), noise[1][place])
+
+
+@pytest.mark.slow
+def test_the_line_stands_under_the_sliders_thumb(tmp_path):
+    """In a browser: the thumb's middle, by its colour, and the line's, by its being white."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        pytest.skip("chromium is not installed")
+    grey = np.zeros((300, 400, 3), np.uint8)
+    text = report_html.html(
+        report(record(examined=NONE_LOOKED)), [report_html.panels(grey, grey)], QUESTIONS
+    )
+    for value in (0, 25, 90, 100):
+        script = (
+            f'slider=document.querySelector("input");slider.value={value};'
+            'slider.dispatchEvent(new Event("input"));'
+            'const box=slider.getBoundingClientRect(), edge=document.querySelector(".edge");'
+            "const thumb=box.left+12+(box.width-24)*slider.value/100;"
+            "document.title=edge.getBoundingClientRect().left-thumb;"
+        )
+        path = tmp_path / "page.html"
+        path.write_text(text.replace("</script>", script + "</script>"), encoding="utf-8")
+        command = [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1280,2000",
+            f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", path.as_uri(),
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+        title = re.search(r"<title>([-\d.]+)</title>", done.stdout)
+        assert title is not None
+        assert abs(float(title[1])) <= 2
 
 
 def test_file_names_cannot_run_anything():

@@ -759,6 +759,20 @@ def test_a_lossless_webp_with_a_profile_stays_lossless(tmp_path):
     np.testing.assert_array_equal(back, pixels())
 
 
+def test_tables_coarser_than_a_usual_jpeg_has_are_told_in_our_words(tmp_path, capfd):
+    """Tables of 16 bits, of which libjpeg says on its own that they are too coarse."""
+    data = saved(pixels(), "JPEG", qtables=[[9 + n for n in range(64)]])
+    at = data.index(b"\xff\xdb")
+    table = b"".join(struct.pack(">H", 5 * step) for step in data[at + 5 : at + 69])
+    deep = data[:at] + b"\xff\xdb" + struct.pack(">H", 131) + b"\x10" + table + data[at + 69 :]
+    photo = photo_file.read(put(tmp_path, deep))
+    assert photo.words == ("steps of its JPEG tables above 255 are written as 255",)
+    assert max(photo.jpeg.tables[0]) == 255
+    again = photo_file.read(put(tmp_path, photo_writer.encode(photo, photo.pixels)))
+    assert again.jpeg.tables == photo.jpeg.tables
+    assert capfd.readouterr().err == ""
+
+
 def test_each_component_of_a_jpeg_keeps_its_own_table(tmp_path):
     data = bytearray(saved(pixels(), "JPEG", quality=60, subsampling=0))
     at = data.index(b"\xff\xdb")
