@@ -86,7 +86,9 @@ def learned(
 @jax.jit
 def _learned(params: dncnn.Params, photo: ArrayLike, sigma: ArrayLike) -> Array:
     planes = jnp.moveaxis(jnp.asarray(photo, jnp.float32), -1, -3)
-    planes = planes - dncnn.noise(params, planes, sigma)
+    # The network takes black and white for noise too: a constant of up to a grey level.
+    low, high = (f(planes, axis=(-2, -1), keepdims=True) for f in (jnp.min, jnp.max))
+    planes = planes - jnp.where(high > low, dncnn.noise(params, planes, sigma), 0)
     return image.to_pixels(jnp.moveaxis(planes, -3, -1) / 255)
 
 

@@ -72,9 +72,7 @@ def test_without_the_weights_it_says_where_they_come_from(tmp_path, monkeypatch)
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
 def test_the_real_network_leaves_a_flat_photo_flat(level, real):
     flat = np.full((HEIGHT, WIDTH, 3), level, np.uint8)
-    result = np.asarray(denoising.learned(KEY, flat))
-    assert np.ptp(result) == 0
-    assert abs(int(result[0, 0, 0]) - level) <= 1
+    np.testing.assert_array_equal(denoising.learned(KEY, flat), flat)
 
 
 @pytest.mark.slow
