@@ -59,10 +59,11 @@ def test_workers_that_die_are_replaced_and_what_kills_them_is_put_aside(task):
 def test_a_reason_why_no_worker_can_work_ends_all(task, tmp_path):
     (tmp_path / "out" / "photos").rmdir()
     (tmp_path / "out" / "photos").write_text("a file")
+    task = task._replace(items=task.items[:8])
     with pytest.raises(InputError, match="cannot be written"):
         supervisor.supervise(processes.engine(task, ONE, 2), task)
     root = storage.place(task.root)
-    assert ledger.finished(root).keys() <= {task.items[-1].id}
+    assert ledger.finished(root) == {}
     names = storage.names(root / ledger.WORKERS)
     states = [storage.read_json(root / ledger.WORKERS / name)["state"] for name in names]
     assert set(states) <= {"ended"}
