@@ -180,7 +180,7 @@ def _run(
     left = [seconds for seconds, _ in _estimates(waiting, options).values()]
     for number, job in enumerate(waiting, 1):
         time = _time_text(sum(left[number - 1 :]))
-        place = f"{number} of {len(waiting)}, all in about {time}:" if len(waiting) > 1 else ""
+        place = f"{number} of {len(waiting)}, the rest in about {time}:" if len(waiting) > 1 else ""
         record = failed.catch(one, job.source, job, place)
         if record is None:
             continue

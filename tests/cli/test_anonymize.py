@@ -193,8 +193,8 @@ def test_patterns_and_several_photos(dippas, tmp_path, monkeypatch):
     save(tmp_path / "c.png", 1)
     code, _, err = dippas("[bc].png", "a.jpg", "-o", "out/", "--suffix", "")
     assert code == 0
-    for place in ("1 of 3, all", "2 of 3, all", "3 of 3, all"):
-        assert re.search(rf"{place} in about \d+ seconds: [abc]\.", err)
+    for place in ("1 of 3", "2 of 3", "3 of 3"):
+        assert re.search(rf"{place}, the rest in about \d+ seconds?: [abc]\.", err)
     assert set(tree(tmp_path / "out")) == {"a.jpg", "b.png", "c.png"}
 
 
