@@ -20,6 +20,7 @@ RUNS = {
 STUDIES = {
     "aware": ["default", "dresden", "vision"],
     "blind": ["default", "dresden", "vision"],
+    "methods": ["default", "crops", "dresden"],
     "panel": ["default", "crops", "dresden", "vision"],
     "sparse": ["default", "crops", "dresden", "vision"],
 }

@@ -13,9 +13,9 @@
             --workdir=runs/methods_dresden --config.data.folder=FOLDER
         The paper's six Dresden cameras, 100 centre crops each.
 
-The paper's own method is not among them, because it takes minutes a crop: add it by
---config.methods, as configs/studies/aware.py has it. `dippas fetch learned` gets the weights that
-"dncnn", "overfitted_learned" and the learned extractor need.
+The paper's own method and "overfitted_learned" are not among them, for they take minutes a crop:
+add them by --config.methods. `dippas fetch learned` gets the weights that "dncnn",
+"overfitted_learned" and the learned extractor need.
 """
 
 from dippas_jax import baselines
@@ -23,11 +23,13 @@ from dippas_jax import config as c
 from dippas_jax.datasets import presets
 from dippas_jax.experiments import overrides
 
+LAST = ("overfitted_wavelet",)  # a quarter of a minute a crop
 METHODS = (
-    *baselines.METHODS,
+    *(name for name in baselines.METHODS if name not in (*LAST, "overfitted_learned")),
     "sparse-blind",
     "sparse-aware",
     "sparse-blind:sparse.displacement=2.0",
+    *LAST,
 )
 SETTINGS = {
     "default": c.Study(

@@ -23,7 +23,8 @@ from dippas_jax import config as c
 from dippas_jax.datasets import presets
 from dippas_jax.experiments import overrides
 
-METHODS = tuple(baselines.METHODS)
+NEED_WEIGHTS = ("dncnn", "overfitted_learned")  # and the second minutes a crop
+METHODS = tuple(name for name in baselines.METHODS if name not in NEED_WEIGHTS)
 CROPS = c.Data(photos=("natural",), crop=512, crops=0)
 SETTINGS = {
     "default": c.Study(
