@@ -64,6 +64,7 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
         raise InputError(
             "--cluster needs pip install 'dippas-jax[cluster]'; or leave it out"
         ) from None
+    ours = not ray.is_initialized()
     try:
         ray.init(
             address=None if address == LOCAL else address,
@@ -104,6 +105,8 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
     def stop(handles: Sequence[_Handle]) -> None:
         for handle in handles:
             ray.kill(handle.actor)
+        if ours:
+            ray.shutdown()
 
     def slots() -> list[_Slot]:
         nodes = [node for node in ray.nodes() if node["Alive"]]

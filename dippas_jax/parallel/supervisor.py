@@ -43,7 +43,7 @@ class Engine(NamedTuple):
       slots: The places where a worker may run now.
       start: Start a worker of that name in a slot; gives what the others are asked with.
       ended: How it ended; None while it runs.
-      stop: End several, and wait until they are over.
+      stop: End those that still run, and wait until they are over; the last thing that is asked.
     """
 
     slots: Callable[[], Iterable[Hashable]]
