@@ -219,7 +219,9 @@ def _by_other(task: _Task, started: float) -> Result:
         made = anonymized(pixels)
         left: dict[str, float] = {}
         if task.plane is None and not method.moves:
-            codecs = _codecs(task)
+            # Parts of the photo go through its files, with 8 bits and without its opacity.
+            plain = task._replace(photo=task.photo._replace(pixels=pixels, alpha=None))
+            codecs = _codecs(plain)
             left = leakage.measure(key, anonymized, pixels, kinds=("white",), codecs=codecs).named()
     pace.remember(task.options.method, time.monotonic() - started, _units(task))
     return _behind_output(task, made)._replace(leakage=left)
