@@ -108,7 +108,7 @@ def plane_for(path: Path, size: tuple[int, int], camera: Fingerprint) -> np.ndar
     if size == (columns, rows):
         advice = "turn the photo back to the sensor's orientation"
     else:
-        advice = "build one from photos of that size, or give --blind"
+        advice = "build one from photos of that size, or give none"
     raise InputError(
         f"photo {path} of {console.size_text(size)} pixels does not fit the fingerprint, which "
         f"covers {console.size_text(camera.plane.shape)}; {advice}"
