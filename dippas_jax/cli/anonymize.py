@@ -159,7 +159,8 @@ def _run(
 ) -> set[int]:
     """Anonymises, writes and reports photo after photo; exit codes of what fell short."""
     records = [record for record in known if Path(record.output).exists()]
-    own = None if options.fingerprint or options.blind else OwnPhotos([job.source for job in jobs])
+    alone = options.fingerprint or options.blind or options.method in baselines.METHODS
+    own = None if alone else OwnPhotos([job.source for job in jobs])
     ends: set[int] = set()
     done = False
 

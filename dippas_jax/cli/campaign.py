@@ -24,7 +24,7 @@ import jax
 
 from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, treatment
 from dippas_jax.cli.outputs import Job, Options
-from dippas_jax.io import files, storage
+from dippas_jax.io import files, fingerprint_file, storage
 from dippas_jax.io import photo as photo_file
 from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor
 from dippas_jax.parallel.manifest import Item
@@ -39,6 +39,10 @@ _NOT_SETTINGS = frozenset(
 )  # fmt: skip
 """Options of `dippas anonymize` that do not change an output here, or that there are none of."""
 
+_FINGERPRINT = "fingerprint"
+"""Key of --fingerprint beside the settings: with another one, photos would be done again."""
+
+_SHOWN = 5  # lines of the manifest that repeat others
 _EVERY = 10.0  # seconds between two summaries
 _HEADER = 2**18  # bytes of a remote photo that tell its size, as a rule
 _AT_ONCE = 16  # headers that are fetched together
@@ -82,7 +86,8 @@ class Anonymiser(NamedTuple):
         return {name: value for name, value in values.items() if name not in _NOT_SETTINGS}
 
     def device(self) -> str:
-        """The kind of device that this process works on."""
+        """The kind of device that this process works on; `InputError` if something is missing."""
+        outputs.require_possible(self.options)  # here, on what may be another machine
         anonymize.choose_device(self.options.device)
         return jax.devices()[0].device_kind
 
@@ -148,18 +153,33 @@ def campaign(
       InputError: What was given cannot be used as a whole, or no worker can work.
     """
     outputs.require_possible(options)
+    method = Anonymiser(options)
+    root = storage.place(output)
+    if summary_only:  # of what was begun, so nobody has to say again with which fingerprint
+        fingerprint = fingerprint or ledger.settings_of(root).get(_FINGERPRINT) or ""
+    elif fingerprint:
+        fingerprint_file.decode(
+            fingerprint, storage.read(storage.place(fingerprint), "fingerprint")
+        )
     items, words = manifest.read(name, fingerprint)
-    for word in words:
+    for word in words[:_SHOWN]:
         console.note(f"{word}, and counts once")
+    if len(words) > _SHOWN:
+        console.note(f"{len(words) - _SHOWN} lines more repeat others, and count once")
     items = manifest.shard(items, how.shard)
     if not items:
-        raise InputError(f"manifest {name} has no photo for shard {how.shard}; take fewer shards")
+        raise InputError(
+            f"manifest {name} has no photo for shard {how.shard[0]}/{how.shard[1]}; take fewer "
+            "shards"
+        )
     if summary_only:
-        return _say(storage.place(output), items, json=json)
+        return _say(root, items, json=json)
+    known = manifest.resolved(fingerprint) if fingerprint else None
+    settings = {**method.settings(), _FINGERPRINT: known}
     if dry_run:
-        return _plan(items, storage.place(output), options, json=json)
-    method = Anonymiser(options)
-    root = ledger.begin(output, method.settings())
+        ledger.require_same(output, settings)
+        return _plan(items, root, options, json=json)
+    root = ledger.begin(output, settings)
     if how.retry and (count := ledger.forget_quarantined(root, {item.id for item in items})):
         console.note(f"{console.counted(count, 'photo')} that had been put aside are tried again")
     place = output if storage.is_url(output) else root.path
@@ -187,8 +207,9 @@ def _run(task: Task, root: storage.Place, how: How) -> None:
         nonlocal last
         if time.monotonic() - last > _EVERY:
             last = time.monotonic()
-            now = summary.summarise(root, task.items, known)
-            storage.write_json(root / "summary.json", now)
+            with contextlib.suppress(Exception):  # what is shared may be out of reach for a while
+                now = summary.summarise(root, task.items, known)
+                storage.write_json(root / "summary.json", now)
 
     supervisor.supervise(engine, task, note=console.note, on_look=look)
 
@@ -274,8 +295,8 @@ def _headers(items: Sequence[Item]) -> Iterator[_Header | InputError]:
 
 def _start(item: Item) -> tuple[bytes, int] | InputError:
     """The first bytes of a photo that lies elsewhere, and how many it has in all."""
-    at = storage.place(item.photo)
     try:
+        at = storage.place(item.photo)
         return (b"" if at.local else storage.start(at, _HEADER)), storage.size(at)
     except InputError as error:
         return error

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from dippas_jax import baselines
 from dippas_jax.cli import console
-from dippas_jax.io import files
+from dippas_jax.io import files, weights
 from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError
 
 _LONGEST = 255  # bytes of a file's name, on nearly every system
@@ -169,8 +170,9 @@ def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[st
 
 def require_possible(options: Options) -> None:
     """`InputError` for options that do not go together, or need what is not installed."""
-    for flag in ("grain", "displace"):
-        if getattr(options, flag) and options.method != "sparse":
+    for flag in ("strength", "grain", "displace"):
+        asked = getattr(options, flag) != Options._field_defaults[flag]
+        if asked and options.method != "sparse":
             raise InputError(
                 f"--{flag} goes with --method sparse, and {options.method} was given; leave one out"
             )
@@ -182,6 +184,8 @@ def require_possible(options: Options) -> None:
             )
     if options.kind == "heic":
         _require_heic()
+    if options.method == "dncnn":
+        dncnn.parse(weights.require())
 
 
 def _require_heic() -> None:

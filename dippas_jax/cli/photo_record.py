@@ -112,6 +112,8 @@ def verdict(record: PhotoRecord) -> str:
         return "nothing was changed, it can be traced as before"
     if record.predicted_z >= TRACED:
         return f"can probably be traced (z of about {record.predicted_z:.0f} to be expected)"
+    if known := baselines.found(record.method):
+        return f"can probably be traced: {known}"
     if attacks:
         return "found by none of the attackers that were asked"
     if math.isnan(record.predicted_z):

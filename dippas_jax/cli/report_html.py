@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from dippas_jax import baselines
 from dippas_jax.cli import photo_record
 from dippas_jax.forensics import attackers
 
@@ -165,6 +166,8 @@ def html(
         photos=list(zip(report["photos"], pictures, strict=True)),
         questions=questions,
         limit=LIMIT,
+        blind=[name for name, one in baselines.METHODS.items() if not one.aware],
+        moving=[name for name, one in baselines.METHODS.items() if one.moves],
         marks={
             name: 100 * one.limit / _BAR for name, one in attackers.ATTACKERS.items() if one.is_z
         },

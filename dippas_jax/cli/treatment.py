@@ -108,7 +108,7 @@ def plane_for(path: Path, size: tuple[int, int], camera: Fingerprint) -> np.ndar
     if size == (columns, rows):
         advice = "turn the photo back to the sensor's orientation"
     else:
-        advice = "build one from photos of that size, or give --blind"
+        advice = "build one from photos of that size, or give none"
     raise InputError(
         f"photo {path} of {console.size_text(size)} pixels does not fit the fingerprint, which "
         f"covers {console.size_text(camera.plane.shape)}; {advice}"
@@ -219,7 +219,9 @@ def _by_other(task: _Task, started: float) -> Result:
         made = anonymized(pixels)
         left: dict[str, float] = {}
         if task.plane is None and not method.moves:
-            codecs = _codecs(task)
+            # Parts of the photo go through its files, with 8 bits and without its opacity.
+            plain = task._replace(photo=task.photo._replace(pixels=pixels, alpha=None))
+            codecs = _codecs(plain)
             left = leakage.measure(key, anonymized, pixels, kinds=("white",), codecs=codecs).named()
     pace.remember(task.options.method, time.monotonic() - started, _units(task))
     return _behind_output(task, made)._replace(leakage=left)

@@ -1,5 +1,6 @@
 """`dippas verify`: an original and its anonymised versions, before every attacker at hand."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,11 @@ def _table(record: dict[str, Any]) -> str:
         asks = attackers.ATTACKERS[row["attacker"]].question
         asks = f"{asks}: {row['part']}" if row["part"] else asks
         lines.append(
-            f"  {row['attacker']:<{long}} {row['fingerprint']:<{wide}} {row['before']:+8.1f} "
-            f"{row['after']:+8.1f}  {'found' if row['found'] else '     '}  {asks}"
+            f"  {row['attacker']:<{long}} {row['fingerprint']:<{wide}} {_score(row['before'])} "
+            f"{_score(row['after'])}  {'found' if row['found'] else '     '}  {asks}"
         )
     return "\n".join([*lines, record["verdict"]])
+
+
+def _score(value: float) -> str:
+    return f"{'-':>8}" if math.isnan(value) else f"{value:+8.1f}"

@@ -19,7 +19,8 @@ before, after:
   which chance reaches as rarely as one z reaches 3. For "shifts" it is the square
   root of the largest PCE, and the limit is 7.7 (PCE 60); for "places" and "pieces",
   which look for every place around where it belongs, it is 4 and 3, and for "warps",
-  the highest of many z, 8. These four count above zero only.
+  the highest of many z, 8. These four count above zero only. "-" stands where the
+  photo is too small to be asked, or holds no noise.
 
 many figures:
   The more figures there are, the larger is the largest of them by chance. The last

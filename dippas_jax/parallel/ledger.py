@@ -32,6 +32,7 @@ from dippas_jax.types import InputError
 
 PHOTOS, RECORDS, DONE, QUARANTINE = "photos", "records", "done", "quarantine"
 CLAIMS, WORKERS = "claims", "workers"
+_SETTINGS = "campaign.json"
 
 HELD, TAKEN, SPENT = "held", "taken", "spent"
 
@@ -65,8 +66,8 @@ def begin(name: str, settings: Mapping[str, Any]) -> Place:
     root = storage.place(name)
     for folder in (PHOTOS, RECORDS, DONE, QUARANTINE, CLAIMS, WORKERS):
         storage.prepare(root / folder)
-    wanted = json.loads(files.json_text({"version": dippas_jax.__version__, **settings}))
-    at = root / "campaign.json"
+    wanted = _as_json(settings)
+    at = root / _SETTINGS
     try:
         new = storage.create(at, wanted)
     except InputError:
@@ -79,13 +80,33 @@ def begin(name: str, settings: Mapping[str, Any]) -> Place:
     if found is None:
         storage.write_json(at, wanted)
         found = wanted
-    if different := [key for key in wanted | found if wanted.get(key) != found.get(key)]:
+    _require_same(name, found, wanted)
+    return root
+
+
+def settings_of(root: Place) -> dict[str, Any]:
+    """The settings and the version of the campaign in a folder; {} where there is none."""
+    return storage.read_json(root / _SETTINGS) or {}
+
+
+def require_same(name: str, settings: Mapping[str, Any]) -> None:
+    """`InputError` where `begin` would refuse these settings; nothing is written."""
+    if found := settings_of(storage.place(name)):
+        _require_same(name, found, _as_json(settings))
+
+
+def _as_json(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(files.json_text({"version": dippas_jax.__version__, **settings}))
+
+
+def _require_same(name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    different = [key for key in {**wanted, **found} if wanted.get(key) != found.get(key)]
+    if different:
         key = different[0]
         raise InputError(
             f"folder {name} holds a campaign whose {key} is {found.get(key)!r}, and "
             f"{wanted.get(key)!r} was given; choose another -o"
         )
-    return root
 
 
 def _begun(at: Place) -> dict[str, Any] | None:

@@ -61,19 +61,25 @@ def read(name: str, fingerprint: str = "") -> tuple[list[Item], list[str]]:
     at = storage.place(name)
     try:
         text = storage.read(at, "manifest").decode("utf-8-sig")
+    except InputError:
+        raise
     except UnicodeDecodeError:
         raise InputError(
             f"manifest {name} is not UTF-8 text; give one photo a line, a CSV or JSON lines"
         ) from None
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        raise InputError(
+            f"manifest {name} cannot be read ({error}); check its address and your credentials"
+        ) from None
     folder = at.local.parent.as_posix() if at.local else name.rpartition("/")[0]
-    default = _resolved(fingerprint, "") if fingerprint else ""
+    default = resolved(fingerprint) if fingerprint else ""
     lines: dict[str, int] = {}
     items: dict[str, Item] = {}
     words = []
     for line, row in _rows(name, text):
-        photo = _resolved(row["photo"], folder)
+        photo = resolved(row["photo"], folder)
         own = row.get("fingerprint") or ""
-        item = Item(photo, _resolved(own, folder) if own else default, _hash(name, line, row))
+        item = Item(photo, resolved(own, folder) if own else default, _hash(name, line, row))
         if photo not in items:
             lines[photo], items[photo] = line, item
         elif items[photo] == item:
@@ -157,7 +163,7 @@ def _hash(name: str, number: int, row: dict[str, str]) -> str:
     return digest
 
 
-def _resolved(path: str, folder: str) -> str:
+def resolved(path: str, folder: str = "") -> str:
     """A path as it can be read from anywhere; `folder` is "" for the working one."""
     if storage.is_url(path):
         return path

@@ -59,7 +59,7 @@ def summarise(
         "quarantined": len(given_up),
         "left": left,
         "repeated": _repeated(root, asked),
-        "traced": sum(one["traced"] for one in made),
+        "traced": len({one["output"] for one in done if one["traced"]}),
         "devices": {kind: _device(kind, made, living) for kind in kinds},
         "hours": left / pace / 3600 if pace else None if left else 0.0,
         "reasons": {one["photo"]: one["reason"] for one in given_up},
@@ -89,8 +89,10 @@ def text(summary: Mapping[str, Any]) -> str:
 def _hours(summary: Mapping[str, Any]) -> str:
     if not summary["left"]:
         return ""
-    hours = summary["hours"]
-    return ", nobody is at work" if hours is None else f", about {hours:.2f} hours"
+    if (hours := summary["hours"]) is not None:
+        return f", about {hours:.2f} hours"
+    busy = any(one["workers"] for one in summary["devices"].values())
+    return ", nobody has finished one yet" if busy else ", nobody is at work"
 
 
 def _workers(root: storage.Place) -> list[Mapping[str, Any]]:

@@ -26,7 +26,7 @@ from dippas_jax.forensics import attackers
 from dippas_jax.io import exif, files, weights
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
-from dippas_jax.signal import cells, extractors, image
+from dippas_jax.signal import cells, extractors, image, tiles
 from dippas_jax.types import Result
 from tests import oracles, tiny
 from tests.io.test_photo import bad_files
@@ -932,6 +932,23 @@ def test_what_a_method_of_other_authors_leaves_is_measured(dippas, tmp_path):
     assert record["predicted_z"] == pytest.approx(max(worst, quarters))
 
 
+@pytest.mark.parametrize("kind", ["of sixteen bits", "with opacity, in two parts"])
+def test_what_a_method_leaves_is_measured_in_every_kind_of_photo(
+    dippas, tmp_path, monkeypatch, kind
+):
+    if kind == "of sixteen bits":
+        tifffile.imwrite(tmp_path / "b.tif", photo(1).astype(np.uint16) * 257, photometric="rgb")
+    else:
+        monkeypatch.setattr(tiles, "SIDE", SIZE)
+        wide = np.concatenate([photo(1), photo(2)], 1)[:, :80]
+        clear = np.where(np.arange(80) < 40, 90, 255) + np.zeros((SIZE, 1))
+        Image.fromarray(np.dstack([wide, clear]).astype(np.uint8)).save(tmp_path / "b.png")
+    code, out, err = dippas("b.*", "--method", "dct_truncation", "--json")
+    assert code == console.DONE, err
+    left = json.loads(out)["leakage"]
+    assert left["1/16 to 1/8 cycles"] > 0.9, "low frequencies are kept"
+
+
 def test_moved_pixels_are_said_to_be_found_and_end_with_a_code_of_their_own(dippas, tmp_path):
     save(tmp_path / "b.png", 1)
     code, out, _ = dippas("b.png", "--method", "seam_carving")
@@ -947,5 +964,8 @@ def test_moved_pixels_are_said_to_be_found_and_end_with_a_code_of_their_own(dipp
 def test_what_other_methods_cannot_be_asked_for_is_refused(dippas, tmp_path):
     refused(dippas("a.jpg", "--method", "warp", "--target-psnr", "40"), "--target-psnr", "warp was")
     refused(dippas("a.jpg", "--method", "patches", "--max-minutes", "1"), "--max-minutes")
+    refused(dippas("a.jpg", "--method", "patches", "--strength", "strong"), "--strength goes with")
+    for dry in ([], ["-n"]):
+        refused(dippas("a.jpg", "--method", "dncnn", *dry), "dippas fetch learned")
     code, out, _ = dippas("a.jpg", "--method", "patches", "--dry-run", "--json")
     assert (code, json.loads(out)["tiles"]) == (console.DONE, 1)

@@ -16,7 +16,15 @@ from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import files, storage
-from dippas_jax.parallel import ledger, manifest, summary, worker
+from dippas_jax.parallel import (
+    devices,
+    ledger,
+    manifest,
+    processes,
+    summary,
+    supervisor,
+    worker,
+)
 from dippas_jax.parallel.worker import Task
 from dippas_jax.types import InputError
 
@@ -139,7 +147,7 @@ def test_a_plan_says_what_there_is_to_do_and_writes_nothing(dippas, folder, monk
 
 def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
     items, _ = manifest.read("list.csv")
-    root = ledger.begin("out", {})
+    root = ledger.begin("out", campaign.Anonymiser(outputs.Options()).settings())
     facts = {"photo": items[0].photo, "device": "NVIDIA A", "seconds": 30.0, "units": 10.0}
     ledger.write(root, ledger.DONE, items[0].id, {**facts, "reused": False, "traced": False})
     plan = json.loads(dippas("campaign", "list.csv", "-o", "out", "-n", "--json")[1])
@@ -178,12 +186,72 @@ def test_a_summary_can_be_read_at_any_time(dippas):
     assert not Path("out").exists()
 
 
+def test_a_folder_knows_the_fingerprint_of_its_campaign(dippas, monkeypatch):
+    """A photo's place in the ledger depends on it, so that it is not to be left out by mistake."""
+
+    def all_done(task, root, how):
+        for item in task.items:
+            ledger.write(root, ledger.QUARANTINE, item.id, {**item._asdict(), "reason": "a test"})
+
+    monkeypatch.setattr(campaign, "_run", all_done)
+    command = ("campaign", "list.csv", "-o", "out")
+    assert dippas(*command, "--fingerprint", "K.npy")[0] == console.UNUSABLE
+    assert json.loads(dippas(*command, "--summary", "--json")[1])["quarantined"] == 4
+    for more in ((), ("-n",)):
+        code, _, err = dippas(*command, *more)
+        assert code == 2
+        assert f"whose fingerprint is '{os.getcwd()}/K.npy', and None was given" in err
+
+
+def test_weights_that_a_machine_lacks_are_no_fault_of_the_photos(dippas):
+    with pytest.raises(InputError, match="dippas fetch learned"):
+        work(outputs.Options(method="dncnn"))
+    assert not list(Path("out/quarantine").iterdir())
+
+
+def test_lines_that_repeat_others_are_counted(dippas):
+    Path("many.txt").write_text("a.jpg\n" * 9)
+    code, _, err = dippas("campaign", "many.txt", "-o", "out", "-n")
+    assert (code, err.count("repeats photo")) == (0, 5)
+    assert "dippas: 3 lines more repeat others, and count once\n" in err
+
+
+def test_a_photo_on_a_machine_that_cannot_be_reached_is_one_of_the_plan(dippas):
+    Path("far.txt").write_text("ftp://127.0.0.1:9/a.png\nb.png\n")
+    code, out, _ = dippas("campaign", "far.txt", "-o", "out", "-n", "--json")
+    assert code == console.FAILED
+    assert json.loads(out)["sizes"] == {"64x64": 1}
+
+
+def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
+    looked = []
+
+    def unreachable(*_):
+        looked.append(1)
+        raise OSError("stale file handle")
+
+    def supervise(engine, task, *, note, on_look):
+        on_look()
+
+    one = devices.Devices("cpu", 1, "cpu")
+    monkeypatch.setattr(processes, "local_devices", lambda platform: one)
+    monkeypatch.setattr(supervisor, "supervise", supervise)
+    monkeypatch.setattr(summary, "summarise", unreachable)
+    monkeypatch.setattr(campaign, "_EVERY", -1.0)
+    task = Task("out", manifest.read("list.csv")[0], campaign.Anonymiser(outputs.Options()))
+    campaign._run(task, storage.place("out"), campaign.How(device="cpu"))
+    assert looked
+
+
 @pytest.mark.parametrize(("arguments", "words"), [
     (("none.csv", "-o", "out"), "none.csv cannot be read"),
     (("list.csv",), "-o/--output"),
     (("list.csv", "-o", "out", "--shard", "4/4"), "'4/4' is not K/N"),
     (("list.csv", "-o", "out", "--shard", "auto"), "nor auto"),
-    (("list.csv", "-o", "out", "--shard", "5/9"), "no photo for shard"),
+    (("list.csv", "-o", "out", "--shard", "5/9"), "no photo for shard 5/9;"),
+    (("list.csv", "-o", "out", "--fingerprint", "no.npy"), "fingerprint no.npy cannot be read"),
+    (("list.csv", "-o", "out", "-n", "--fingerprint", "a.jpg"), "a.jpg"),
+    (("list.csv", "-o", "out", "--strength", "fast", "--method", "warp"), "--strength goes with"),
     (("list.csv", "-o", "out", "--workers", "0"), "not a number of 1 or more"),
     (("list.csv", "-o", "out", "--grain", "--method", "prior"), "--grain goes with"),
     (("list.csv", "-o", "a.jpg/out"), "cannot be created"),

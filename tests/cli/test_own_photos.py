@@ -141,3 +141,9 @@ def test_what_the_metadata_say_must_be_confirmed_by_the_noise(dippas, album):
 def test_blind_photos_are_treated_as_if_alone(dippas, album):
     paths, _ = album
     assert {one["mode"] for one in dippas(*paths[:4], "-o", "out", "--blind")[1]} == {"blind"}
+
+
+def test_a_method_that_looks_at_no_fingerprint_takes_none_from_the_other_photos(dippas, album):
+    paths, _ = album
+    records = dippas(*paths[:4], "-o", "out", "--method", "warp")[1]
+    assert {one["mode"] for one in records} == {"blind"}

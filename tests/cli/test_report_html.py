@@ -148,6 +148,19 @@ def test_a_blind_photo_tells_what_is_left_of_a_planted_fingerprint():
         assert row in words
     _, words = parsed(made(record(**blind, examined=NONE_LOOKED, leakage={})))
     assert "planted" not in words, "the paper's method measures none"
+    assert "What is left was not measured. Look for yourself" in words
+
+
+def test_a_method_of_other_authors_is_said_to_know_no_fingerprint_and_to_move_pixels():
+    moved = {"method": "warp", "settings": {}, "examined": EXAMINED | {"attacks": [
+        one | {"found": False} for one in EXAMINED["attacks"]
+    ]}}  # fmt: skip
+    text = made(record(**moved), record(method="dncnn", settings={}))
+    _, words = parsed(text)
+    assert "Pixels were moved: PSNR, SSIM and difference" in words
+    assert words.count("looks at no fingerprint; cam.npz was looked for afterwards. Method ") == 2
+    assert "Method warp, seed 3." in words
+    assert "<strong>can probably be traced: whoever searches for it place by place" in text
 
 
 def test_a_known_fingerprint_without_attackers_is_told_by_its_scores():

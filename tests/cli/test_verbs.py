@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ from PIL import Image
 
 import dippas_jax
 from dippas_jax.cli import main as cli
-from dippas_jax.cli import outputs
+from dippas_jax.cli import outputs, verify
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers, identification
 from dippas_jax.io import files, fingerprint_file, photo_writer, weights
@@ -615,6 +616,16 @@ def test_a_verified_photo_gets_a_table_and_a_sentence(dippas, tmp_path):
     assert "guarantee" not in out
     arguments = ["A0.png", tmp_path / "clean.png", "--fingerprint", "A.npz"]
     assert "compared in part" in dippas("verify", *arguments, "--crop", 96)[2]
+
+
+def test_an_attacker_that_cannot_be_asked_has_a_dash_in_the_table():
+    row = {"fingerprint": "A.npz", "attacker": "places", "part": "", "found": False}
+    rows = [row | {"before": math.nan, "after": math.nan}, row | {"before": 7.25, "after": -0.04}]
+    record = {"anonymised": "b.png", "psnr": 40.0, "ssim": 0.9, "verdict": "Done."}
+    lines = verify._table(record | {"attacks": rows}).splitlines()
+    assert lines[2].split()[:5] == ["places", "A.npz", "-", "-", "moved,"]
+    assert lines[3].split()[:5] == ["places", "A.npz", "+7.2", "-0.0", "moved,"]
+    assert len({line.index("moved") for line in lines[2:4]}) == 1
 
 
 def test_a_version_of_another_size_or_a_foreign_fingerprint_cannot_be_verified(dippas, tmp_path):

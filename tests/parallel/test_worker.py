@@ -11,6 +11,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from dippas_jax.io import storage
 from dippas_jax.parallel import ledger, summary, worker
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.worker import Task
@@ -266,6 +267,21 @@ def test_a_summary_counts_what_was_asked_for(tmp_path, method, out):
     more = summary.summarise(root, [*items, Item("later.jpg")])
     assert more["hours"] == pytest.approx(0.5, abs=0.01)
     assert more["devices"]["stand-in"]["workers"] == 1
+    ledger.tell(root, "living", {**facts, "done": 0, "time": time.time(), "device": "stand-in"})
+    more = summary.summarise(root, [*items, Item("later.jpg")])
+    assert "1, nobody has finished one yet" in summary.text(more)
+
+
+def test_an_output_that_was_there_already_is_counted_as_traceable(tmp_path, method, out):
+    """A worker that dies between an output and its entry leaves it to the next one."""
+    items = stand_in.photos(tmp_path / "in", "phone", "phone")
+    root = work(out, items, method)
+    for name in storage.names(root / ledger.DONE):
+        storage.remove(root / ledger.DONE / name)
+        storage.remove(root / ledger.CLAIMS / name.replace(".json", ".1.json"))
+    work(out, items, method)
+    found = summary.summarise(root, items)
+    assert (found["done"], found["reused"], found["traced"]) == (2, 2, 1)
 
 
 def test_what_a_file_holds_when_it_is_read_counts(tmp_path, method, out):
