@@ -216,11 +216,11 @@ def too_small(folder):
     ("spoil", "words"),
     [
         (spoil_photo, "b.png"),
-        (other_size, "64x80"),
+        (other_size, "80x64"),
         (not_finite, "nan"),
         (constant, "constant"),
         (without_fingerprint, "blind"),
-        (too_small, "63x64"),
+        (too_small, "64x63"),
     ],
 )
 def test_a_bad_file_is_found_before_any_work(case, program, capsys, spoil, words):

@@ -22,13 +22,15 @@ CAMERA = synthetic.Camera()
 
 LEARNED = ("dncnn", "overfitted_learned")  # here with random weights, which find nothing
 SLOW = ("overfitted_wavelet", "overfitted_learned", "inpainting_5x5")
-every = pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
-        for name in baselines.METHODS
-    ],
-)
+
+
+def over(names):
+    """A test of each of these methods."""
+    marked = [pytest.param(one, marks=pytest.mark.slow) if one in SLOW else one for one in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+every = over(baselines.METHODS)
 _update, _estimate = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
 
 
@@ -245,7 +247,7 @@ def test_blocks_are_searched_each_for_itself():
     assert blocks(apart) < 0.5 * blocks(together)
 
 
-@pytest.mark.parametrize("name", [n for n, m in baselines.METHODS.items() if m.aware])
+@over([name for name, method in baselines.METHODS.items() if method.aware])
 def test_the_unit_of_the_fingerprint_does_not_matter_and_zeros_change_nothing(name):
     anonymize = baselines.METHODS[name].anonymize
     k = fingerprints()[0]

@@ -67,7 +67,8 @@ def test_tiles_pass_into_each_other_without_a_step():
     )
 
 
-@pytest.mark.parametrize("blind", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("blind", [False, True])
 def test_each_tile_is_inverted_for_itself_with_its_part_of_one_plane(blind):
     heard = []
     given = None if blind else PLANE

@@ -77,6 +77,7 @@ def test_the_response_is_that_of_numpy():
     np.testing.assert_allclose(pyramid.response(one, other, pattern), expected, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_photos_whose_reduction_holds_no_block_are_left_alone():
     sample = leakage.sample(KEY, photo((64, 64)), None, tiles.LOSSLESS)
     assert sample.low == pyramid.Low()
