@@ -73,7 +73,7 @@ def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
         "--blind",
         action="store_true",
         help="use no fingerprint, not even one from the other photos given (by default, four or "
-        "more photos of one camera hide each other)",
+        "more photos of one camera hide each other; --method sparse or prior)",
     )
     parser.add_argument(
         "--check",

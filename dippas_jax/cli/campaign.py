@@ -152,15 +152,15 @@ def campaign(
     Raises:
       InputError: What was given cannot be used as a whole, or no worker can work.
     """
-    outputs.require_possible(options)
     method = Anonymiser(options)
     root = storage.place(output)
     if summary_only:  # of what was begun, so nobody has to say again with which fingerprint
         fingerprint = fingerprint or ledger.settings_of(root).get(_FINGERPRINT) or ""
-    elif fingerprint:
-        fingerprint_file.decode(
-            fingerprint, storage.read(storage.place(fingerprint), "fingerprint")
-        )
+    else:
+        outputs.require_possible(options)
+        if fingerprint:
+            data = storage.read(storage.place(fingerprint), "fingerprint")
+            fingerprint_file.decode(fingerprint, data)
     items, words = manifest.read(name, fingerprint)
     for word in words[:_SHOWN]:
         console.note(f"{word}, and counts once")

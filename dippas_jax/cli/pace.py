@@ -15,10 +15,10 @@ from dippas_jax.types import InputError
 
 _FIRST = {"sparse": 0.5, "prior": 1.5}
 _OTHER = 5.0
-"""Seconds a unit of work on two CPU cores, until something was measured on this machine; of the
-methods of `baselines`."""
+"""Seconds a unit of work on two CPU cores, until something was measured on this machine: of our
+two methods, and of each of `baselines`."""
 
-_PLANTED = 16  # full tiles that are treated once more to measure what a method leaves
+_PLANTED = 16  # full tiles: eight parts are treated twice more to measure what a method leaves
 
 START = 15.0
 """Seconds on two CPU cores until the programs are loaded; the first time they are compiled, which

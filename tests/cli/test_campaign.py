@@ -207,6 +207,8 @@ def test_weights_that_a_machine_lacks_are_no_fault_of_the_photos(dippas):
     with pytest.raises(InputError, match="dippas fetch learned"):
         work(outputs.Options(method="dncnn"))
     assert not list(Path("out/quarantine").iterdir())
+    command = ("campaign", "list.csv", "-o", "out", "--method", "dncnn")
+    assert [dippas(*command, *more)[0] for more in ((), ("-n",), ("--summary",))] == [2, 2, 0]
 
 
 def test_lines_that_repeat_others_are_counted(dippas):
