@@ -18,8 +18,11 @@ class InputError(ValueError):
     """Something the user gave cannot be used.
 
     The message is one sentence: what is wrong, what came, what to do. The programs print it and
-    exit with 2.
+    exit with 2. What cannot be printed, such as a line break in a file's name, is shown escaped.
     """
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
 
 
 class FlatPhotoError(InputError):

@@ -87,7 +87,7 @@ def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[Pho
         )
     try:
         return [photo_record.from_json(values) for values in earlier["photos"]]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise InputError(
             f"report {paths[1]} is damaged or was made by another version of this program; choose "
             "another --report, or give --overwrite"

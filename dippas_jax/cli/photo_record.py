@@ -7,10 +7,13 @@ from typing import Any
 
 from dippas_jax import baselines
 from dippas_jax.cli import console
+from dippas_jax.io import records
 from dippas_jax.signal import cells
 
 TRACED = 3.0
 """|z| from which a photo counts as one that can probably be traced: that of `dippas verify`."""
+
+_ATTACK = {"attacker": str, "fingerprint": str, "before": float, "after": float, "found": bool}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +73,14 @@ class PhotoRecord:
     examined: Mapping[str, Any]
 
 
-def from_json(values: Mapping[str, Any]) -> PhotoRecord:
-    """A record as it was written: a PSNR of null is infinite, any other figure nan."""
+def from_json(values: Any) -> PhotoRecord:
+    """A record as it was written: a PSNR of null is infinite, any other figure nan.
+
+    Raises:
+      ValueError: It is damaged, or of another version of this program.
+    """
+    records.require(values, PhotoRecord)
+    _require_examined(values["examined"])
 
     def numbers(found: Mapping[str, Any]) -> dict[str, float]:
         return {name: math.nan if value is None else value for name, value in found.items()}
@@ -81,6 +90,19 @@ def from_json(values: Mapping[str, Any]) -> PhotoRecord:
     z = math.nan if values["predicted_z"] is None else values["predicted_z"]
     rest = {"psnr": psnr, "predicted_z": z, "warnings": tuple(values["warnings"])}
     return PhotoRecord(**{**values, **shares, **rest})
+
+
+def _require_examined(found: Mapping[str, Any]) -> None:
+    """`ValueError` for what `examine.examined` does not give."""
+    attacks = found.get("attacks", [])
+    if not (
+        records.fits(attacks, list[dict[str, Any]])
+        and all(records.fits(one.get(k), kind) for one in attacks for k, kind in _ATTACK.items())
+        and records.fits(found.get("untested", []), list[str])
+        and records.fits(found.get("ssim"), float)
+        and records.fits(found.get("verdict", ""), str)
+    ):
+        raise ValueError("examined is of another type")
 
 
 def traced(record: PhotoRecord) -> bool:

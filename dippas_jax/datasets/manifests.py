@@ -21,6 +21,8 @@ import numpy as np
 
 from dippas_jax.types import InputError, Record
 
+_SHOWN = 200  # characters of a name or value in a message
+
 
 def manifest(
     records: Sequence[Record], flats: Mapping[str, Sequence[Path]] | None = None
@@ -69,18 +71,20 @@ def check(
       InputError: The first that differs, by name.
     """
     here, there = _lines(manifest(records, flats)), _lines(expected)
-    for name in [*there, *(name for name in here if name not in there)]:
-        if here.get(name) == there.get(name):
+    advice = "get the original files, or write a new manifest"
+    for key in [*there, *(key for key in here if key not in there)]:
+        name, ours, theirs = key[:_SHOWN], here.get(key), there.get(key)
+        if ours == theirs:
             continue
-        advice = "get the original files, or write a new manifest"
-        if name not in here:
+        if ours is None:
             raise InputError(f"{name} is in the manifest but not here; {advice}")
-        if name not in there:
+        if theirs is None:
             raise InputError(f"{name} is here but not in the manifest; {advice}")
-        field = next(k for k in there[name] if there[name][k] != here[name].get(k))
+        field = next(k for k in theirs | ours if theirs.get(k) != ours.get(k))
+        came, wanted = (str(one.get(field))[:_SHOWN] for one in (ours, theirs))
         raise InputError(
-            f"{name} is not that of the manifest: {field} is {here[name].get(field)} instead of "
-            f"{there[name][field]}; {advice}"
+            f"{name} is not that of the manifest: {field[:_SHOWN]} is {came} instead of {wanted}; "
+            f"{advice}"
         )
     if list(here) != list(there):
         raise InputError(

@@ -90,7 +90,7 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
         def inverted(index: int) -> tuple[np.ndarray, float] | None:
             if not (made / f"{group.records[index].id}.json").exists():
                 return None
-            record = report.from_json(files.read_json(made / f"{group.records[index].id}.json"))
+            record = runs.recorded(made / f"{group.records[index].id}.json")
             return read(made / f"{record.id}.png"), record.seconds
 
         return inverted

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, UInt8
 
 from dippas_jax import config as configuration
 from dippas_jax.forensics import scores
+from dippas_jax.io import records
 from dippas_jax.signal import cells, correlation, extractors
 from dippas_jax.types import History, Record, Result
 
@@ -89,8 +90,13 @@ class PhotoRecord:
 _FIGURES = tuple(field.name for field in dataclasses.fields(PhotoRecord) if field.type is float)
 
 
-def from_json(values: dict[str, Any]) -> PhotoRecord:
-    """A record as it was written: a PSNR of null is infinite, any other figure nan."""
+def from_json(values: Any) -> PhotoRecord:
+    """A record as it was written: a PSNR of null is infinite, any other figure nan.
+
+    Raises:
+      ValueError: It is damaged, or of another version of this program.
+    """
+    records.require(values, PhotoRecord)
     undefined = {name: math.nan for name in _FIGURES if values[name] is None}
     if "psnr" in undefined:
         undefined["psnr"] = math.inf

@@ -34,6 +34,19 @@ class FailedError(RuntimeError):
     """Some photos could not be done, each is named with its reason; the others' results stand."""
 
 
+def recorded(path: Path) -> report.PhotoRecord:
+    """What is known of a finished photo; `InputError` if its file is damaged."""
+    try:
+        return report.from_json(files.read_json(path))
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(
+            f"record {path} is damaged or of another version of this program ({error}); delete it, "
+            "and its photo is done again"
+        ) from None
+
+
 def photos(
     records: Sequence[Record], config: configuration.Config, folder: Path
 ) -> Iterator[report.PhotoRecord]:
@@ -51,7 +64,7 @@ def photos(
     done, failed, waiting = {}, [], []
 
     def summarised(name: str) -> report.PhotoRecord:
-        done[name] = report.from_json(files.read_json(places[name]))
+        done[name] = recorded(places[name])
         in_order = [done[name] for name in places if name in done]
         summary = {"config": dataclasses.asdict(config), "photos": in_order}
         files.write_json(folder / "summary.json", summary)

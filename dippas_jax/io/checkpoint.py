@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from dippas_jax.io import files as store
+from dippas_jax.io import records
 from dippas_jax.types import InputError
 
 _KEPT = 2  # checkpoints of a run: the newest, and one in case that is damaged
@@ -138,10 +139,13 @@ def latest(folder: Path | str, like: Any) -> tuple[int, Any] | None:
                 manifest = store.read_json(checkpoint / _MANIFEST)
             except InputError:
                 continue  # killed before the last file, or that file is damaged
-            if manifest.get("crc32") != _checksums(checkpoint):
+            if not isinstance(manifest, dict) or manifest.get("crc32") != _checksums(checkpoint):
                 continue
-            if manifest.get("layout") != _layout(like):
-                differ = sorted(set(manifest["layout"]) ^ set(_layout(like))) or ["the order"]
+            layout: Any = manifest.get("layout")
+            if not records.fits(layout, list[str]):
+                continue
+            if layout != _layout(like):
+                differ = sorted(set(layout) ^ set(_layout(like))) or ["the order"]
                 raise InputError(
                     f"checkpoint {checkpoint} was made with other settings ({differ[0]} differs); "
                     "give those settings or delete that folder"

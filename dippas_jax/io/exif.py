@@ -6,6 +6,9 @@ The file is made from pixels, so nothing is taken out: what is not written here 
 import numpy as np
 from PIL import Image
 
+from dippas_jax.io import files
+from dippas_jax.types import InputError
+
 KEPT = ("strip", "safe", "keep")
 """Nothing; what says neither who, where, when nor with which camera; all that still fits."""
 
@@ -43,7 +46,21 @@ def exif(
       kept: One of `KEPT`.
       orientation: Of the pixels that are written; 1 needs no tag.
       size: Their rows and columns.
+
+    Raises:
+      InputError: The photo's cannot be written again.
     """
+    with files.strict_pillow():
+        try:
+            return _made(original, kept, orientation, size)
+        except Exception:  # noqa: BLE001 - Pillow meets fields of the wrong type with errors of its own
+            raise InputError(
+                f"its EXIF is damaged, so that --metadata {kept} cannot write it again; choose "
+                "--metadata strip"
+            ) from None
+
+
+def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, int]) -> bytes | None:
     made = Image.Exif()
     if kept == "keep":
         # Pillow writes the fields of the main and the EXIF directory; the thumbnail's is left out.

@@ -8,10 +8,12 @@ import contextlib
 import dataclasses
 import io
 import json
+import logging
 import math
 import os
 import secrets
 import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +27,14 @@ from dippas_jax import config
 from dippas_jax.io import fingerprint_file, program_cache
 from dippas_jax.types import Fingerprint, InputError
 
+# Decoders log what is odd about a photo, which without a handler is printed on stderr.
+for _name in ("PIL", "tifffile"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
 SMALLEST = config.SMALLEST_PHOTO
 """Least height and width of a photo, pixels: below it little is left for four wavelet levels."""
+
+_STDERR = threading.Lock()
 
 
 def reason(error: Exception) -> str:
@@ -90,6 +98,27 @@ def strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Nothing on stderr from libraries in C; one at a time, since stderr is the whole program's.
+
+    libtiff prints what it finds wrong with a file, whatever Pillow makes of it.
+    """
+    with _STDERR:
+        try:
+            kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        except OSError:  # there is no stderr
+            yield
+            return
+        try:
+            os.dup2(nothing, 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            os.close(nothing)
+
+
 def read_fingerprint(path: Path | str) -> np.ndarray:
     """Read a camera fingerprint's plane alone, as `read_fingerprint_file` does.
 
@@ -120,7 +149,7 @@ def read_json(path: Path | str) -> Any:
     """Read a JSON file; `InputError` if it is missing or not JSON."""
     try:
         return json.loads(read_bytes(path, "file"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"file {path} is not valid JSON; delete it or write it again") from None
@@ -134,8 +163,12 @@ def cache_compilations() -> None:
 
 
 def cache_folder() -> Path:
-    """Where what can be made or fetched again is kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "dippas_jax"
+    """Where what can be made or fetched again is kept; without a home, where nothing can be."""
+    try:
+        chosen = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    except RuntimeError:
+        chosen = Path(os.devnull)
+    return chosen / "dippas_jax"
 
 
 # ----------------------------------------------------------------------------------------- writing
@@ -153,16 +186,42 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         try:
-            with open(temporary, "xb") as file:
+            unnamed = _unnamed(path.parent)
+            with unnamed or open(temporary, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+                if unnamed and _named(unnamed, path):
+                    return
+                if unnamed:
+                    _named(unnamed, temporary)
             os.replace(temporary, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
+
+
+def _unnamed(folder: Path) -> io.BufferedWriter | None:
+    """A new file that is gone when its process is killed; None where the system has no such."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not os.path.isdir("/proc/self/fd"):
+        return None
+    try:
+        return open(os.open(folder, flag | os.O_WRONLY, 0o666), "wb")
+    except OSError:  # the file system has none, or the reason is told when one with a name fails
+        return None
+
+
+def _named(file: io.BufferedWriter, path: Path) -> bool:
+    """Gives such a file a name; False if there is a file of that name."""
+    number = file.fileno()
+    try:
+        os.link(f"/proc/self/fd/{number}", path, src_dir_fd=number)  # else links are not followed
+    except FileExistsError:
+        return False
+    return True
 
 
 def unwritable(path: Path | str, error: Exception) -> InputError:
@@ -235,13 +294,16 @@ def prepare_workdir(path: Path | str) -> Path:
     Raises:
       InputError: A file is in the way, or the folder cannot be created or written to.
     """
-    folder = Path(path).expanduser().absolute()
-    probe = folder / f".{secrets.token_hex(8)}.tmp"
     try:
+        folder = Path(path).expanduser().absolute()
+        probe = folder / f".{secrets.token_hex(8)}.tmp"
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
-    except (OSError, ValueError) as error:
+        if unnamed := _unnamed(folder):
+            unnamed.close()
+        else:
+            probe.write_bytes(b"")
+            probe.unlink()
+    except (OSError, ValueError, RuntimeError) as error:  # the last of a home that is not known
         raise InputError(
             f"folder {path} cannot be created or written to ({reason(error)}); choose another one"
         ) from None

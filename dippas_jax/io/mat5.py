@@ -42,8 +42,15 @@ def arrays(data: bytes) -> dict[str, np.ndarray]:
       text as one string.
 
     Raises:
-      ValueError, struct.error, zlib.error: The file is damaged.
+      ValueError: The file is damaged.
     """
+    try:
+        return _arrays(data)
+    except (LookupError, StopIteration, struct.error, zlib.error) as error:
+        raise ValueError(f"the file is damaged ({error})") from None
+
+
+def _arrays(data: bytes) -> dict[str, np.ndarray]:
     order = {b"IM": "<", b"MI": ">"}[data[126:128]]
     found = {}
     for kind, content in _elements(data[_HEADER:], order):

@@ -146,7 +146,8 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
         pixels a side, or pixels that are neither grey nor colours of 8 or 16 bits.
     """
     data = files.read_bytes(path, "photo")
-    with _reasons(path, io.BytesIO(data)):
+    quiet = files.quiet_libraries() if data.startswith(_TIFF) else contextlib.nullcontext()
+    with _reasons(path, io.BytesIO(data)), quiet:
         return decoded(path, data, srgb=srgb)
 
 
@@ -199,7 +200,7 @@ def _header(path: Path | str) -> tuple[tuple[int, int], int, str]:
         across = kind in _UPRIGHT and turn >= 5
         size = (image.width, image.height) if across else (image.height, image.width)
         tags = image.getexif()
-    make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
+        make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
     return size, turn, f"{make} {model}".strip() if model else ""
 
 

@@ -54,7 +54,10 @@ def place(name: str | Path) -> Place:
     """
     name = str(name)
     if not is_url(name):
-        return Place(LocalFileSystem(), os.path.abspath(os.path.expanduser(name)), name)
+        try:
+            return Place(LocalFileSystem(), os.path.abspath(os.path.expanduser(name)), name)
+        except ValueError:
+            raise InputError(f"{name} is a path that no file can have; correct it") from None
     try:
         system, path = fsspec.core.url_to_fs(name, use_listings_cache=False)
     except (ImportError, ValueError, OSError) as error:

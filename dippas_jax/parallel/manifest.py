@@ -22,6 +22,8 @@ from typing import NamedTuple
 from dippas_jax.io import storage
 from dippas_jax.types import InputError
 
+_LONGEST = 4096  # characters of a path, on nearly every system
+
 FIELDS = ("photo", "fingerprint", "sha256")
 
 
@@ -110,19 +112,26 @@ def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
             if line.strip():
                 yield number, _object(name, number, line)
         elif line.strip() and not line.startswith("#"):
-            yield number, {"photo": line.strip()}
+            yield number, _require_photo(name, number, {"photo": line.strip()})
 
 
 def _table(name: str, text: str, comma: str) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.DictReader(io.StringIO(text), delimiter=comma)
-    _require_known(name, 1, reader.fieldnames or ())
-    for row in reader:
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma)
+    try:
+        _require_known(name, 1, reader.fieldnames or ())
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise InputError(
+            f"manifest {name}, line {reader.line_num} is no line of a table ({error}); write it "
+            "again, or give a photo a line as .txt"
+        ) from None
+    for line, row in rows:
         if None in row or None in row.values():
             raise InputError(
-                f"manifest {name}, line {reader.line_num} has not as many fields as the first "
+                f"manifest {name}, line {line} has not as many fields as the first "
                 "line; put names with commas in quotes"
             )
-        yield reader.line_num, _require_photo(name, reader.line_num, row)
+        yield line, _require_photo(name, line, row)
 
 
 def _object(name: str, number: int, line: str) -> dict[str, str]:
@@ -141,7 +150,7 @@ def _object(name: str, number: int, line: str) -> dict[str, str]:
 def _require_known(name: str, number: int, fields) -> None:
     unknown = [field for field in fields if field not in FIELDS]
     if unknown or "photo" not in fields:
-        wrong = f"has a field {unknown[0]!r}" if unknown else "has no field 'photo'"
+        wrong = f"has a field {unknown[0][:40]!r}" if unknown else "has no field 'photo'"
         raise InputError(
             f"manifest {name}, line {number} {wrong}; the fields are {', '.join(FIELDS)}"
         )
@@ -150,6 +159,11 @@ def _require_known(name: str, number: int, fields) -> None:
 def _require_photo(name: str, number: int, row: dict[str, str]) -> dict[str, str]:
     if not row["photo"].strip():
         raise InputError(f"manifest {name}, line {number} names no photo; write its path or URL")
+    if len(longest := max(row.values(), key=len)) > _LONGEST:
+        raise InputError(
+            f"manifest {name}, line {number} holds {longest[:40]!r} and {len(longest) - 40} "
+            "characters more, which no path has; correct it"
+        )
     return row
 
 
@@ -157,8 +171,8 @@ def _hash(name: str, number: int, row: dict[str, str]) -> str:
     digest = (row.get("sha256") or "").lower()
     if digest and not re.fullmatch("[0-9a-f]{64}", digest):
         raise InputError(
-            f"manifest {name}, line {number}: sha256 {digest!r} is not 64 hexadecimal digits; take "
-            "that of sha256sum"
+            f"manifest {name}, line {number}: sha256 {digest[:80]!r} is not 64 hexadecimal digits; "
+            "take that of sha256sum"
         )
     return digest
 

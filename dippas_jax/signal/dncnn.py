@@ -65,7 +65,11 @@ def parse(data: bytes) -> Params:
       InputError: The data is damaged, or is another network's.
     """
     try:
-        layers = list(_layers(serialization.msgpack_restore(data)))
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            layers = [
+                (kernel.astype(np.float32), bias.astype(np.float32))
+                for kernel, bias in _layers(serialization.msgpack_restore(data))
+            ]
         first, last = layers[0][0], layers[-1][0]
         if first.shape[2] != 2 or last.shape[3] != 2:
             raise _DamageError("it is not the variant that is told the noise level")

@@ -6,7 +6,6 @@ import math
 import pickle
 import struct
 import sys
-import zlib
 
 import h5py
 import hypothesis
@@ -241,7 +240,7 @@ def test_a_matlab_array_that_unpacks_to_no_end_is_refused(monkeypatch):
     monkeypatch.setattr(mat5, "_MOST_BYTES", 100)
     with pytest.raises(ValueError, match="larger"):
         mat5.arrays(data)
-    with pytest.raises(zlib.error):
+    with pytest.raises(ValueError, match="damaged"):
         mat5.arrays(data[:140] + bytes(8) + data[148:])
 
 

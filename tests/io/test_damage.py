@@ -1,0 +1,259 @@
+"""What `benchmarks.fuzz` and `benchmarks.kills_anonymize` found: each was a fault once."""
+
+import dataclasses
+import io
+import json
+import logging
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import fuzz_seeds
+from dippas_jax.cli import examine, outputs
+from dippas_jax.datasets import manifests
+from dippas_jax.experiments import report, runs
+from dippas_jax.io import checkpoint, exif, files, mat5, photo
+from dippas_jax.parallel import manifest
+from dippas_jax.signal import dncnn
+from dippas_jax.types import InputError, Record, Sample, Window
+from tests import learned
+from tests.messages import assert_one_sentence
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+
+
+def block(*entries):
+    """A directory of EXIF with entries of tag, type, count and value."""
+    rows = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + rows + bytes(4)
+
+
+def jpeg(path, data):
+    Image.fromarray(PIXELS).save(path, "JPEG", exif=data)
+    return path
+
+
+@pytest.mark.parametrize("kept", exif.KEPT)
+def test_exif_with_fields_beyond_its_end_warn_nobody(kept):
+    original = Image.Exif()
+    with files.strict_pillow():
+        original.load(block((34665, 4, 1, 26), (33434, 5, 1, 10**6), (274, 3, 1, 6)))
+    exif.exif(original, kept, orientation=1, size=(64, 64))
+
+
+def test_exif_that_cannot_be_written_again_are_told_of_before_the_work():
+    original = Image.Exif()
+    original[271] = object()
+    with pytest.raises(InputError, match="choose --metadata strip"):
+        exif.exif(original, "keep", orientation=1, size=(64, 64))
+
+
+def test_a_make_of_several_values_warns_nobody(tmp_path):
+    path = jpeg(tmp_path / "a.jpg", block((271, 3, 6, 8), (272, 3, 6, 8)))
+    assert isinstance(photo.camera(path), str)
+
+
+def test_what_libtiff_has_to_say_does_not_reach_stderr(tmp_path, capfd):
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, "TIFF", compression="tiff_lzw")
+    data = bytearray(buffer.getvalue())
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    for at in range(start + 2, start + 2 + 12 * count, 12):
+        if struct.unpack_from("<H", data, at)[0] == 279:  # StripByteCounts
+            struct.pack_into("<I", data, at + 4, 64)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(InputError):
+        photo.read(tmp_path / "a.tif")
+    os.write(2, b"heard again")
+    assert capfd.readouterr().err == "heard again"
+
+
+@pytest.mark.parametrize("name", ["PIL", "tifffile"])
+def test_what_decoders_log_is_not_printed_by_logging_itself(name):
+    assert any(isinstance(one, logging.NullHandler) for one in logging.getLogger(name).handlers)
+
+
+def test_a_matlab_file_of_no_byte_order_is_damaged_and_no_more():
+    with pytest.raises(ValueError, match="damaged"):
+        mat5.arrays(b"MATLAB 5.0".ljust(126) + b"XX")
+    with pytest.raises(ValueError, match="damaged"):
+        mat5.arrays(fuzz_seeds.mats()[0][:128] + struct.pack("<II", 15, 8) + zlib.compress(b""))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "word"),
+    [
+        ("m.csv", "photo\n" + "a" * 200_000, "no line of a table"),
+        ("m.txt", "a" * 5000, "no path has"),
+        ("m.jsonl", '{"photo": "~\\u0000b"}', "no file can have"),
+        ("m.jsonl", '{"photo": "a", "%s": ""}' % ("x" * 9999), "has a field"),
+        ("m.jsonl", '{"photo": "a", "sha256": "%s"}' % ("x" * 3000), "hexadecimal"),
+        ("m.tsv", 'photo\tsha256\n"a\tb"\t\n"a\tb"\t%s' % ("0" * 64), "a\\tb"),
+    ],
+)
+def test_lines_of_a_manifest_that_nobody_wrote_are_refused(tmp_path, name, text, word):
+    (tmp_path / name).write_bytes(text.encode())
+    with pytest.raises(InputError) as refused:
+        manifest.read(str(tmp_path / name))
+    assert word in str(refused.value)
+    assert len(str(refused.value)) < 600
+    assert str(refused.value).isprintable()
+
+
+def test_a_record_with_fewer_fields_than_the_photo_has_differs():
+    sample = Sample(PIXELS, None, Window((64, 64), 0, 0, 64, 64))
+    records = [Record("a", "b", lambda: sample)]
+    pinned = json.loads(json.dumps(manifests.manifest(records)))
+    del pinned["records"][0]["window"]
+    with pytest.raises(InputError, match=r"window is .* instead of None"):
+        manifests.check(records, pinned)
+    pinned["records"][0]["window"] = "x" * 9999
+    with pytest.raises(InputError) as refused:
+        manifests.check(records, pinned)
+    assert len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", '{"crc32": 1}', "no layout", "layout of 1"])
+def test_a_checkpoint_whose_manifest_is_none_is_passed_over(tmp_path, text):
+    tree = {"a": np.arange(3)}
+    checkpoint.save(tmp_path, 1, tree)
+    place = tmp_path / "1" / "manifest.json"
+    values = json.loads(place.read_text())
+    values.pop("layout")
+    if "layout" in text:
+        text = json.dumps(values | ({"layout": [1]} if text == "layout of 1" else {}))
+    place.write_text(text)
+    assert checkpoint.latest(tmp_path, tree) is None
+
+
+def record_of_a_run():
+    from benchmarks import fuzz_parsers
+
+    return json.loads(fuzz_parsers._run_records()[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("psnr", "40"), ("results", {}), ("results", [1]), ("steps", 1.5), ("fallback", 0), ("x", 1)],
+)
+def test_a_record_of_a_run_with_another_type_is_damaged(tmp_path, name, value):
+    whole = record_of_a_run()
+    files.write_json(tmp_path / "a.json", whole)
+    assert runs.recorded(tmp_path / "a.json") == report.from_json(whole)
+    files.write_json(tmp_path / "a.json", whole | {name: value})
+    with pytest.raises(InputError) as refused:
+        runs.recorded(tmp_path / "a.json")
+    assert_one_sentence(str(refused.value), tmp_path / "a.json", "delete it")
+
+
+@pytest.mark.parametrize(
+    "missing", [field.name for field in dataclasses.fields(report.PhotoRecord)]
+)
+def test_a_record_of_a_run_may_lack_what_has_a_default_only(missing):
+    whole = record_of_a_run()
+    whole.pop(missing, None)
+    field = report.PhotoRecord.__dataclass_fields__[missing]
+    if field.default is dataclasses.MISSING:
+        with pytest.raises(ValueError, match=f"{missing} is missing"):
+            report.from_json(whole)
+    else:
+        assert getattr(report.from_json(whole), missing) == field.default
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("leakage", 3), ("z", {"white": "a"}), ("predicted_z", "9"), ("warnings", "a"),
+        ("examined", {"attacks": [{"attacker": "a"}]}), ("examined", {"attacks": 4}),
+    ],
+)  # fmt: skip
+def test_a_page_whose_records_are_damaged_is_refused(tmp_path, name, value):
+    from benchmarks import fuzz_parsers
+
+    page = json.loads(fuzz_parsers._page_records()[0])
+    path, options = tmp_path / "page.json", outputs.Options(report="page.html")
+    files.write_json(path, page)
+    assert len(examine.known_records((tmp_path / "page.html", path), options)) == 3
+    page["photos"][1][name] = value
+    files.write_json(path, page)
+    with pytest.raises(InputError) as refused:
+        examine.known_records((tmp_path / "page.html", path), options)
+    assert_one_sentence(str(refused.value), path, "damaged")
+
+
+def test_weights_that_are_not_finite_in_float32_are_refused():
+    from flax import serialization
+
+    tree = learned.stored(1)
+    tree["params"]["conv_end"]["kernel"] = np.full_like(
+        tree["params"]["conv_end"]["kernel"], 1e300, dtype=np.float64
+    )
+    with pytest.raises(InputError, match="not finite"):
+        dncnn.parse(serialization.msgpack_serialize(tree))
+    with pytest.raises(InputError, match="no msgpack"):
+        dncnn.parse(msgpack.packb({"params": 1}))
+
+
+def test_json_that_is_too_deep_is_not_valid(tmp_path):
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not valid JSON"):
+        files.read_json(tmp_path / "a.json")
+
+
+def test_a_message_stays_one_line_whatever_a_file_is_called(tmp_path):
+    with pytest.raises(InputError) as refused:
+        photo.read(tmp_path / "a\n\x1b[31mb.jpg")
+    assert str(refused.value).isprintable()
+    assert "a\\n\\x1b[31mb.jpg" in str(refused.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_TMPFILE"), reason="the system has no files without names")
+@pytest.mark.parametrize("before", [None, b"old"])
+def test_a_process_killed_while_it_writes_leaves_nothing(tmp_path, before):
+    if before:
+        (tmp_path / "a").write_bytes(before)
+    program = (
+        "import os, signal, sys; from dippas_jax.io import files\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "files.write_bytes(sys.argv[1], b'new')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "a"], check=False)
+    assert done.returncode == -9
+    left = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert left == ({"a": before} if before else {})
+
+
+@pytest.mark.parametrize("without", [True, False])
+def test_a_file_is_written_whole_with_and_without_a_name_of_its_own(tmp_path, monkeypatch, without):
+    if without:
+        monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    for data in (b"one", b"two"):
+        files.write_bytes(tmp_path / "a", data)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": data}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~umask()
+
+
+def umask():
+    now = os.umask(0)
+    os.umask(now)
+    return now
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch):
+    def homeless(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    with pytest.raises(InputError):
+        files.prepare_workdir(str(files.cache_folder().parent))
+    assert not files.cache_folder().exists()
