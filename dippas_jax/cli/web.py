@@ -6,6 +6,7 @@ the words that describe what came of it.
 
 import dataclasses
 import importlib.util
+import math
 import sys
 import threading
 import webbrowser
@@ -14,6 +15,7 @@ from typing import Any
 
 from dippas_jax.cli import anonymize, console, examine, photo_record, report_html
 from dippas_jax.cli.outputs import Options
+from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files
 from dippas_jax.types import InputError
 
@@ -59,6 +61,7 @@ def described(line: dict[str, Any], folder: Path, into: Path) -> dict[str, Any]:
             files.write_bytes(into / f"{number}-{name}.webp", getattr(part, name))
     return {
         "name": Path(record.output).name,
+        "plain": _plain(record),
         "verdict": photo_record.verdict(record),
         "traced": photo_record.traced(record),
         "figures": photo_record.figures(record),
@@ -71,3 +74,16 @@ def described(line: dict[str, Any], folder: Path, into: Path) -> dict[str, Any]:
             for part in parts
         ],
     }
+
+
+def _plain(record: PhotoRecord) -> str:
+    """The verdict for people who know nothing of z."""
+    if photo_record.traced(record):
+        return "This photo can probably still be traced to its camera."
+    if record.examined.get("attacks"):
+        return "Reduced: none of the attackers that were asked finds the camera any more."
+    if math.isnan(record.predicted_z):
+        return "Reduced; what is left was not measured."
+    if record.z:
+        return "Reduced: the fingerprint that was used is not found any more."
+    return "Reduced: as far as it was measured, the camera would not be found."

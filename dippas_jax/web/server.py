@@ -42,7 +42,12 @@ _HEAD_BYTES = 2**14
 _WISHES_BYTES = 2**12
 _AT_ONCE = 32  # connections; a browser opens six
 _PAGES = Path(__file__).parent / "pages"
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 
 
 # --------------------------------------------------------------------------------------- the routes
@@ -127,6 +132,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         "": (page("index.html"), "GET"),
         "style.css": (page("style.css"), "GET"),
         "page.js": (page("page.js"), "GET"),
+        "icon.svg": (page("icon.svg"), "GET"),
         "state": (state, "GET"),
         "files/{kind}": (receive, "POST"),
         "estimate": (begin(store.estimate), "POST"),

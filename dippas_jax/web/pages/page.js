@@ -104,14 +104,14 @@ function progress(state) {
     all += 60 * minutes;
     done += share * 60 * minutes;
   }
-  return { share: all ? done / all : 0, left: all - done, over: photos.filter(({ number }) => over(state.photos[number])).length, count: photos.length };
+  return { share: all ? done / all : 0, left: all - done };
 }
 
 function statusText(state) {
   const photos = state.files.filter((file) => file.kind === "photo").length;
-  const { left, over, count } = progress(state);
   const done = Object.values(state.photos).filter((photo) => "verdict" in photo).length;
   const usable = Object.values(state.photos).filter((photo) => "minutes" in photo);
+  const refused = Object.values(state.photos).filter((photo) => "failed" in photo || "skipped" in photo).length;
   if (ours.sending) return `Copying file ${Math.min(ours.sent + 1, ours.toSend)} of ${ours.toSend} to the private folder.`;
   switch (state.state) {
     case "building": return "Building the fingerprint from the photos of the wall.";
@@ -120,7 +120,7 @@ function statusText(state) {
       const time = usable.reduce((sum, photo) => sum + 60 * photo.minutes, 0);
       return `${counted(usable.length, "photo")} ready, about ${timeText(time)}.`;
     }
-    case "working": return `${over} of ${counted(count, "photo")} done, the rest in about ${timeText(left)}.`;
+    case "working": return `${done} of ${counted(photos - refused, "photo")} done.`;
     case "done": return `Done: ${done} of ${counted(photos, "photo")}.`;
     case "cancelled": return done ? `Cancelled; ${counted(done, "photo")} done.` : "Cancelled.";
     case "failed": return "Nothing could be done; the reasons stand below.";
@@ -128,15 +128,23 @@ function statusText(state) {
   }
 }
 
-// A screen reader speaks the status when it changes, so it is set only then.
+// A screen reader speaks the status when it changes; the time, which runs, stands beside it.
 function showStatus() {
   const text = statusText(ours.state);
   if (get("status").textContent !== text) get("status").textContent = text;
+  const { left } = progress(ours.state);
+  get("time").textContent = ours.state.state === "working" && left ? `The rest in about ${timeText(left)}.` : "";
+}
+
+// A text whose options of the command line, such as --displace 2, are never broken in two.
+function options(text) {
+  return text.split(/(--[a-z][a-z-]*(?: [0-9]+| strong)?)/).map((part, at) => at % 2 ? element("code", part, { className: "option" }) : part);
 }
 
 function slider(number, index, part) {
   const figure = element("figure");
-  figure.style.width = `${part.width + 2}px`;
+  const pair = element("div", "", { className: "pair" });
+  pair.style.width = `${part.width + 2}px`;
   const view = element("div", "", { className: "view" });
   const both = element("div");
   both.style.width = `${part.width}px`;
@@ -156,7 +164,8 @@ function slider(number, index, part) {
   new ResizeObserver(follow).observe(view);
   const title = part.title[0].toUpperCase() + part.title.slice(1);
   const caption = `${title} (row ${part.top}, column ${part.left}), pixel by pixel. Left of the line before, right of it after.`;
-  figure.append(view, range, element("figcaption", caption));
+  pair.append(view, range);
+  figure.append(pair, element("figcaption", caption));
   return figure;
 }
 
@@ -173,12 +182,14 @@ function card(file, photo) {
 }
 
 function result(file, photo) {
-  const verdict = element("p", photo.traced ? "Warning: " : "Reduced: ", { className: photo.traced ? "bad" : "" });
-  verdict.append(photo.verdict);
-  const rows = [verdict];
+  const rows = [element("p", photo.plain, { className: photo.traced ? "bad" : "good" }), element("p", `Verdict: ${photo.verdict}.`)];
   if (photo.found) rows.push(element("p", photo.found));
   rows.push(element("p", photo.change));
-  for (const warning of photo.warnings) rows.push(element("p", `Warning: ${warning}.`));
+  for (const warning of photo.warnings) {
+    const row = element("p", "Warning: ");
+    row.append(...options(`${warning}.`));
+    rows.push(row);
+  }
   rows.push(element("p", photo.figures, { className: "soft" }));
   const row = element("p", "", { className: "row" });
   row.append(element("a", `Download ${photo.name}`, { className: "button", href: `results/${file.number}`, download: photo.name }));
@@ -286,11 +297,17 @@ addEventListener("drop", async (event) => {
 });
 get("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  await attempt(() => post("start", wishes()));
-  await refresh();
+  await attempt(async () => {
+    show(await post("start", wishes()));
+    get("cancel").focus(); // the button that was pressed can no longer be
+  });
 });
-get("cancel").addEventListener("click", () => attempt(async () => show(await post("cancel"))));
-get("clear").addEventListener("click", () => attempt(async () => show(await post("clear"))));
+for (const id of ["cancel", "clear"]) {
+  get(id).addEventListener("click", () => attempt(async () => {
+    show(await post(id));
+    get("status").focus();
+  }));
+}
 get("end").addEventListener("click", () => attempt(async () => {
   await post("end");
   ours.ended = true;
