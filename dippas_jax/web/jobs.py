@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import sys
 import zipfile
@@ -34,6 +35,7 @@ _OURS = re.compile(
 _LONGEST = 200  # bytes of a name, to which a suffix is added
 _LINE = 2**24  # bytes of a line of JSON, at most
 _NOTES = 20
+_CODES = range(5)  # those of `dippas`
 
 
 class Program(NamedTuple):
@@ -126,7 +128,6 @@ class Store:
         self.notes: list[str] = []
         self.minutes: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
-        self._process: asyncio.subprocess.Process | None = None
         self._built: Path | None = None  # the fingerprint, of the walls that are there now
         self._command: list[str] = []  # that made the results which are there
 
@@ -200,7 +201,7 @@ class Store:
         """A job that fails says so, and leaves the server alone."""
         try:
             await job
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the page goes on
             self.notes.append(f"the job failed ({type(error).__name__}: {error})")
             self.state = "failed"
 
@@ -226,9 +227,16 @@ class Store:
                 self.photos, self._command = {}, command
                 for name in ("results", "parts"):
                     await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
+            await asyncio.to_thread(self._remove_unknown)
             await self._dippas(*command, "--progress")
             done = any("output" in photo for photo in self.photos.values())
             self.state = "done" if done else "failed"
+
+    def _remove_unknown(self) -> None:
+        """Removes results that a cancelled job has written but not told of: they are made again."""
+        for folder in (self.folder / "results").glob("[0-9]*"):
+            if "output" not in self.photos.get(int(folder.name), {}):
+                shutil.rmtree(folder, ignore_errors=True)
 
     async def _camera(self) -> list[str] | None:
         """Options that say the fingerprint, built if need be; None if that failed."""
@@ -269,7 +277,11 @@ class Store:
             async for line in process.stdout:
                 await self._take(json.loads(line))
             await notes
-            return await process.wait()
+            code = await process.wait()
+            if code not in _CODES:
+                why = f"the program ended early (code {code}); it may have run out of memory"
+                self.notes = [*self.notes, why]
+            return code
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -338,15 +350,20 @@ class Store:
     def results(self) -> Path:
         """All results in one ZIP file, which tells no times; names that come twice get a number."""
         path = self.folder / "results" / "photos.zip"
+        hidden = path.with_name(f".{secrets.token_hex(8)}.zip")  # it may be asked for twice at once
         taken: set[str] = set()
-        with zipfile.ZipFile(path, "w") as archive:  # stored: photos do not get smaller
+        with zipfile.ZipFile(hidden, "w") as archive:  # stored: photos do not get smaller
             for number in sorted(self.photos):
                 if source := self.result(number):
                     name = source.name if source.name not in taken else f"{number}-{source.name}"
                     taken.add(name)
-                    with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as target:
-                        target.write(source.read_bytes())
-        return path
+                    entry = zipfile.ZipInfo(name)
+                    with (
+                        open(source, "rb") as data,
+                        archive.open(entry, "w", force_zip64=True) as target,
+                    ):
+                        shutil.copyfileobj(data, target)
+        return hidden.replace(path)
 
 
 class Upload:
@@ -373,12 +390,15 @@ class Upload:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._open.close()
-        if kind is None and self.store.state not in BUSY:
+        path = self.store.folder / self.file.path
+        if kind is None and self.store.state not in BUSY and path.exists():
             self.store.keep(self.file)
             return
-        self.store.bytes -= self.bytes
-        (self.store.folder / self.file.path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        self.store.bytes = max(self.store.bytes - self.bytes, 0)
         self.store.require_idle()
+        if kind is None:
+            raise InputError("all files were removed while this one came; send it again")
 
 
 def _anonymize(camera: list[str], chosen: Wishes) -> list[str]:

@@ -398,10 +398,14 @@ def test_a_job_can_be_cancelled_and_goes_on_where_it_was(client, tmp_path):
     result = folder / "results" / "0001" / "a.anon.jpg"
     before = result.stat().st_mtime_ns
     (folder / "photos" / "0002" / "slow.jpg").rename(folder / "photos" / "0002" / "quick.jpg")
+    untold = folder / "results" / "0002" / "quick.anon.jpg"  # written just before the kill
+    untold.parent.mkdir()
+    untold.touch()
     client.post("start")
     known = client.until("done")
     assert "verdict" in known["photos"]["1"]
     assert "verdict" in known["photos"]["2"]
+    assert client.get("results/2").data == b"two"
     assert result.stat().st_mtime_ns == before, "done once"
     client.post("start", b'{"strength": "strong"}')
     client.until("done")
@@ -441,6 +445,17 @@ def test_a_program_that_talks_nonsense_fails_and_the_server_lives(tmp_path, monk
         known = client.until("failed", "done")
         assert known["state"] == "failed"
         assert "JSONDecodeError" in known["notes"][-1]
+
+
+def test_a_program_that_is_killed_is_told_of(tmp_path, monkeypatch):
+    command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    with serving(tmp_path, monkeypatch, command) as client:
+        client.add("a.jpg")
+        client.post("start")
+        known = client.until("failed", "done")
+        assert known["state"] == "failed"
+        assert "it may have run out of memory" in known["notes"][-1]
+        assert client.add("b.jpg").status == 201, "the page goes on"
 
 
 # ----------------------------------------------------------------------------- what is left on disk
