@@ -30,7 +30,8 @@ MAY = {
     "": LIBRARY | {"api"},
     "experiments": LIBRARY,
     "parallel": BASE | {"", "io"},
-    "cli": LIBRARY | {"", "parallel"},
+    "web": {"types"},
+    "cli": LIBRARY | {"", "parallel", "web"},
     "main": LIBRARY | {"experiments"},
 }
 """Of a new room this asks one thing: where in the house it stands."""
@@ -58,6 +59,10 @@ ONLY_IN_ROOMS = {
     "PIL": {"io", "forensics", "cli"},
     "tqdm": {"experiments", "cli", "prior"},
     "argparse": {"cli"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
+    "h11": {"web"},
+    "asyncio": {"web"},
 }
 
 

@@ -4,7 +4,8 @@ An original is never written to. Every output appears whole as soon as it is don
 exists is skipped, so an interrupted batch goes on when the same command is given again.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,12 @@ _PER_PIXEL_OF_OTHERS = 300  # bytes; other methods take the photo as a whole
 
 
 def anonymize(
-    photos: Sequence[str], options: Options, *, dry_run: bool = False, json: bool = False
+    photos: Sequence[str],
+    options: Options,
+    *,
+    dry_run: bool = False,
+    json: bool = False,
+    progress: bool = False,
 ) -> int:
     """Anonymises photos one after the other; see `Options`.
 
@@ -52,6 +58,7 @@ def anonymize(
       options: All that changes what is written.
       dry_run: Only say what would be done, how long it takes and how much memory.
       json: JSON, one object a photo.
+      progress: Of a photo at work, lines of JSON that say how far it is.
 
     Raises:
       InputError: Before anything is written: what was given cannot be used as a whole.
@@ -78,7 +85,9 @@ def anonymize(
         _announce(waiting, options)
         if page_file:
             files.prepare_workdir(page_file[0].parent)
-        ends = _run(waiting, cameras, options, failed, known, page, jobs, json=json)
+        ends = _run(
+            waiting, cameras, options, failed, known, page, jobs, json=json, progress=progress
+        )
     elif page and jobs:
         page.write([record for record in known if Path(record.output).exists()])
     code = console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
@@ -156,6 +165,7 @@ def _run(
     jobs: Sequence[Job],
     *,
     json: bool,
+    progress: bool,
 ) -> set[int]:
     """Anonymises, writes and reports photo after photo; exit codes of what fell short."""
     records = [record for record in known if Path(record.output).exists()]
@@ -166,8 +176,9 @@ def _run(
 
     def one(source: Path, job: Job, place: str) -> PhotoRecord:
         files.prepare_workdir(job.target.parent)
+        tell = _progress(source) if progress else None
         try:
-            record, data = treatment.treat(source, job, cameras, options, own, place)
+            record, data = treatment.treat(source, job, cameras, options, own, place, tell)
         except InputError:
             raise
         except Exception as error:
@@ -180,8 +191,8 @@ def _run(
 
     left = [seconds for seconds, _ in _estimates(waiting, options).values()]
     for number, job in enumerate(waiting, 1):
-        time = _time_text(sum(left[number - 1 :]))
-        place = f"{number} of {len(waiting)}, the rest in about {time}:" if len(waiting) > 1 else ""
+        rest = _time_text(sum(left[number - 1 :]))
+        place = f"{number} of {len(waiting)}, the rest in about {rest}:" if len(waiting) > 1 else ""
         record = failed.catch(one, job.source, job, place)
         if record is None:
             continue
@@ -200,6 +211,18 @@ def _run(
     if done:
         console.note(CAUTION)
     return ends
+
+
+def _progress(source: Path) -> Callable[[float], None]:
+    """Prints how far a photo is, twice a second at most."""
+    told = [0.0]
+
+    def tell(share: float) -> None:
+        if time.monotonic() - told[0] >= 0.5:
+            told[0] = time.monotonic()
+            console.say(files.json_text({"photo": str(source), "progress": round(share, 3)}))
+
+    return tell
 
 
 def choose_device(device: str) -> None:

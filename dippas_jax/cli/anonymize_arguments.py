@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     arguments.add_json(parser)
+    parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)  # of `web`
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,7 +62,13 @@ def run(options: argparse.Namespace) -> int:
 
     given = vars(options) | {"kind": options.format}
     chosen = outputs.Options(**{name: given[name] for name in outputs.Options._fields})
-    return anonymize.anonymize(options.photos, chosen, dry_run=options.dry_run, json=options.json)
+    return anonymize.anonymize(
+        options.photos,
+        chosen,
+        dry_run=options.dry_run,
+        json=options.json,
+        progress=options.progress,
+    )
 
 
 def _add_fingerprints(parser: argparse.ArgumentParser) -> None:

@@ -158,6 +158,13 @@ def quality(text: str) -> int | None:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A TCP port that users may have."""
+    if not text.isdecimal() or not 1024 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 1024 to 65535")
+    return int(text)
+
+
 def probability(text: str) -> float:
     """Above 0, at most 1."""
     value = _number(text)

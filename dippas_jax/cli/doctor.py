@@ -20,7 +20,7 @@ from dippas_jax.types import InputError
 
 _SIDE = 128
 _PACKAGES = ("dippas-jax", "jax", "jaxlib", "flax", "numpy", "pillow", "tifffile", "scikit-image")
-_EXTRAS = {"h5py": "h5", "pillow_heif": "heic"}
+_EXTRAS = {"h5py": "h5", "pillow_heif": "heic", "uvicorn": "web"}
 
 
 def doctor(*, json: bool = False) -> int:

@@ -30,10 +30,12 @@ from dippas_jax.cli import (
     identify_arguments,
     link_arguments,
     verify_arguments,
+    web_arguments,
 )
 
 VERBS = {
     "anonymize": anonymize_arguments,
+    "web": web_arguments,
     "campaign": campaign_arguments,
     "fingerprint": fingerprint_arguments,
     "identify": identify_arguments,

@@ -143,8 +143,8 @@ def verdict(record: PhotoRecord) -> str:
     return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:g}"
 
 
-def text(record: PhotoRecord) -> str:
-    """A photo's record for the terminal."""
+def figures(record: PhotoRecord) -> str:
+    """Size, PSNR, what is left and the time, in a line."""
     size = console.size_text((record.height, record.width))
     psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
     if moved := record.settings.get("displacement"):
@@ -152,9 +152,14 @@ def text(record: PhotoRecord) -> str:
             f"PSNR {record.settings['psnr_in_place']:.2f} dB, then moved by {moved:g} pixels "
             f"({record.psnr:.2f} dB)"
         )
+    return f"{size}, {psnr}, {left(record)}, {record.seconds:.0f} s"
+
+
+def text(record: PhotoRecord) -> str:
+    """A photo's record for the terminal."""
     said = [
         f"{record.photo} -> {record.output}",
-        f"  {size}, {psnr}, {left(record)}, {record.seconds:.0f} s",
+        f"  {figures(record)}",
         *(f"  Warning: {warning}" for warning in record.warnings),
     ]
     if summary := record.examined.get("verdict"):

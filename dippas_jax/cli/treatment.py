@@ -5,6 +5,7 @@ import hashlib
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ class _Task(NamedTuple):
     """A photo at work: its file's content, the fingerprint's plane, what was asked for.
 
     `others` is there where the fingerprint comes from the camera's other photos; `place` says which
-    of several photos this is.
+    of several photos this is; `on_progress` hears what share of the work is done.
     """
 
     job: Job
@@ -52,6 +53,7 @@ class _Task(NamedTuple):
     options: Options
     others: Known | None = None
     place: str = ""
+    on_progress: Callable[[float], None] | None = None
 
     @property
     def upright(self) -> bool:
@@ -70,6 +72,7 @@ def treat(
     options: Options,
     own: OwnPhotos | None = None,
     place: str = "",
+    on_progress: Callable[[float], None] | None = None,
 ) -> tuple[PhotoRecord, bytes]:
     """Anonymises a photo; nothing is written.
 
@@ -80,6 +83,8 @@ def treat(
       options: All that was asked for.
       own: The command's photos, where K may come from the others of the same camera.
       place: Which photo of how many, for the progress bar.
+      on_progress: Called with the share of the work that is done, below 1; by methods of
+        `baselines` not at all.
 
     Returns:
       What is known of it, and the bytes of the output file.
@@ -91,7 +96,7 @@ def treat(
     others = own.known(job.source, photo.pixels) if own is not None and plane is None else None
     if others is not None and others.confirmed:
         plane = others.plane
-    task = _Task(job, photo, plane, options, others, place)
+    task = _Task(job, photo, plane, options, others, place, on_progress)
     started = time.monotonic()
     result = OURS.get(options.method, _by_other)(task, started)
     spent = time.monotonic() - started
@@ -144,6 +149,8 @@ def _by_sparse(task: _Task, started: float) -> Result:
             if psnr is not None:
                 bar.set_postfix_str(f"PSNR {psnr:.2f} dB", refresh=False)
             bar.update()
+            if task.on_progress:
+                task.on_progress(len(ticks) / max(units / area, len(ticks) + 1))
 
         result = sparse.anonymize(
             _key(task),
@@ -177,6 +184,8 @@ def _by_prior(task: _Task, started: float) -> Result:
 
         def on_chunk(at: whole.At) -> None:
             chunks.append(time.monotonic())
+            if task.on_progress:
+                task.on_progress(at.done / at.tiles)
             if lines is not None:
                 one = f"tile {at.done + 1} of {at.tiles}" if at.tiles > 1 else "inverting"
                 lines.show(at.psnr, one)

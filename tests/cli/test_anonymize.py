@@ -122,6 +122,15 @@ def test_a_photo_is_written_beside_the_original_which_is_left_alone(dippas, tmp_
     assert not ours.getexif()
 
 
+def test_how_far_a_photo_is_can_be_told_as_lines_of_json(dippas):
+    code, out, _ = dippas("a.jpg", "--blind", "--json", "--progress")
+    *told, record = map(json.loads, out.splitlines())
+    assert code in DONE
+    assert record["photo"] == "a.jpg"
+    assert told
+    assert all(line["photo"] == "a.jpg" and 0 < line["progress"] < 1 for line in told)
+
+
 def test_blind_needs_no_fingerprint_and_the_same_seed_gives_the_same_bytes(dippas):
     assert dippas("a.jpg", "--blind", "--json")[0] == 0
     data = Path("a.anon.jpg").read_bytes()

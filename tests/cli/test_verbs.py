@@ -778,14 +778,14 @@ def test_what_anonymize_is_asked_for_arrives(dippas, monkeypatch):
         "anonymize", "A0.png", "-n", "--json", "--method", "prior", "--format", "png",
         "--fingerprint", "A.npz", "--target-psnr", 38, "--jpeg-quality", 90, "--max-minutes", 2,
     )[0] == 0  # fmt: skip
-    photos, rest = ["A0.png", "B0.png"], {"dry_run": False, "json": False}
+    photos, rest = ["A0.png", "B0.png"], {"dry_run": False, "json": False, "progress": False}
     assert asked[0] == ((photos, outputs.Options(check=[])), rest)
     assert outputs.Options().method == "sparse"
     options = outputs.Options(
         method="prior", kind="png", fingerprint="A.npz", target_psnr=38.0, jpeg_quality=90,
         max_minutes=2.0, check=[],
     )  # fmt: skip
-    assert asked[1] == ((["A0.png"], options), {"dry_run": True, "json": True})
+    assert asked[1] == ((["A0.png"], options), rest | {"dry_run": True, "json": True})
     refused(dippas("anonymize", "A0.png", "--method", "engine"), "--method", "'engine'")
 
 

@@ -1,0 +1,46 @@
+"""Stands in for the command line: says what it would say of photos, without treating them.
+
+A file that begins with "slow" takes until it is killed, one with "bad" is refused; others are
+copied to where the result would be.
+"""
+
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+
+def say(**line):
+    print(json.dumps(line), flush=True)
+
+
+def build():
+    Path("camera", "camera.npz").write_bytes(b"K")
+    print("dippas: only 1 photo: the fingerprint is weak", file=sys.stderr, flush=True)
+    say(fingerprint="camera/camera.npz")
+
+
+def anonymize(arguments):
+    for photo in sorted(path for path in Path("photos").rglob("*") if path.is_file()):
+        target = Path("results", *photo.parts[1:-1], f"{photo.stem}.anon{photo.suffix}")
+        if photo.name.startswith("bad"):
+            say(photo=str(photo), failed=f"photo {photo} is damaged")
+        elif "-n" in arguments:
+            say(photo=str(photo), output=str(target), minutes=0.5, width=64, height=64)
+        elif target.exists():
+            say(photo=str(photo), skipped=f"{target} exists")
+        else:
+            if photo.name.startswith("slow"):
+                say(photo=str(photo), progress=0.25)
+                time.sleep(600)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photo, target)
+            say(photo=str(photo), output=str(target), sha256="0", asked=arguments)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fingerprint":
+        build()
+    else:
+        anonymize(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""The page in a browser: a whole run by keys, on a phone's width, light and dark, offline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("uvicorn", reason="needs the extra `web`")
+pytest.importorskip("selenium", reason="needs selenium")
+
+from dippas_jax.datasets import synthetic
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (shutil.which("chromium") and shutil.which("chromedriver")),
+        reason="needs chromium and chromium-driver",
+    ),
+]
+
+ALONE = ["unshare", "--map-root-user", "--net"]
+
+
+def can_be_alone():
+    """Whether a process here may have a network of its own."""
+    try:
+        return subprocess.run([*ALONE, "true"], capture_output=True, timeout=20).returncode == 0
+    except OSError:
+        return False
+
+
+def test_a_whole_visit_without_a_network(tmp_path):
+    camera = synthetic.Camera(seed=3, strength=0.02)
+    photos = [tmp_path / name for name in ("a.png", "bad.png", "b.png")]
+    for number, photo in enumerate(photos):
+        Image.fromarray(synthetic.expose(camera, synthetic.scene(number, 64), number)).save(photo)
+    photos[1].write_bytes(photos[1].read_bytes()[:500])
+    folder = tmp_path / "folder"
+    temporary = tmp_path / "temporary"
+    for path in (folder, temporary):
+        path.mkdir()
+    alone = can_be_alone()
+    command = [sys.executable, "-m", "tests.web.browse", str(folder), *map(str, photos)]
+    done = subprocess.run(
+        [*ALONE, *command, "--alone"] if alone else command,
+        capture_output=True,
+        text=True,
+        timeout=480,
+        env={**os.environ, "TMPDIR": str(temporary), "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
+    if alone:
+        assert seen["way_out"] == "ENETUNREACH", "there was no network but this machine's own"
+
+    assert seen["ready"].startswith("2 photos ready, about ")
+    assert seen["dropped"] == seen["ready"]
+    assert seen["tabs"][0] == "photo"
+    assert {"folder", "start"} <= set(seen["tabs"])
+    assert seen["focus"] == "cancel"
+    assert seen["done"] == "Done: 2 of 4 photos."
+    first, bad, second, dropped = seen["cards"]
+    for card, name in ((first, "a"), (second, "b")):
+        assert card.startswith(f"{name}.png\n")
+        assert f"Download {name}.anon.png" in card
+        assert "Reduced: as far as" in card or "can probably still be traced" in card
+        assert "PSNR" in card
+    assert "Not done: photo bad.png is truncated or damaged" in bad
+    assert dropped.startswith("notes.txt\nSkipped: by its name no photo")
+
+    assert seen["edges"] == ["--at: 0px;", "--at: 64px;"]
+    assert [width for width, _ in seen["pictures"]] == [64] * 4
+    assert all(text.startswith(("Before: ", "After: ")) for _, text in seen["pictures"])
+    assert seen["controls"] > 15
+    assert seen["nameless"] == [], "a screen reader can say what each is"
+    assert [view["hidden"] for view in seen["views"]] == [0] * 4, "nothing is cut off at the side"
+    light, dark = (view["ground"] for view in seen["views"][:2])
+    assert light != dark
+
+    origin = f"http://{urlsplit(seen['link']).netloc}/"
+    assert "key" not in seen["address"]
+    assert len(seen["asked"]) > 5
+    assert all(address.startswith(origin) for address in seen["asked"])
+    assert seen["log"] == [], "no policy was broken, and nothing was missing"
+
+    assert seen["ended"] == "The program has ended"
+    assert seen["code"] == 0
+    assert not list(temporary.glob("dippas-web-*"))
+    with Image.open(folder / "a.anon.png") as result:
+        assert result.size == (64, 64)
+    with zipfile.ZipFile(folder / "photos.zip") as archive:
+        assert archive.namelist() == ["a.anon.png", "b.anon.png"]
+        assert archive.read("a.anon.png") == (folder / "a.anon.png").read_bytes()
