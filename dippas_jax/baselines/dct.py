@@ -6,18 +6,14 @@ as what is known of the signal. BM3D itself may not be used commercially. Pixels
 levels, channels last.
 """
 
-import functools
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
-import numpy as np
-import scipy.fft
 from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Num
 
-SIDE = 8  # of a block, pixels
+from dippas_jax.signal import block_dct
+
 STEP = 2  # pixels between the places of the grid that are averaged over
 THRESHOLD = 2.7  # standard deviations of the noise, below which a coefficient is nothing but noise
 
@@ -45,42 +41,16 @@ def denoised(pixels: Num[ArrayLike, "h w 3"], sigma: ArrayLike) -> Float[Array, 
 
 def _plane(plane: Array, sigma: Array) -> Array:
     """One colour [h w]; of a constant plane, itself exactly."""
-    height, width = plane.shape
     first = plane[0, 0]
-    # A block all around, so that what is rolled round the border is never seen.
-    pads = [(SIDE, SIDE + (-side) % SIDE) for side in (height, width)]
-    padded = jnp.pad(plane - first, pads, mode="reflect")
-    mean = np.add.outer(np.arange(SIDE), np.arange(SIDE))[:, None, :] == 0  # never noise
+    padded = block_dct.bordered(plane - first, "reflect")
 
     def threshold(noisy: Array) -> Array:
-        return jnp.where((jnp.abs(noisy) >= THRESHOLD * sigma) | mean, noisy, 0)
+        return jnp.where((jnp.abs(noisy) >= THRESHOLD * sigma) | block_dct.MEAN, noisy, 0)
 
     def wiener(noisy: Array, pilot: Array) -> Array:
         power = jnp.square(pilot)
-        return jnp.where(mean, noisy, noisy * power / (power + jnp.square(sigma)))
+        return jnp.where(block_dct.MEAN, noisy, noisy * power / (power + jnp.square(sigma)))
 
-    pilot = _filtered(threshold, padded)
-    result = _filtered(wiener, padded, pilot)
-    return result[SIDE : SIDE + height, SIDE : SIDE + width] + first
-
-
-def _filtered(shrink: Callable[..., Array], *planes: Array) -> Array:
-    """The mean over places of the grid of what `shrink` makes of the planes' coefficients."""
-    size = planes[0].shape
-    blocks = (size[0] // SIDE, SIDE, size[1] // SIDE, SIDE)
-    basis = jnp.asarray(scipy.fft.dct(np.eye(SIDE), axis=0, norm="ortho"), jnp.float32)
-    product = functools.partial(jnp.einsum, precision=lax.Precision.HIGHEST)
-
-    def transform(x: Array, matrix: Array) -> Array:
-        return product("vj,aubj->aubv", matrix, product("ui,aibj->aubj", matrix, x))
-
-    def add(total: Array, place: Array) -> tuple[Array, None]:
-        parts = (
-            transform(jnp.roll(plane, -place, (0, 1)).reshape(blocks), basis) for plane in planes
-        )
-        back = transform(shrink(*parts), basis.T).reshape(size)
-        return total + jnp.roll(back, place, (0, 1)), None
-
-    places = jnp.stack(jnp.meshgrid(*[jnp.arange(0, SIDE, STEP)] * 2), -1).reshape(-1, 2)
-    total, _ = lax.scan(add, jnp.zeros(size, jnp.float32), places)
-    return total / len(places)
+    pilot = block_dct.filtered(threshold, padded, step=STEP)
+    result = block_dct.filtered(wiener, padded, pilot, step=STEP)
+    return block_dct.within(result, *plane.shape) + first

@@ -8,18 +8,15 @@ Bayer phases, rows and columns are still in it.
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.fft
-from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from scipy import ndimage
 from skimage import restoration
 
+from dippas_jax.signal import block_dct
+
 SIGMA = 3.0
 """Standard deviation of the noise that non-local means and total variation look for, levels."""
-
-DCT_SIDE = 8
-"""Side of the blocks of `dct`, pixels."""
 
 DCT_THRESHOLD = 6.0
 """Coefficients below it are noise to `dct`: grey levels, the transform being orthonormal."""
@@ -61,28 +58,11 @@ def dct(plane: Float[ArrayLike, "h w"]) -> Float[Array, "h w"]:
 
 @jax.jit
 def _dct(plane: Array) -> Array:
-    height, width = plane.shape
-    # A block all around, so that what is rolled round the border is never seen.
-    pads = [(DCT_SIDE, DCT_SIDE + (-side) % DCT_SIDE) for side in (height, width)]
-    padded = jnp.pad(plane, pads, mode="edge")
-    basis = jnp.asarray(scipy.fft.dct(np.eye(DCT_SIDE), axis=0, norm="ortho"), jnp.float32)
-    blocks = (padded.shape[0] // DCT_SIDE, DCT_SIDE, padded.shape[1] // DCT_SIDE, DCT_SIDE)
-    mean = (jnp.arange(DCT_SIDE)[:, None, None] + jnp.arange(DCT_SIDE)) == 0
+    def noise(parts: Array) -> Array:
+        return jnp.where((jnp.abs(parts) < DCT_THRESHOLD) & ~block_dct.MEAN, parts, 0)
 
-    def transform(x: Array, matrix: Array) -> Array:
-        exact = lax.Precision.HIGHEST
-        x = jnp.einsum("ui,aibj->aubj", matrix, x, precision=exact)
-        return jnp.einsum("vj,aubj->aubv", matrix, x, precision=exact)
-
-    def add(total: Array, place: Array) -> tuple[Array, None]:
-        parts = transform(jnp.roll(padded, -place, (0, 1)).reshape(blocks), basis)
-        noise = jnp.where((jnp.abs(parts) < DCT_THRESHOLD) & ~mean, parts, 0)
-        back = transform(noise, basis.T).reshape(padded.shape)
-        return total + jnp.roll(back, place, (0, 1)), None
-
-    places = jnp.stack(jnp.meshgrid(*[jnp.arange(DCT_SIDE)] * 2), -1).reshape(-1, 2)
-    total, _ = lax.scan(add, jnp.zeros_like(padded), places)
-    return total[DCT_SIDE : DCT_SIDE + height, DCT_SIDE : DCT_SIDE + width] / len(places)
+    found = block_dct.filtered(noise, block_dct.bordered(plane, "edge"))
+    return block_dct.within(found, *plane.shape)
 
 
 def _centred(plane: ArrayLike) -> np.ndarray:
