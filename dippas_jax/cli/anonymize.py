@@ -40,7 +40,7 @@ _GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
 _PER_PIXEL = 60  # bytes, of the photo
 _PER_PIXEL_OF_TILE = {"sparse": 0, "prior": 6000}  # bytes, of one tile
-_PER_PIXEL_OF_OTHERS = 300  # bytes; other methods take the photo as a whole
+_PER_PIXEL_OF_OTHERS = 300  # bytes, a guess; other methods take the photo as a whole
 
 
 def anonymize(
@@ -133,8 +133,8 @@ def _waiting(
 ) -> Sizes:
     """The photos to be done, with their sizes: usable ones whose output does not exist.
 
-    Each is decoded to the end, which takes a hundredth of what its work does, so that what is
-    announced, by a dry run as well, is what will be done.
+    Each is decoded to the end, so that what is announced, by a dry run as well, is what will be
+    done.
     """
 
     def usable_size(path: Path, job: Job) -> tuple[int, int]:

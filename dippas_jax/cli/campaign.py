@@ -277,7 +277,7 @@ def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json:
         "hours": _hours(units, root, items, options.method),
         "disk": sum(one.length for one in headers) if options.kind == "same" else 3 * pixels,
         "disk_is": "the originals' size" if options.kind == "same" else "3 bytes a pixel, at most",
-        "free": shutil.disk_usage(_existing(root.local)).free if root.local else None,
+        "free": shutil.disk_usage(outputs.existing(root.local)).free if root.local else None,
         "reasons": reasons,
     }
     print(files.json_text(plan) if json else _plan_text(plan), flush=True)
@@ -337,10 +337,6 @@ def _hours(
         device: {"hours": units * rate / 3600, "source": source}
         for device, (rate, source) in found.items()
     }
-
-
-def _existing(path: Path) -> Path:
-    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def _plan_text(plan: Mapping[str, Any]) -> str:

@@ -197,10 +197,14 @@ def _require_heic() -> None:
 
 def _require_writable(folder: Path) -> None:
     """`InputError` if nothing may be written to a folder, or where it is still to be created."""
-    above = folder.absolute()
-    existing = next(one for one in (above, *above.parents) if one.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    there = existing(folder.absolute())
+    if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"folder {folder} cannot be written to; choose another with -o")
+
+
+def existing(path: Path) -> Path:
+    """A path, or the nearest folder above it that exists."""
+    return next(one for one in (path, *path.parents) if one.exists())
 
 
 def _single(path: Path, target: Path, kind: str) -> Job:

@@ -11,9 +11,8 @@ from dippas_jax.cli import main
 
 
 def _end_with_stdin() -> None:
-    while os.read(
-        0, 1024
-    ):  # without Python's lock on stdin, which the end of the program waits for
+    # Not by sys.stdin, whose lock the end of the program would wait for.
+    while os.read(0, 1024):
         pass
     os._exit(1)
 
