@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +11,12 @@ from dippas_jax.cli import console
 from dippas_jax.io import records
 from dippas_jax.signal import cells
 
-TRACED = 3.0
-"""|z| from which a photo counts as one that can probably be traced: that of `dippas verify`."""
+FOUND = 4.0
+"""|z| that no attacker should reach where a photo is not said to be traceable."""
+
+TRACED = FOUND - statistics.NormalDist().inv_cdf(0.95)
+"""Expected |z|, 2.4, from which a photo counts as one that can probably be traced: scores lie about
+their expectation with a standard deviation of 1, so that one attacker in twenty reaches `FOUND`."""
 
 _ATTACK = {"attacker": str, "fingerprint": str, "before": float, "after": float, "found": bool}
 
@@ -133,14 +138,14 @@ def verdict(record: PhotoRecord) -> str:
     if math.isinf(record.psnr):
         return "nothing was changed, it can be traced as before"
     if record.predicted_z >= TRACED:
-        return f"can probably be traced (z of about {record.predicted_z:.0f} to be expected)"
+        return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"
     if attacks:
         return "found by none of the attackers that were asked"
     if math.isnan(record.predicted_z):
         return "not measured"
-    return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:g}"
+    return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:.1f}"
 
 
 def figures(record: PhotoRecord) -> str:

@@ -382,12 +382,12 @@ def _why(task: _Task, result: Result) -> str:
     if not of_whole > of_parts:
         return (
             f"{100 * cells.worst(result.leakage):+.0f} % of a planted fingerprint remain in a band "
-            f"or texture, so that a z of about {of_parts:.0f} is to be expected"
+            f"or texture, so that a z of about {of_parts:.1f} is to be expected"
         )
     return (
         f"it shows fingerprints so well that {100 * unsure(result):.0f} % of one, by which the "
         f"{round(100 * result.leakage[cells.WHOLE]):+d} % measured may be off, are a z of about "
-        f"{of_whole:.0f}"
+        f"{of_whole:.1f}"
     )
 
 

@@ -209,8 +209,8 @@ def test_the_index_says_of_each_photo_what_is_left_and_what_to_think_of_it():
     index = text[text.index("<nav") : text.index("</nav>")]
     for words in (
         "41.2 dB", "<strong>still found by bands, wavelet</strong>", "23.0 before, 0.6 after",
-        "-12 % of a planted", "<strong>can probably be traced (z of about 7", "+1 % of a planted",
-        "z of about 0.5 to be expected, below 3<", "unchanged",
+        "-12 % of a planted", "<strong>can probably be traced (z of about 7.2", "+1 % of a planted",
+        "z of about 0.5 to be expected, below 2.4<", "unchanged",
         "<strong>nothing was changed, it can be traced as before</strong>",
         "Not done (1)", "cut.jpg</code>: is cut off", "Skipped (1)", "a.NEF</code>: a RAW file",
     ):  # fmt: skip
