@@ -246,23 +246,21 @@ def shifts(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
     return _per_photo(photos, lambda one: _largest(one, evidence.fingerprints))
 
 
-def by_places(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
-    """z of `places`: every block looked for around its place; nan below two blocks."""
-    planes = evidence.fingerprints
+def by_places(
+    photos: UInt8[np.ndarray, "n h w 3"],
+    evidence: Evidence,
+    *,
+    blocks: places.Blocks = places.LARGE,
+) -> Scores:
+    """z of `places`: every block looked for around its place; nan below two blocks.
 
-    def one_photo(one: np.ndarray) -> list[Array]:
-        plane = extractors.extract(one)
-        return [places.z_score(plane, correlation.pattern(one, plane_of)) for plane_of in planes]
-
-    return _per_photo(photos, one_photo)
-
-
-def by_pieces(photos: UInt8[np.ndarray, "n h w 3"], evidence: Evidence) -> Scores:
-    """z of `places` with small blocks that overlap; nan below two of them."""
+    K is looked for in W·I. Were I·K moved over W, bright and busy places would meet themselves in
+    place, and other cameras be found there.
+    """
 
     def one_photo(one: np.ndarray) -> list[Array]:
         weighted = _weighted(one)
-        return [places.z_score(weighted, k, places.SMALL) for k in evidence.fingerprints]
+        return [places.z_score(weighted, k, blocks) for k in evidence.fingerprints]
 
     return _per_photo(photos, one_photo)
 
@@ -392,7 +390,9 @@ ATTACKERS: dict[str, Attacker] = {
         by_places, limit=4.0, question="moved, each place by a few pixels of its own", is_z=False
     ),
     "pieces": Attacker(
-        by_pieces, question="moved, each small piece by a few pixels of its own", is_z=False
+        functools.partial(by_places, blocks=places.SMALL),
+        question="moved, each small piece by a few pixels of its own",
+        is_z=False,
     ),
     "warps": Attacker(
         by_warps, limit=8.0, question="turned, scaled or tilted a little as a whole", is_z=False

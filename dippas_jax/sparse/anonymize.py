@@ -156,29 +156,25 @@ def anonymize(
     exact = bool(target_psnr) or config.strength == "strong"
     found, psnr = _balanced(work, goal, least, exact=exact)
     found, part = _lightened(work, found, psnr, least)
-    alphas = None if k is None else balance.subtraction(sample, found)
-    slope = 4.0
-    if target_psnr and not goal.late:
-        found, slope = _exact(work, found, alphas, goal)
-    of = work.cells(found, alphas)
-    attempt = functools.partial(_reconstruct, work, work.every, of=of)
-    if target_psnr and not work.small:
-        done = threshold.meet(attempt, found.threshold, slope, goal)
-    else:
-        done = attempt(found.threshold)
+    alphas = None
+    found, pixels, done = _made(work, found, alphas, goal, exact=bool(target_psnr))
+    if k is not None:
+        of_known = leakage.look_at(sample, photo, pixels, k)
+        alphas = balance.subtraction(sample, found, of_known)
+        if np.any(alphas):
+            found, pixels, done = _made(work, found, alphas, goal, exact=bool(target_psnr))
     settings = {
         "threshold": done.threshold,
         "compensation": part * config.compensation,
         "alpha": 0.0 if alphas is None else float(np.mean(alphas)) / unit,
     }
-    assert done.pixels is not None
     if not config.displacement:
-        return _result(work, done.pixels, found.by_name, settings)
+        return _result(work, pixels, found.by_name, settings)
     settings |= {"displacement": config.displacement, "psnr_in_place": done.psnr}
     height, width = photo.shape[:2]
     field_key = jax.random.fold_in(key, _FIELD)
     field = displacement.Field(field_key, height, width, config.displacement)
-    moved = displacement.displaced(done.pixels, field, execution)
+    moved = displacement.displaced(pixels, field, execution)
     seen = found._replace(threshold=done.threshold)
     left = balance.measured(sample._replace(move=field.move), seen, found.flips, execution)
     return _result(work, moved, left.by_name, settings)
@@ -240,6 +236,22 @@ def _lightened(
     part = threshold.share(lambda x: _psnr(work, found._replace(flips=x * flips)), least)
     lighter = balance.measured(work.sample, found, (part * flips).astype(np.float32))
     return lighter, part
+
+
+def _made(
+    work: _Work, found: Balance, alphas: np.ndarray | None, goal: threshold.Goal, *, exact: bool
+) -> tuple[Balance, Pixels, Reconstruction]:
+    """The whole photo; with another threshold where the PSNR is to be met exactly."""
+    slope = 4.0
+    if exact and not goal.late:
+        found, slope = _exact(work, found, alphas, goal)
+    attempt = functools.partial(_reconstruct, work, work.every, of=work.cells(found, alphas))
+    if exact and not work.small:
+        done = threshold.meet(attempt, found.threshold, slope, goal)
+    else:
+        done = attempt(found.threshold)
+    assert done.pixels is not None
+    return found, done.pixels, done
 
 
 def _exact(

@@ -110,9 +110,8 @@ def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> 
     foretold = _foretold(of, found.shares, own)
     if of.known is None:
         return foretold
-    before, chance = of.known
-    after, _ = leakage.look(of, versions)
-    return calibration.drawn(foretold, after, before, chance)
+    after = leakage.look(of, versions).sums
+    return calibration.drawn(foretold, after, of.known.sums, of.known.chance)
 
 
 def _foretold(of: Sample, planted: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -128,47 +127,65 @@ def _foretold(of: Sample, planted: np.ndarray, own: np.ndarray) -> np.ndarray:
     return of.processed * own + (1 - of.processed) * np.minimum(own, planted)
 
 
-def subtraction(of: Sample, found: Balance) -> np.ndarray:
+def subtraction(of: Sample, found: Balance, whole: leakage.Look | None = None) -> np.ndarray:
     """How many times I·K to subtract, by cell [7 4]: what the flips have left of K, never below 0.
 
     Least squares in standard deviations of chance, since what is subtracted in one band shows in
-    its neighbours too. What is aimed at is shrunk by how surely it differs from chance (James and
-    Stein's positive part): to undo chance for one fingerprint is to add it for others.
+    its neighbours too. What is aimed at is shrunk by how surely it differs from chance, all cells
+    together and each for itself (James and Stein's positive part): to undo chance for one
+    fingerprint is to add it for others.
+
+    Args:
+      of: The parts measured on.
+      found: What is done to them otherwise.
+      whole: What `leakage.look_at` sees of K in the whole photo with these flips; None to go by the
+        parts, which tell less of a large photo.
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     scale = _scale(of)
     if not scale > 0:
         return nothing
 
-    def seen(alphas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def seen(alphas: np.ndarray) -> leakage.Look:
         versions = [
             leakage.made(of, part, part.levels, found.threshold, found.flips, part.known, alphas)
             for part in of.parts
         ]
         return leakage.look(of, versions)
 
-    left, chance = seen(nothing)
+    here = seen(nothing)
+    left, chance, energy = here if whole is None else whole
+    area = energy / np.where(here.energy > 0, here.energy, np.inf)  # as large as the parts are
     sure = chance > 0
     deviation = np.where(sure, chance, 1)
-    z = np.where(sure, left / deviation, 0)
-    aim = z * np.maximum(1 - 1 / np.maximum(np.abs(z), 1e-6) ** 2, 0)
+    aim = _shrunk(np.where(sure, left / deviation, 0))
+    if not np.any(aim > 0):
+        return nothing
     falls = np.zeros((cells.BANDS, cells.CLASSES, cells.BANDS, cells.CLASSES))
     for band in range(cells.BANDS):
         probe = nothing.copy()
         probe[band] = _PROBE / scale
-        change = np.where(sure, (left - seen(probe)[0]) / probe[band] / deviation, 0)
+        fall = area * (here.sums - seen(probe).sums) / probe[band]
+        change = np.where(sure, fall / deviation, 0)
         for kind in range(cells.CLASSES):  # a class hardly shows in the others
             falls[:, kind, band, kind] = change[:, kind]
     matrix = falls.reshape(aim.size, aim.size)
     alphas = optimize.nnls(matrix, aim.ravel())[0].reshape(aim.shape).astype(np.float32)
     # Extractors look less at what is strong, so that much K may fall otherwise than little did.
-    best, least = nothing, float(np.sum(np.square(z)))
+    best, least = nothing, float(np.sum(np.square(np.where(sure, left / deviation, 0))))
     for part in _PARTS:
-        after = seen((part * alphas).astype(np.float32))[0]
+        after = left - area * (here.sums - seen((part * alphas).astype(np.float32)).sums)
         size = float(np.sum(np.square(np.where(sure, after / deviation, 0))))
         if size < least:
             best, least = (part * alphas).astype(np.float32), size
     return best
+
+
+def _shrunk(z: np.ndarray) -> np.ndarray:
+    """What of a table of z is surely there: nothing of one that chance gives."""
+    total = float(np.sum(np.square(z)))
+    together = max(1 - (z.size - 2) / total, 0.0) if total > 0 else 0.0
+    return together * z * np.maximum(1 - 1 / np.maximum(np.abs(z), 1e-6) ** 2, 0)
 
 
 def _scale(of: Sample) -> float:

@@ -11,7 +11,7 @@ was not compressed yet. The pattern is planted there, and then it is compressed.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax
@@ -80,6 +80,20 @@ class Part(NamedTuple):
     tile: tiles.Tile
 
 
+class Look(NamedTuple):
+    """What `look` sees of K in a version of a photo.
+
+    Attributes:
+      sums: By cell [7 4].
+      chance: Their standard deviation where photo and K are independent.
+      energy: Σ(I·K)² by class of texture [4].
+    """
+
+    sums: np.ndarray
+    chance: np.ndarray
+    energy: np.ndarray
+
+
 class Sample(NamedTuple):
     """All that is measured on.
 
@@ -102,7 +116,7 @@ class Sample(NamedTuple):
     area: float
     table: np.ndarray
     output: Codec | None
-    known: tuple[np.ndarray, np.ndarray] | None = None
+    known: Look | None = None
     noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
     compressed: bool = False
     processed: float = 0.0
@@ -258,18 +272,53 @@ def own_share(of: Sample, versions: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(before > 0, after / np.where(before > 0, before, 1), 0)
 
 
-def look(of: Sample, versions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What is seen of K in a version of every part [7 4], and its standard deviation by chance.
+def look(of: Sample, versions: Sequence[np.ndarray]) -> Look:
+    """What is seen of K in a version of every part.
 
     A small σ counts as much as a large one (`cells.seen_evenly`): where those of `cells.seen` find
     nothing left of K, an extractor at σ 1 still finds that it was turned over.
     """
+
+    def parts() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for version, part in zip(versions, of.parts, strict=True):
+            assert part.known is not None
+            yield version, part.known, part.where
+
+    return _together(parts())
+
+
+def look_at(of: Sample, photo: Pixels, version: Pixels, fingerprint: np.ndarray) -> Look:
+    """As `look`, in a version of the whole photo, behind the output's codec where that is followed.
+
+    Args:
+      of: All that is measured on.
+      photo: As it came, uint8 or uint16 [h w 3].
+      version: What was made of it, of its type.
+      fingerprint: K [h w], in the unit of the sample's.
+    """
+    seen = version if of.output is None else of.output(version)
+
+    def windows() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        for tile, (rows, columns) in tiles.windows(*photo.shape[:2]):
+            levels = tiles.levels(photo[tile.part])
+            where = np.array(_classes(levels, of.table))
+            where[:, :rows], where[:, :, :columns] = 0, 0  # the windows before have shown those
+            known = np.asarray(image.luma(levels)) * fingerprint[tile.part]
+            yield tiles.levels(seen[tile.part]), known, where
+
+    return _together(windows())
+
+
+def _together(parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Look:
+    """Of levels [h w 3], I·K [h w] and classes of texture [4 h w], summed over all parts."""
     sums, squares = np.zeros((2, cells.BANDS, cells.CLASSES))
-    for part, version in zip(of.parts, versions, strict=True):
-        value, chance = _look_evenly(version, part.known, part.where)
+    energy = np.zeros(cells.CLASSES)
+    for version, known, where in parts:
+        value, chance = _look_evenly(version, known, where)
         sums = sums + np.asarray(value, np.float64)
         squares = squares + np.square(np.asarray(chance, np.float64))
-    return sums, np.sqrt(squares)
+        energy = energy + np.einsum("thw,hw->t", where, np.square(known), dtype=np.float64)
+    return Look(sums, np.sqrt(squares), energy)
 
 
 def made(

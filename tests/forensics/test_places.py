@@ -90,6 +90,20 @@ def test_nothing_can_be_said_of_one_block_or_of_a_plane_without_noise():
     assert np.isnan(score(np.zeros((256, 256)), K[:256, :256]))
 
 
+def test_bright_and_noisy_places_do_not_make_another_camera_s_fingerprint_lie_in_place():
+    """Were I·K moved over W, as in the last line, they would meet themselves there."""
+    draw = np.random.default_rng(4)
+    bright = np.kron(draw.random((SIDE // 16, SIDE // 16)) < 0.1, np.ones((16, 16)))
+    levels = 20 + 180 * bright + (0.5 + 5 * bright) * NOISE
+    photo = np.repeat(np.clip(np.rint(levels), 0, 255).astype(np.uint8)[..., None], 3, 2)
+    pattern = oracles.pattern(photo, OTHER)
+    evidence = attackers.Evidence(OTHER[None].astype(np.float32))
+    for name, blocks in (("places", places.LARGE), ("pieces", places.SMALL)):
+        (found,) = attackers.ATTACKERS[name].attack(photo[None], evidence)[0]
+        assert abs(found) < 2.5
+        assert float(places.z_score(oracles.residual(photo), pattern, blocks)) > 4
+
+
 def test_the_attacker_by_pieces_finds_a_carved_photo_that_the_paper_s_does_not():
     camera, other = (synthetic.Camera(seed, strength=0.02) for seed in (0, 1))
     photo = synthetic.expose(camera, synthetic.scene(0, SIDE), 0)

@@ -3,6 +3,7 @@
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,13 +120,71 @@ def test_what_is_left_of_a_known_fingerprint_is_subtracted_and_never_added(aware
     assert alphas.min() >= 0
     assert alphas.max() > 0
     levels, known = aware.parts[0].levels, aware.parts[0].known
-    before, _ = leakage.look(aware, [leakage.made(aware, aware.parts[0], levels, 12.0, flat.flips)])
-    after, _ = leakage.look(
+    before, *_ = leakage.look(
+        aware, [leakage.made(aware, aware.parts[0], levels, 12.0, flat.flips)]
+    )
+    after, *_ = leakage.look(
         aware, [leakage.made(aware, aware.parts[0], levels, 12.0, flat.flips, known, alphas)]
     )
     assert abs(after.sum()) < 0.35 * abs(before.sum())
     opposite = aware._replace(parts=tuple(x._replace(known=-x.known) for x in aware.parts))
     np.testing.assert_array_equal(balance.subtraction(opposite, flat) < 0.2 * alphas.max(), True)
+
+
+def test_what_chance_gives_is_not_subtracted():
+    """Only what is above zero can be, so that it would be taken from every photo alike."""
+    draws = np.random.default_rng(0).normal(size=(500, 7, 4))
+    taken = [np.maximum(balance._shrunk(z), 0).sum() for z in draws]
+    assert np.mean(taken) < 1, "of 11 that lie above zero"
+    np.testing.assert_allclose(balance._shrunk(10 + draws[0]), 10 + draws[0], rtol=0.05)
+    np.testing.assert_array_equal(balance._shrunk(np.zeros((7, 4))), 0)
+
+
+def test_a_fingerprint_is_seen_in_the_whole_photo_as_in_its_only_part(photo, aware):
+    (part,) = aware.parts
+    version = tiles.rounded(leakage.made(aware, part, part.levels, 24.0, NOTHING), photo.dtype)
+    expected = leakage.look(aware, [tiles.levels(version)])
+    for found, alone in zip(leakage.look_at(aware, photo, version, K), expected, strict=True):
+        np.testing.assert_allclose(found, alone, rtol=1e-4, atol=1e-3 * np.abs(alone).max())
+
+
+def test_where_windows_overlap_a_pixel_counts_once(photo, aware, monkeypatch):
+    """K lies where they do, and in no other place."""
+    monkeypatch.setattr(tiles, "SIDE", 64)
+    k = np.zeros_like(K)
+    k[HEIGHT - 64 : 64] = K[HEIGHT - 64 : 64]
+    (whole,) = (
+        leakage._look_evenly(part.levels, oracles.luma(photo) * k, part.where)
+        for part in aware.parts
+    )
+    found = leakage.look_at(aware, photo, photo, k)
+    assert found.sums.sum() == pytest.approx(float(np.sum(whole[0])), rel=0.15)
+
+
+def test_a_known_fingerprint_is_taken_out_of_the_whole_photo_not_of_a_few_parts(photo, monkeypatch):
+    monkeypatch.setattr(tiles, "SIDE", 48)
+    monkeypatch.setattr(leakage, "FEW", 2)
+    known = leakage.sample(KEY, photo, K, tiles.LOSSLESS)
+    assert known.area > 2
+    flat = balance.balance(known, 12.0, compensation=0.0)
+
+    def seen(alphas):
+        cells_of = jnp.asarray(flat.flips), jnp.asarray(known.table)
+        pattern = jnp.float32(oracles.luma(photo) * K)
+        levels = transform.resynthesise(
+            tiles.levels(photo), 12.0, *cells_of, pattern, jnp.asarray(alphas)
+        )
+        version = tiles.rounded(np.asarray(levels), photo.dtype)
+        return leakage.look_at(known, photo, version, K)
+
+    before = seen(NOTHING)
+    alphas = balance.subtraction(known, flat, before)
+    after = seen(alphas).sums / before.chance
+    strong = before.sums / before.chance
+    assert np.sum(strong) > 40
+    assert abs(np.sum(after)) < 0.35 * np.sum(strong)
+    absent = np.random.default_rng(3).normal(size=strong.shape) * before.chance
+    assert balance.subtraction(known, flat, before._replace(sums=absent)).max() < 0.2 * alphas.max()
 
 
 def test_a_strong_fingerprint_is_not_turned_round_by_subtraction():
@@ -137,8 +196,10 @@ def test_a_strong_fingerprint_is_not_turned_round_by_subtraction():
     flat = balance.balance(known, 12.0, compensation=0.0)
     alphas = balance.subtraction(known, flat)
     (part,) = known.parts
-    before, chance = leakage.look(known, [leakage.made(known, part, part.levels, 12.0, flat.flips)])
-    after, _ = leakage.look(
+    before, chance, _ = leakage.look(
+        known, [leakage.made(known, part, part.levels, 12.0, flat.flips)]
+    )
+    after, *_ = leakage.look(
         known, [leakage.made(known, part, part.levels, 12.0, flat.flips, part.known, alphas)]
     )
     assert np.sum((after / chance) ** 2) < 0.5 * np.sum((before / chance) ** 2)
@@ -193,9 +254,11 @@ def test_behind_a_jpeg_a_planted_pattern_fares_as_a_cameras_does():
         pixels = jpeg(synthetic.expose(camera, synthetic.scene(seed, side), seed))
         k = np.float32(camera.fingerprint(side, side))
         known = leakage.sample(jax.random.key(seed), pixels, k, tiles.Codecs(jpeg, jpeg))
-        before, _ = leakage.look(known, [part.levels for part in known.parts])
+        before, *_ = leakage.look(known, [part.levels for part in known.parts])
         levels = known.parts[0].levels
-        after, _ = leakage.look(known, [leakage.made(known, known.parts[0], levels, 12.0, NOTHING)])
+        after, *_ = leakage.look(
+            known, [leakage.made(known, known.parts[0], levels, 12.0, NOTHING)]
+        )
         truth.append(after.sum() / before.sum())
         plain = leakage.sample(jax.random.key(seed), pixels, None, tiles.LOSSLESS)
         for kind, one in ((followed, known), (without, plain)):
