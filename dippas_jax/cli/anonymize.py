@@ -246,7 +246,7 @@ def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]
     attacked = bool(options.check) or bool(options.report and options.fingerprint)
     estimates: dict[Job, tuple[float, bool]] = {}
     for job, size in waiting.items():
-        units = pace.work(size, method=options.method)
+        units = pace.work(size, method=options.method, aware=bool(options.fingerprint))
         seconds, measured = pace.seconds(units, options.method, attacked=attacked)
         if options.max_minutes:
             seconds = min(seconds, 60 * options.max_minutes)

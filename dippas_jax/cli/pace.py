@@ -29,12 +29,13 @@ _STEPS = 300  # of an inversion; three quarters of real photos need fewer (bench
 _ATTACKED = 2.0  # attackers take about as long again as the work
 
 
-def work(size: tuple[int, int], *, method: str) -> float:
+def work(size: tuple[int, int], *, method: str, aware: bool = False) -> float:
     """Units of work in a photo: what takes as long as one full tile of the method.
 
     Args:
       size: Height and width.
       method: "sparse", "prior" or a name of `baselines.METHODS`.
+      aware: Whether a fingerprint is known.
     """
     height, width = size
     if method in baselines.METHODS:
@@ -43,7 +44,7 @@ def work(size: tuple[int, int], *, method: str) -> float:
     if method == "prior":
         every = whole.grid(height, width, configuration.Config().tile)
         return _STEPS * len(every) * every[0].height * every[0].width / tiles.SIDE**2
-    ticks = sparse.expected_ticks(height, width)
+    ticks = sparse.expected_ticks(height, width, aware=aware)
     return ticks * min(height, tiles.SIDE) * min(width, tiles.SIDE) / tiles.SIDE**2
 
 

@@ -138,7 +138,7 @@ def _by_sparse(task: _Task, started: float) -> Result:
     """By the sparse method, behind the camera's and the output's files."""
     photo, options = task.photo, task.options
     size = photo.pixels.shape[0], photo.pixels.shape[1]
-    units = pace.work(size, method="sparse")
+    units = pace.work(size, method="sparse", aware=task.plane is not None)
     area = min(size[0], tiles.SIDE) * min(size[1], tiles.SIDE) / tiles.SIDE**2
     ticks: list[float] = []  # when each tile was done; the first one waits for the compiler
     with _bar(task, total=round(units / area), bar_format=_PROGRESS) as bar:

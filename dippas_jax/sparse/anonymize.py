@@ -180,13 +180,16 @@ def anonymize(
     return _result(work, moved, left.by_name, settings)
 
 
-def expected_ticks(height: int, width: int) -> int:
-    """How often `anonymize` is expected to call `Execution.on_tile` for a photo of that size."""
+def expected_ticks(height: int, width: int, *, aware: bool = False) -> int:
+    """How often `anonymize` is expected to call `Execution.on_tile` for a photo of that size.
+
+    Where a fingerprint is known the photo is made twice: the first time to see what is left of it.
+    """
     every = tiles.grid(height, width)
     few = min(len(every), FEW)
     plants = max(leakage.PATTERNS, min(leakage.FEW, len(tiles.windows(height, width))))
     first = 2 * plants * (balance.UPDATES + 1)
-    return first + 2 * plants * balance.UPDATES + 3 * few + len(every)
+    return first + 2 * plants * balance.UPDATES + 3 * few + (2 if aware else 1) * len(every)
 
 
 def _balanced(
