@@ -23,6 +23,7 @@ from dippas_jax import baselines
 from dippas_jax.datasets import synthetic
 from dippas_jax.sparse import anonymize as sparse
 
+LARGEST = 400  # pixels a side, of the picture that is photographed
 OURS = {"sparse": False, "sparse-aware": True}
 SLOW = ("overfitted_wavelet", "overfitted_learned", "dncnn")
 
@@ -57,10 +58,12 @@ def measured(name: str, size: int) -> tuple[float, ...]:
 
 
 def photo(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A photo [size size 3] of a synthetic camera, and its fingerprint."""
-    camera = synthetic.Camera(seed=1)
-    scene = synthetic.scene("coffee", size)
-    return camera.photograph(scene, 0), camera.fingerprint(size, size)
+    """A photo [size size 3] of a synthetic camera, mirrored where it is large, and its K."""
+    camera = synthetic.Camera()
+    scene = synthetic.scene(0, min(size, LARGEST))
+    beyond = (0, size - len(scene))
+    pixels = synthetic.expose(camera, np.pad(scene, (beyond, beyond, (0, 0)), "symmetric"), 0)
+    return pixels, camera.fingerprint(size, size).astype(np.float32)
 
 
 def method(name: str) -> Callable[..., np.ndarray]:
