@@ -39,10 +39,11 @@ LARGE = Blocks(128, 128, 1.0)
 SMALL = Blocks(64, 32, 1.5)
 
 NEAR = 8
-"""Farthest shift along an axis at which a block is looked for, pixels."""
+"""Farthest shift along an axis at which a block is looked for, pixels; up and to the left."""
 
-_WIDTH = 2 * NEAR + 1  # shifts along an axis of one square of shifts; three by three are computed
+_WIDTH = 2 * NEAR  # shifts along an axis of one square of shifts; three by three are computed
 _BORDER = NEAR + _WIDTH
+assert _WIDTH % 8 == 0, "every square holds as many steps of a JPEG's blocks as the others"
 _FAR = np.array([0, 1, 2, 3, 5, 6, 7, 8])  # of the nine squares; the near one lies in the middle
 
 
