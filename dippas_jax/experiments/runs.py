@@ -241,7 +241,7 @@ def _sparse(task: _Task) -> list[Result]:
     return results
 
 
-class _Made(NamedTuple):
+class _TileResult(NamedTuple):
     """What a tile gave.
 
     Attributes:
@@ -271,7 +271,7 @@ class _Photo:
 
     task: _Task
     tiled: whole.Tiled
-    made: dict[int, _Made]
+    made: dict[int, _TileResult]
     left: set[int]
     spent: float = 0.0
 
@@ -426,7 +426,7 @@ def _ended(run: _Run, progress: prior.Progress) -> report.PhotoRecord | Exceptio
         return error
     results = whole.assembled(photo.tiled, index, progress, run.planted, config)
     gamma = float(results[0].settings["gamma"])
-    photo.made[index] = _Made(
+    photo.made[index] = _TileResult(
         results,
         best_psnr=float(progress.best.psnr),
         gamma_in_unit=gamma * FINGERPRINT_STD / float(run.injected.std()),
@@ -451,7 +451,7 @@ _SETTINGS = {
 _NOTES = {"best_psnr": np.float64, "gamma_in_unit": np.float64, "late": np.bool_}
 
 
-def _tree(made: _Made, seconds: np.ndarray) -> dict[str, Any]:
+def _tree(made: _TileResult, seconds: np.ndarray) -> dict[str, Any]:
     """What a tile gave as arrays, an entry a version, for a checkpoint; and the photo's seconds."""
     every = [result.settings for result in made.results]
     return {
@@ -474,31 +474,31 @@ def _blank(tiled: whole.Tiled, config: configuration.Config) -> dict[str, Any]:
     }
 
 
-def _restored(tree: dict[str, Any]) -> tuple[_Made, float]:
+def _restored(tree: dict[str, Any]) -> tuple[_TileResult, float]:
     """What a tile gave, without the figures of the tile alone, and the photo's seconds."""
     results = [
         Result(pixels, math.nan, {}, {}, {k: tree["settings"][k][n].item() for k in _SETTINGS})
         for n, pixels in enumerate(tree["pixels"])
     ]
     notes = {name: value.item() for name, value in tree["notes"].items()}
-    return _Made(results, **notes), float(tree["seconds"])
+    return _TileResult(results, **notes), float(tree["seconds"])
 
 
 def _outcome(photo: _Photo) -> report.PhotoRecord | Exception:
     """The record of a photo all of whose tiles are there."""
-    made = list(photo.made.values())
-    results = whole.joined(photo.tiled, {index: one.results for index, one in photo.made.items()})
+    made = dict(sorted(photo.made.items()))
+    results = whole.joined(photo.tiled, {index: one.results for index, one in made.items()})
     settings = results[0].settings
     return _finished(
         photo.task,
         results,
         photo.spent,
         steps=int(settings["steps"]),
-        best_psnr=min(one.best_psnr for one in made),
+        best_psnr=min(one.best_psnr for one in made.values()),
         fallback=settings["snapshots"] == 0,
-        out_of_time=any(one.late for one in made),
+        out_of_time=any(one.late for one in made.values()),
         gamma=float(settings["gamma"]),
-        gamma_in_unit_of_fingerprint=float(np.mean([one.gamma_in_unit for one in made])),
+        gamma_in_unit_of_fingerprint=float(np.mean([one.gamma_in_unit for one in made.values()])),
     )
 
 
