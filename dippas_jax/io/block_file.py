@@ -8,9 +8,10 @@ block is known again, and a damaged one is found out.
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -24,6 +25,11 @@ INDEX = np.dtype([("offset", "<i8"), ("hash", "u1", (_HASHED,))])
 def holds_blocks(array: Any) -> bool:
     """Whether an array is kept by its blocks: uint8 with more than three axes."""
     return array.dtype == np.uint8 and len(array.shape) > 3
+
+
+def is_name(name: Any) -> TypeGuard[str]:
+    """Whether `put` may have given a file this name."""
+    return isinstance(name, str) and re.fullmatch(rf"{_NAME}\d+", name, re.ASCII) is not None
 
 
 def put(

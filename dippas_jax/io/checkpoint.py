@@ -25,7 +25,7 @@ from dippas_jax.types import InputError
 
 _KEPT = 2  # checkpoints of a run: the newest, and one in case that is damaged
 _MANIFEST = "manifest.json"  # written last: layout of the tree, CRC-32 of every other file
-_BLOCKS = "blocks.npy"  # where in the file of blocks, which the manifest names, every block lies
+_BLOCKS = "blocks.index"  # where in the file of blocks, which the manifest names, every block lies
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def _manifest(checkpoint: Path) -> dict[str, Any] | None:
 def _blocks(checkpoint: Path, manifest: dict[str, Any]) -> tuple[str, np.ndarray] | None:
     """The file of a checkpoint's blocks and where they lie in it; None if that is damaged."""
     path, name, sums = checkpoint / _BLOCKS, manifest.get("blocks"), manifest.get("crc32")
-    if not isinstance(name, str) or not isinstance(sums, dict) or not path.is_file():
+    if not block_file.is_name(name) or not isinstance(sums, dict) or not path.is_file():
         return None
     data = path.read_bytes()
     if zlib.crc32(data) != sums.get(_BLOCKS):

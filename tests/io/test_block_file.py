@@ -1,5 +1,6 @@
 """Pools in checkpoints: each block is written once, and every checkpoint gives its own back."""
 
+import json
 import random
 import subprocess
 import sys
@@ -222,7 +223,7 @@ def test_damaged_blocks_are_found_out_and_never_given(tmp_path, what, how):
 def test_a_damaged_list_of_blocks_is_passed_over(tmp_path, how):
     for step in (1, 2):
         checkpoint.save(tmp_path, step, tree(pool(), step))
-    path = tmp_path / "2" / "blocks.npy"
+    path = tmp_path / "2" / "blocks.index"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data[: len(data) // 2] if how == "cut" else data)
@@ -232,6 +233,19 @@ def test_a_damaged_list_of_blocks_is_passed_over(tmp_path, how):
     checkpoint.save(tmp_path, 3, tree(pool(), 3))
     assert restored(tmp_path)[0] == 3
     assert written(tmp_path)["blocks-1"] == pool().nbytes, "the one before it knows the blocks"
+
+
+@pytest.mark.parametrize("name", ["../precious", "/etc/passwd", "blocks-", "1", None, 3])
+def test_a_manifest_names_no_other_file(tmp_path, name):
+    folder, precious = tmp_path / "c", tmp_path / "precious"
+    precious.write_bytes(b"of another")
+    checkpoint.save(folder, 1, tree(pool(), 1))
+    path = folder / "1" / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"blocks": name}))
+    assert restored(folder) is None
+    checkpoint.save(folder, 2, tree(pool(2), 2))
+    assert restored(folder)[0] == 2
+    assert precious.read_bytes() == b"of another"
 
 
 def test_the_pools_of_a_run_are_kept_by_their_blocks(walked, tmp_path):
