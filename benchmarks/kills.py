@@ -1,11 +1,12 @@
 """Runs that are killed at random moments must end in the same bytes as one that is not.
 
     python -m benchmarks.kills --kills=20
+    python -m benchmarks.kills --kills=20 --tiles
 
 The quick setting on two photos, a checkpoint after every chunk. The main program is killed
 (SIGKILL) at a random moment of the time it needs, started again, and so on until it ends; then its
 photos are compared with those of an uninterrupted run. Rounds follow until there were as many kills
-as asked for.
+as asked for. With --tiles every photo has four tiles.
 """
 
 import argparse
@@ -24,10 +25,11 @@ _SETTINGS = (
     "--config.inversion.stop_psnr=60.0",
     "--config.checkpoint_seconds=0.0",
 )
+_TILES = ("--config.data.crop=96", "--config.tile=64", "--config.inversion.max_steps=100")
 
 
-def _start(workdir: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "dippas_jax.main", f"--workdir={workdir}", *_SETTINGS]
+def _start(workdir: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "dippas_jax.main", f"--workdir={workdir}", *_SETTINGS, *more]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -41,12 +43,14 @@ def main() -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--kills", type=int, default=20, help="kills in all")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--tiles", action="store_true", help="photos of four tiles")
     options = parser.parse_args()
+    more = _TILES if options.tiles else ()
     draw = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("warm", "whole"):  # the first fills the cache of compilations
             start = time.monotonic()
-            if _start(Path(folder) / name).wait():
+            if _start(Path(folder) / name, *more).wait():
                 raise SystemExit("benchmarks: the uninterrupted run failed")
             needed = time.monotonic() - start
         expected = _photos(Path(folder) / "whole")
@@ -55,7 +59,7 @@ def main() -> None:
         while kills < options.kills:
             workdir, moments, code = Path(folder) / f"round{rounds}", [], None
             while code is None:
-                process = _start(workdir)
+                process = _start(workdir, *more)
                 moment = draw.uniform(0, needed) if kills < options.kills else 10 * needed
                 try:
                     code = process.wait(moment)

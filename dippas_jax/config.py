@@ -249,10 +249,10 @@ class Config:
       sigma: Noise standard deviation assumed by the extractor, in grey levels.
       checkpoint_seconds: Time between two checkpoints of a photo being worked on; changes no
         result.
-      batch: Photos that "prior" inverts at a time on each device; 0 for the platform's
+      batch: Photos or tiles that "prior" inverts at a time on each device; 0 for the platform's
         (`prior.batch`). It changes no result.
-      tile: Most pixels a side that one network of "prior" is fitted to, where a whole photo is
-        inverted (`prior.whole`): a larger one is cut into overlapping tiles. 0 for one network.
+      tile: Most pixels a side that one network of "prior" is fitted to: a larger photo is cut into
+        overlapping tiles (`prior.whole`), but in `invert_batch`. 0 for one network.
     """
 
     mode: str = "aware"

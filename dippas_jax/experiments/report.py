@@ -53,11 +53,12 @@ class PhotoRecord:
       sha256: Of the written photo's pixels, row by row.
       results: A row for each version, the written one first: the settings it came from, psnr, ncc,
         z and pce; "extractors" and "leakage" as in `types.Result`.
-      steps: Of the inversion; None for a method without steps.
-      best_psnr: Of the best snapshot, dB.
-      fallback: No snapshot passed the threshold, so the best one was written.
-      out_of_time: The run was ended by max_minutes.
-      gamma: γ at the last step, for a fingerprint of standard deviation `state.FINGERPRINT_STD`.
+      steps: Of the inversion, of all tiles in sum; None for a method without steps.
+      best_psnr: Of the best snapshot, dB; of several tiles the lowest.
+      fallback: No snapshot passed the threshold, so the best one was written; of one tile at least.
+      out_of_time: The run was ended by max_minutes, or that of a tile.
+      gamma: γ at the last step, for a fingerprint of standard deviation `state.FINGERPRINT_STD`;
+        the mean over tiles.
       gamma_in_unit_of_fingerprint: The same for P in the unit in which it came.
     """
 
@@ -181,6 +182,8 @@ def suffix(result: Result) -> str:
 def lines(record: PhotoRecord) -> str:
     """A photo's record for the terminal."""
     steps = f"{record.steps} steps, " if record.steps is not None else ""
+    if "tiles" in record.results[0]:
+        steps = f"{record.steps} steps in {record.results[0]['tiles']} tiles, "
     psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
     text = [
         f"{record.id}  {record.width}×{record.height} pixels, {steps}{record.seconds:.0f} s",
@@ -238,16 +241,19 @@ def picture(
     """Before, after, amplified difference and, below, how it came about, as a PNG.
 
     That is NCC and PSNR along the steps (figure 2 of the paper) or, where there was none, the
-    trade-off between PSNR and what is left of the fingerprint.
+    trade-off between PSNR and what is left of the fingerprint; of a photo in tiles, nothing.
     """
     from matplotlib import figure  # a second to import, used once a photo
     from matplotlib.backends import backend_agg
 
-    sheet = figure.Figure(figsize=(11, 7.2), dpi=110, layout="constrained")
+    traded = any(record.results[0][kind] for kind in ("extractors", "leakage"))
+    rows: list[Any] = [["before", "after", "change"]]
+    if history is not None or traded:
+        rows.append(["steps"] * 3)
+    height = 7.2 if len(rows) == 2 else 4.0
+    sheet = figure.Figure(figsize=(11, height), dpi=110, layout="constrained")
     backend_agg.FigureCanvasAgg(sheet)
-    panels = sheet.subplot_mosaic(
-        [["before", "after", "change"], ["steps"] * 3], height_ratios=[1, 0.8]
-    )
+    panels = sheet.subplot_mosaic(rows, height_ratios=[1, 0.8][: len(rows)])
     change = (after.astype(np.float32) - before) * _AMPLIFICATION + 128
     for key, pixels, title in (
         ("before", before, f"before: z {record.z_before:.1f}"),
@@ -261,10 +267,10 @@ def picture(
         panels[key].imshow(pixels, interpolation="nearest")
         panels[key].set_title(title, fontsize=10, color=_INK)
         panels[key].set_axis_off()
-    if history is None:
-        _draw_front(panels["steps"], record)
-    else:
+    if history is not None:
         _draw_steps(panels["steps"], history, record, config)
+    elif traded:
+        _draw_front(panels["steps"], record)
     sheet.suptitle(record.id, fontsize=11, color=_INK)
     buffer = io.BytesIO()
     sheet.savefig(buffer, format="png", metadata={"Software": None})

@@ -2,6 +2,9 @@
 
 A checkpoint is one tree of arrays. It is on disk when `save` returns; what a killed process left
 half-written is passed over, and so is what was damaged later.
+
+Pools of blocks (uint8 with more than three axes) are hundreds of times what else a run holds, and
+change little. Their blocks are kept beside the checkpoints, each written once (`block_file`).
 """
 
 import collections
@@ -16,12 +19,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from dippas_jax.io import block_file, records
 from dippas_jax.io import files as store
-from dippas_jax.io import records
 from dippas_jax.types import InputError
 
 _KEPT = 2  # checkpoints of a run: the newest, and one in case that is damaged
-_MANIFEST = "manifest.json"  # written last: layout of the tree and CRC-32 of every file of orbax
+_MANIFEST = "manifest.json"  # written last: layout of the tree, CRC-32 of every other file
+_BLOCKS = "blocks.index"  # where in the file of blocks, which the manifest names, every block lies
 
 
 @contextlib.contextmanager
@@ -74,9 +78,34 @@ def _compact(tree: Any) -> Any:
     return collections.namedtuple(type(tree).__name__, kept)(**kept)
 
 
+def _without_blocks(tree: Any) -> Any:
+    """What orbax is given."""
+    return _compact(jax.tree.map(lambda x: None if block_file.holds_blocks(x) else x, tree))
+
+
 def _checksums(checkpoint: Path) -> dict[str, int]:
     files = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != _MANIFEST)
     return {p.relative_to(checkpoint).as_posix(): zlib.crc32(p.read_bytes()) for p in files}
+
+
+def _manifest(checkpoint: Path) -> dict[str, Any] | None:
+    """None if it is not there, or damaged."""
+    try:
+        manifest = store.read_json(checkpoint / _MANIFEST)
+    except InputError:
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _blocks(checkpoint: Path, manifest: dict[str, Any]) -> tuple[str, np.ndarray] | None:
+    """The file of a checkpoint's blocks and where they lie in it; None if that is damaged."""
+    path, name, sums = checkpoint / _BLOCKS, manifest.get("blocks"), manifest.get("crc32")
+    if not block_file.is_name(name) or not isinstance(sums, dict) or not path.is_file():
+        return None
+    data = path.read_bytes()
+    if zlib.crc32(data) != sums.get(_BLOCKS):
+        return None
+    return name, np.frombuffer(data, block_file.INDEX)
 
 
 def _steps(folder: Path) -> list[int]:
@@ -89,6 +118,8 @@ def save(folder: Path | str, step: int, tree: Any) -> None:
 
     It is on disk when this returns; a process killed half-way leaves the earlier ones as they were.
     Checkpoints of this step and later ones are removed first: the run has gone back before them.
+
+    What the two share of their blocks is on disk once: damage there is damage to both.
 
     Args:
       folder: The checkpoints of one run, and nothing else.
@@ -107,11 +138,27 @@ def save(folder: Path | str, step: int, tree: Any) -> None:
         for torn in folder.glob("*.orbax-checkpoint-tmp*"):
             shutil.rmtree(torn)
         checkpoint = folder / str(step)
-        checkpointer.save(checkpoint, _compact(tree))
-        manifest = {"layout": _layout(tree), "crc32": _checksums(checkpoint)}
-        store.write_json(checkpoint / _MANIFEST, manifest)
+        manifest: dict[str, Any] = {"layout": _layout(tree)}
+        pools = [x for x in jax.tree.leaves(tree) if block_file.holds_blocks(x)]
+        if pools:
+            manifest["blocks"], index = block_file.put(folder, step, pools, _newest_blocks(folder))
+        checkpointer.save(checkpoint, _without_blocks(tree))
+        if pools:
+            (checkpoint / _BLOCKS).write_bytes(index.tobytes())
+        store.write_json(checkpoint / _MANIFEST, manifest | {"crc32": _checksums(checkpoint)})
         for old in _steps(folder)[_KEPT:]:
             shutil.rmtree(folder / str(old))
+        kept = [_manifest(folder / str(step)) or {} for step in _steps(folder)]
+        block_file.clear(folder, [str(one.get("blocks")) for one in kept])
+
+
+def _newest_blocks(folder: Path) -> tuple[str, np.ndarray] | None:
+    """Those of the newest checkpoint that knows its own."""
+    for step in _steps(folder):
+        manifest = _manifest(folder / str(step))
+        if manifest and (found := _blocks(folder / str(step), manifest)):
+            return found
+    return None
 
 
 def latest(folder: Path | str, like: Any) -> tuple[int, Any] | None:
@@ -135,11 +182,8 @@ def latest(folder: Path | str, like: Any) -> tuple[int, Any] | None:
     with _checkpointer(folder) as checkpointer:
         for step in _steps(folder):
             checkpoint = folder / str(step)
-            try:
-                manifest = store.read_json(checkpoint / _MANIFEST)
-            except InputError:
-                continue  # killed before the last file, or that file is damaged
-            if not isinstance(manifest, dict) or manifest.get("crc32") != _checksums(checkpoint):
+            manifest = _manifest(checkpoint)  # none if killed before the last file
+            if manifest is None or manifest.get("crc32") != _checksums(checkpoint):
                 continue
             layout: Any = manifest.get("layout")
             if not records.fits(layout, list[str]):
@@ -150,10 +194,27 @@ def latest(folder: Path | str, like: Any) -> tuple[int, Any] | None:
                     f"checkpoint {checkpoint} was made with other settings ({differ[0]} differs); "
                     "give those settings or delete that folder"
                 )
-            arrays = jax.tree.leaves(checkpointer.restore(checkpoint, _compact(blank)))
+            pools = _pools(checkpoint, manifest, like)
+            if pools is None:
+                continue
+            rest = iter(jax.tree.leaves(checkpointer.restore(checkpoint, _without_blocks(blank))))
+            arrays = [
+                pools.pop(0) if block_file.holds_blocks(x) else next(rest)
+                for x in jax.tree.leaves(like)
+            ]
             return step, jax.tree.map(
                 _in_kind_of, like, jax.tree.unflatten(jax.tree.structure(like), arrays)
             )
+    return None
+
+
+def _pools(checkpoint: Path, manifest: dict[str, Any], like: Any) -> list[np.ndarray] | None:
+    """The arrays that are kept by their blocks; None if one of those is damaged."""
+    shapes = [x.shape for x in jax.tree.leaves(like) if block_file.holds_blocks(x)]
+    if not shapes:
+        return []
+    if found := _blocks(checkpoint, manifest):
+        return block_file.get(checkpoint.parent / found[0], found[1], shapes)
     return None
 
 

@@ -18,14 +18,13 @@ _FORMAT = "{desc}{bar:24} {n_fmt} of about {total_fmt} steps{postfix}"
 
 
 class Bar:
-    """A line on stderr, in a `with` statement: `show` once all is compiled and after each chunk."""
+    """A line on stderr, in a `with` statement: `show` at the first step and after each chunk."""
 
     def __init__(self, config: configuration.Inversion, done: int = 0, name: str = "inverting"):
-        self._config, self._name = config, name
-        self._done = done
+        self._config, self._done = config, done
         self._started = time.monotonic()
         self._bar = tqdm.tqdm(
-            total=config.max_steps, initial=done, bar_format="{desc}", desc="compiling the network"
+            total=config.max_steps, initial=done, bar_format="{desc}", desc=f"{name}: "
         )
 
     def __enter__(self) -> "Bar":
@@ -39,7 +38,6 @@ class Bar:
         steps = len(psnr)
         if steps == self._done:  # what has passed until now says nothing about the steps' speed
             self._started = time.monotonic()
-            self._bar.set_description(self._name)
             return
         expected = expected_steps(psnr, self._config)
         pace = (time.monotonic() - self._started) / max(steps - self._done, 1)

@@ -3,11 +3,14 @@
 All tiles have one shape, so one compiled program serves them, several at a time (`batch`). In
 blind mode each tile is given its part of the residual of the whole photo. Where tiles overlap
 their results pass into each other linearly, so neither an edge nor a step of brightness shows.
+
+`invert` is the whole of it. Its parts are `cut`, `stated` and `assembled` for every tile that is
+`noisy`, and `joined`: `experiments.runs` keeps what comes out of a tile as soon as it is there.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,6 +22,7 @@ from dippas_jax import config as configuration
 from dippas_jax.prior import anonymize, batch
 from dippas_jax.prior.anonymize import Progress
 from dippas_jax.prior.balance import Planted
+from dippas_jax.prior.state import Problem
 from dippas_jax.signal import correlation, extractors, image, tiles
 from dippas_jax.signal.tiles import Tile
 from dippas_jax.types import FlatPhotoError, Result
@@ -41,14 +45,38 @@ class At(NamedTuple):
     psnr: dict[int, np.ndarray]
 
 
+class Tiled(NamedTuple):
+    """A photo in tiles.
+
+    Attributes:
+      key: All randomness; each tile's key is made of it and of the tile's number.
+      photo: As it came.
+      fingerprint: K, where it is known.
+      plane: Of which every tile is given its part: K or, blind, the residual of the whole photo.
+      every: The tiles, row by row.
+    """
+
+    key: Key[Array, ""]
+    photo: UInt8[np.ndarray, "h w 3"]
+    fingerprint: Float[np.ndarray, "h w"] | None
+    plane: Float[np.ndarray, "h w"]
+    every: Sequence[Tile]
+
+    @property
+    def alone(self) -> bool:
+        """Whether the photo is no larger than a tile: it has one network, with the photo's key."""
+        return len(self.every) == 1
+
+
 def grid(height: int, width: int, side: int) -> list[Tile]:
     """Tiles of one shape that cover a photo, all whole in it, evenly spread, row by row.
 
     Args:
       height: Of the photo, pixels.
       width: Likewise.
-      side: Most pixels a side of a tile, more than `OVERLAP`.
+      side: Most pixels a side of a tile, more than `OVERLAP`; 0 for one tile.
     """
+    side = side or max(height, width)
 
     def starts(length: int) -> list[int]:
         if length <= side:
@@ -80,6 +108,117 @@ def _ramp(length: int) -> Float[np.ndarray, " n"]:
     return np.minimum(1, np.minimum(place, length - place) / OVERLAP).astype(np.float32)
 
 
+def cut(
+    key: Key[Array, ""],
+    photo: UInt8[np.ndarray, "h w 3"],
+    fingerprint: ArrayLike | None,
+    config: configuration.Config,
+) -> Tiled:
+    """The photo in tiles of `config.tile` pixels a side; `FlatPhotoError` if it is blind and flat.
+
+    Args:
+      key: All randomness.
+      photo: As it came.
+      fingerprint: K; None for blind.
+      config: Of the whole run.
+    """
+    known = None if fingerprint is None else np.asarray(fingerprint, np.float32)
+    plane = anonymize.residual_of(photo, config.sigma) if known is None else known
+    return Tiled(key, photo, known, plane, grid(photo.shape[0], photo.shape[1], config.tile))
+
+
+def noisy(tiled: Tiled, config: configuration.Config) -> list[int]:
+    """Numbers of the tiles from which there is noise to remove; the others stay as they are.
+
+    Raises:
+      FlatPhotoError: There is none.
+    """
+    if tiled.alone:
+        return [0]
+    parts = [tiled.photo[tile.part] for tile in tiled.every]
+    found = [
+        n for n, part in enumerate(parts) if extractors.extract(part, sigma=config.sigma).std() > 0
+    ]
+    if not found:
+        raise FlatPhotoError("no tile of the photo has noise to remove; leave it out")
+    return found
+
+
+def stated(
+    tiled: Tiled, index: int, config: configuration.Config
+) -> tuple[Problem, Float[np.ndarray, "h w"], Planted | None]:
+    """What the network of a tile is fitted to, as `anonymize.stated`.
+
+    Args:
+      tiled: The photo.
+      index: Number of the tile.
+      config: Of the whole run.
+    """
+    if tiled.alone:
+        return anonymize.stated(tiled.key, tiled.photo, tiled.fingerprint, config)
+    part, own = tiled.every[index].part, jax.random.fold_in(tiled.key, index)
+    return anonymize.stated(own, tiled.photo[part], tiled.plane[part], config)
+
+
+def until(tiled: Tiled, index: int, begun: float, deadline: float) -> float:
+    """When a tile is to be taken as it is, so that each has its share of the photo's time.
+
+    Args:
+      tiled: The photo.
+      index: Number of the tile.
+      begun: When the photo was begun, seconds of the monotonic clock.
+      deadline: When it has to be done; infinite if it need not be.
+    """
+    return begun + (deadline - begun) * (index + 1) / len(tiled.every)
+
+
+def assembled(
+    tiled: Tiled,
+    index: int,
+    progress: Progress,
+    planted: Planted | None,
+    config: configuration.Config,
+) -> list[Result]:
+    """Every version of a tile, as `anonymize.assemble`."""
+    part, known = tiled.every[index].part, tiled.fingerprint
+    cut_out = None if known is None else known[part]
+    return anonymize.assemble(progress, tiled.photo[part], config, planted, cut_out)
+
+
+def joined(tiled: Tiled, results: Mapping[int, Sequence[Result]]) -> list[Result]:
+    """Every version of the photo from those of its tiles; a tile that is not there is unchanged.
+
+    Args:
+      tiled: The photo.
+      results: By the tile's number, its versions.
+
+    Returns:
+      Those of the tile if the photo has but one. Of several, versions without history and leakage;
+      of their settings, snapshots are the fewest of a tile, steps those of all tiles, gamma is the
+      mean, tiles says how many there are results of.
+    """
+    if tiled.alone:
+        return list(results[0])
+    made = []
+    for version in zip(*results.values(), strict=True):
+        of = dict(zip(results, version, strict=True))
+        parts = [
+            of[n].pixels if n in of else tiled.photo[tile.part]
+            for n, tile in enumerate(tiled.every)
+        ]
+        pixels = blended((tiled.photo.shape[0], tiled.photo.shape[1]), tiled.every, parts)
+        every = [result.settings for result in version]
+        settings = {
+            **every[0],
+            "snapshots": min(one["snapshots"] for one in every),
+            "steps": sum(one["steps"] for one in every),
+            "gamma": float(np.mean([one["gamma"] for one in every])),
+            "tiles": len(every),
+        }
+        made.append(Result(pixels, tiles.psnr(pixels, tiled.photo), {}, {}, settings))
+    return made
+
+
 def invert(
     key: Key[Array, ""],
     photo: ArrayLike,
@@ -104,8 +243,7 @@ def invert(
       on_chunk: Called before the first step, when all is compiled, and after every chunk.
 
     Returns:
-      The photo, without history where there are several tiles. Of `settings`, snapshots are the
-      fewest of a tile, steps those of all tiles, gamma is the mean.
+      The photo, without history where there are several tiles, with the settings of `joined`.
 
     Raises:
       InputError: As `anonymize.invert`.
@@ -114,71 +252,30 @@ def invert(
     config = configuration.settled(config or configuration.Config())
     image.require_photo(photo)
     photo = np.asarray(photo)
-    height, width = photo.shape[:2]
     if fingerprint is not None:
-        correlation.require_fingerprint(fingerprint, (height, width))
-        plane = np.asarray(fingerprint, np.float32)
-    else:
-        plane = anonymize.residual_of(photo, config.sigma)
-    every = grid(height, width, config.tile or max(height, width))
-    parts = [photo[tile.part] for tile in every]
-    results: dict[int, Result] = {}
-    work: list[tuple[int, Planted | None]] = []  # the tile of each job
+        correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
     begun = time.monotonic()
+    tiled = cut(key, photo, fingerprint, config)
+    left = noisy(tiled, config)
+    results: dict[int, list[Result]] = {}
+    work: list[Planted | None] = []  # of each job, in the order of `left`
 
     def jobs() -> Iterator[batch.Job]:
-        for index, tile in enumerate(every):
-            alone = len(every) == 1
-            if not alone and not extractors.extract(parts[index], sigma=config.sigma).std() > 0:
-                continue
-            own = key if alone else jax.random.fold_in(key, index)
-            given = fingerprint if alone else plane[tile.part]
-            problem, injected, planted = anonymize.stated(own, parts[index], given, config)
-            work.append((index, planted))
-            until = begun + (deadline - begun) * (index + 1) / len(every)
-            yield batch.Job(problem, injected, anonymize.start(problem, config), until)
+        for index in left:
+            problem, injected, planted = stated(tiled, index, config)
+            work.append(planted)
+            end = until(tiled, index, begun, deadline)
+            yield batch.Job(problem, injected, anonymize.start(problem, config), end)
 
     devices = jax.local_devices()
-    slots = batch.slots_on(devices, config.batch, len(every))
     for number, progress in batch.inverted(
         jobs(),
         config,
-        slots=slots,
+        slots=batch.slots_on(devices, config.batch, len(left)),
         devices=devices,
-        on_chunk=lambda running: on_chunk(At(len(every), len(results), running.psnr)),
+        on_chunk=lambda running: on_chunk(At(len(tiled.every), len(results), running.psnr)),
     ):
-        index, planted = work[number]
-        results[index] = _ended(progress, parts[index], config, planted, fingerprint, every[index])
-    if not results:
-        raise FlatPhotoError("no tile of the photo has noise to remove; leave it out")
-    made = [results[n].pixels if n in results else part for n, part in enumerate(parts)]
-    if len(every) == 1:
-        result = results[0]
-    else:
-        pixels = blended((height, width), every, made)
-        result = Result(pixels, tiles.psnr(pixels, photo), {}, {}, _settings(results))
-    return anonymize.scored(result, fingerprint)
-
-
-def _ended(
-    progress: Progress,
-    part: np.ndarray,
-    config: configuration.Config,
-    planted: Planted | None,
-    fingerprint: ArrayLike | None,
-    tile: Tile,
-) -> Result:
-    anonymize.finished(progress, config)
-    known = None if fingerprint is None else np.asarray(fingerprint, np.float32)[tile.part]
-    return anonymize.assemble(progress, part, config, planted, known)[0]
-
-
-def _settings(results: dict[int, Result]) -> dict[str, int | float]:
-    every = [result.settings for result in results.values()]
-    return {
-        **every[0],
-        "snapshots": min(one["snapshots"] for one in every),
-        "steps": sum(one["steps"] for one in every),
-        "gamma": float(np.mean([one["gamma"] for one in every])),
-        "tiles": len(every),
-    }
+        anonymize.finished(progress, config)
+        versions = assembled(tiled, left[number], progress, work[number], config)
+        results[left[number]] = versions[:1]
+    return anonymize.scored(joined(tiled, results)[0], fingerprint)

@@ -276,10 +276,10 @@ def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
 ):
     outcome = runs._outcome
 
-    def fails(run, progress):
-        if run.task.record.id == "cam0_1":
+    def fails(photo):
+        if photo.task.record.id == "cam0_1":
             return anonymize.DivergedError("the loss is nan at step 3")
-        return outcome(run, progress)
+        return outcome(photo)
 
     monkeypatch.setattr(runs, "_outcome", fails)
     chosen = settings(folder, attackers=("wavelet", "link"))
