@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import io
 import itertools
+import math
 import shutil
 import signal
 import sys
@@ -167,13 +168,18 @@ def campaign(
     if len(words) > _SHOWN:
         console.note(f"{len(words) - _SHOWN} lines more repeat others, and count once")
     items = manifest.shard(items, how.shard)
-    if not items:
-        raise InputError(
-            f"manifest {name} has no photo for shard {how.shard[0]}/{how.shard[1]}; take fewer "
-            "shards"
+    if not items:  # of an array with more tasks than photos, which is no fault of this one's
+        console.note(
+            f"manifest {name} has fewer than {how.shard[1]} photos, so shard "
+            f"{how.shard[0]}/{how.shard[1]} has nothing to do"
         )
+        if json and dry_run:
+            return _plan(items, root, options, json=True)
+        if json:
+            print(files.json_text(summary.summarise(root, items)), flush=True)
+        return console.DONE
     if summary_only:
-        return _say(root, items, json=json)
+        return _say(root, items, how, json=json)
     known = manifest.resolved(fingerprint) if fingerprint else None
     settings = {**method.settings(), _FINGERPRINT: known}
     if dry_run:
@@ -187,7 +193,7 @@ def campaign(
     if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
         with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
             _run(task, root, how)
-    return _say(root, items, json=json)
+    return _say(root, items, how, json=json)
 
 
 def _run(task: Task, root: storage.Place, how: How) -> None:
@@ -231,7 +237,7 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _say(root: storage.Place, items: Sequence[Item], *, json: bool) -> int:
+def _say(root: storage.Place, items: Sequence[Item], how: How, *, json: bool) -> int:
     """How far it is, on stdout, and in the ledger if all is finished."""
     now = summary.summarise(root, items)
     print(files.json_text(now) if json else summary.text(now), flush=True)
@@ -239,7 +245,7 @@ def _say(root: storage.Place, items: Sequence[Item], *, json: bool) -> int:
         storage.write_json(root / "summary.json", now)
         if now["done"]:
             console.note(anonymize.CAUTION)
-    if not now["done"] and not now["left"]:
+    if not now["done"] and not now["left"] and how.shard == (0, 1):
         return console.UNUSABLE
     return console.FAILED if now["quarantined"] else console.DONE
 
@@ -263,7 +269,7 @@ def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json:
             reasons[item.photo] = str(found)
         else:
             headers.append(found)
-    units = sum(pace.work(one.size, method=options.method) for one in headers)
+    units = math.fsum(pace.work(one.size, method=options.method) for one in headers)
     pixels = sum(one.size[0] * one.size[1] for one in headers)
     plan = {
         "photos": len(items),

@@ -250,7 +250,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
     (("list.csv",), "-o/--output"),
     (("list.csv", "-o", "out", "--shard", "4/4"), "'4/4' is not K/N"),
     (("list.csv", "-o", "out", "--shard", "auto"), "nor auto"),
-    (("list.csv", "-o", "out", "--shard", "5/9"), "no photo for shard 5/9;"),
+    (("empty.txt", "-o", "out", "--shard", "5/9"), "manifest empty.txt names no photo"),
     (("list.csv", "-o", "out", "--fingerprint", "no.npy"), "fingerprint no.npy cannot be read"),
     (("list.csv", "-o", "out", "-n", "--fingerprint", "a.jpg"), "a.jpg"),
     (("list.csv", "-o", "out", "--strength", "fast", "--method", "warp"), "--strength goes with"),
@@ -262,6 +262,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
 def test_what_cannot_be_used_as_a_whole_is_refused(dippas, monkeypatch, arguments, words):
     for name in ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
+    Path("empty.txt").write_text("# nothing yet\n")
     code, out, err = dippas("campaign", *arguments)
     assert code == 2
     assert out == ""
@@ -282,6 +283,32 @@ def test_a_scheduler_says_which_shard_this_is():
     ):
         with pytest.raises(Exception, match="is not K/N"):
             campaign_arguments.shard(text, environment)
+
+
+def test_a_shard_without_photos_is_no_failure_of_its_array(dippas, folder):
+    """Four photos for nine tasks: a scheduler would give those that fail again and again."""
+    before = sorted(folder.rglob("*"))
+    command = ("campaign", "list.csv", "-o", "out", "--shard", "5/9")
+    for more in ((), ("-n",), ("--summary",)):
+        words = (
+            "dippas: manifest list.csv has fewer than 9 photos, so shard 5/9 has nothing to do\n"
+        )
+        assert dippas(*command, *more) == (0, "", words)
+        code, out, _ = dippas(*command, *more, "--json")
+        assert (code, json.loads(out)["photos"]) == (0, 0)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, monkeypatch):
+    """Code 2 would be tried again, and the recipes of docs/cluster.md forgive 1 alone."""
+
+    def all_bad(task, root, how):
+        for item in task.items:
+            ledger.write(root, ledger.QUARANTINE, item.id, {**item._asdict(), "reason": "a test"})
+
+    monkeypatch.setattr(campaign, "_run", all_bad)
+    assert dippas("campaign", "list.csv", "-o", "out", "--shard", "1/4")[0] == console.FAILED
+    assert dippas("campaign", "list.csv", "-o", "out")[0] == console.UNUSABLE
 
 
 def test_notes_of_a_photo_are_heard_and_its_bars_are_not(capsys):
