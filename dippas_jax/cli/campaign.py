@@ -323,7 +323,7 @@ def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | Inp
 
 def _size_of(path: Path, item: Item, length: int) -> _Header | InputError:
     try:
-        return _Header(photo_file.size(path), length)
+        return _Header(photo_file.usable_size(path), length)
     except InputError as error:
         return InputError(str(error).replace(str(path), item.photo))
 

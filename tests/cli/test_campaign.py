@@ -145,6 +145,25 @@ def test_a_plan_says_what_there_is_to_do_and_writes_nothing(dippas, folder, monk
     assert sorted(folder.rglob("*")) == before
 
 
+def test_a_plan_names_photos_that_are_too_small_as_anonymize_does(dippas):
+    for size in ((63, 90), (90, 63), (64, 64)):
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(f"{size[0]}.png")
+    Path("sizes.txt").write_text("63.png\n90.png\n64.png\n")
+    code, out, _ = dippas("campaign", "sizes.txt", "-o", "out", "-n", "--json")
+    plan = json.loads(out)
+    assert (code, plan["unusable"], plan["sizes"]) == (console.FAILED, 2, {"64x64": 1})
+    assert plan["steps"] == round(pace.work((64, 64), method="sparse"))
+    words = "photo {} of {} pixels is too small; give one of at least 64x64"
+    here = os.getcwd()
+    assert plan["reasons"] == {
+        f"{here}/63.png": words.format(f"{here}/63.png", "90x63"),
+        f"{here}/90.png": words.format(f"{here}/90.png", "63x90"),
+    }
+    err = dippas("anonymize", "63.png", "90.png", "-n")[2]
+    assert words.format("63.png", "90x63") in err
+    assert words.format("90.png", "63x90") in err
+
+
 def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
     items, _ = manifest.read("list.csv")
     root = ledger.begin("out", campaign.Anonymiser(outputs.Options()).settings())
