@@ -25,11 +25,12 @@ import jax
 
 from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, treatment
 from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, fingerprint_file, storage
 from dippas_jax.io import photo as photo_file
-from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor
+from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.parallel.worker import Made, Task
+from dippas_jax.parallel.worker import Done, Given, Made, Task
 from dippas_jax.types import Fingerprint, InputError
 
 _NOT_SETTINGS = frozenset(
@@ -97,16 +98,34 @@ class Anonymiser(NamedTuple):
         kind = self.options.kind
         return photo_file.FORMATS[photo_file.kind_of(photo) if kind == "same" else kind]
 
-    def treat(self, photo: Path, fingerprint: Path | None) -> Made:
-        """The output, and its record without the original's name."""
+    def treat_all(self, photos: Iterator[Given], done: Done) -> None:
+        """The outputs, and their records without the originals' names.
+
+        By the paper's method several photos are at work where a device takes several.
+        """
+        if self.options.method != "prior":
+            worker.one_by_one(self._treat, photos, done)
+            return
+        jobs = ((self._job(photo), str(known) if known else None) for photo, known in photos)
+
+        def on_made(number: int, made: tuple[PhotoRecord, bytes] | Exception) -> None:
+            done(number, made if isinstance(made, Exception) else self._made(*made))
+
+        treatment.treat_by_prior(jobs, on_made, self.options, lambda file: _camera(Path(file)))
+
+    def _treat(self, photo: Path, fingerprint: Path | None) -> Made:
         options = self.options._replace(fingerprint=str(fingerprint) if fingerprint else None)
         cameras = {str(fingerprint): _camera(fingerprint)} if fingerprint else {}
-        job = Job(photo, Path(f"output{self.extension(photo)}"), options.kind)
         with _one_voice():
-            record, data = treatment.treat(photo, job, cameras, options)
+            return self._made(*treatment.treat(photo, self._job(photo), cameras, options))
+
+    def _job(self, photo: Path) -> Job:
+        return Job(photo, Path(f"output{self.extension(photo)}"), self.options.kind)
+
+    def _made(self, record: PhotoRecord, data: bytes) -> Made:
         names = ("photo", "output", "fingerprint")
         known = {k: v for k, v in dataclasses.asdict(record).items() if k not in names}
-        units = pace.work((record.height, record.width), method=options.method)
+        units = pace.work((record.height, record.width), method=self.options.method)
         return Made(data, known, units, photo_record.traced(record))
 
 

@@ -34,7 +34,7 @@ PHOTOS, RECORDS, DONE, QUARANTINE = "photos", "records", "done", "quarantine"
 CLAIMS, WORKERS = "claims", "workers"
 _SETTINGS = "campaign.json"
 
-HELD, TAKEN, SPENT = "held", "taken", "spent"
+HELD, TAKEN, SPENT, TRIED = "held", "taken", "spent", "tried"
 
 _DIED = "its worker died while it was at work on it (out of memory?)"
 
@@ -46,7 +46,8 @@ class Claim(NamedTuple):
     """What became of a wish to work on a photo.
 
     Attributes:
-      state: `HELD`: it is yours; `TAKEN`: a living worker is at it; `SPENT`: all tries failed.
+      state: `HELD`: it is yours; `TAKEN`: a living worker is at it; `SPENT`: all tries failed;
+        `TRIED`: a try failed, and only a photo of which none did was wished for.
       number: Of the try.
       reasons: Why the earlier ones failed.
     """
@@ -136,7 +137,16 @@ def is_finished(root: Place, item: str) -> bool:
     return any(storage.exists(root / folder / f"{item}.json") for folder in (DONE, QUARANTINE))
 
 
-def claim(root: Place, item: str, owner: str, seen: Seen, *, most: int, lease: float) -> Claim:
+def claim(
+    root: Place,
+    item: str,
+    owner: str,
+    seen: Seen,
+    *,
+    most: int,
+    lease: float,
+    untried: bool = False,
+) -> Claim:
     """Try to be the one who works on a photo.
 
     Args:
@@ -146,12 +156,15 @@ def claim(root: Place, item: str, owner: str, seen: Seen, *, most: int, lease: f
       seen: What the owner has seen of others; changed.
       most: Tries that may fail.
       lease: Seconds without a sign of life after which a worker counts as dead.
+      untried: Leave it alone if a try has failed, but not all of them.
     """
     reasons: list[str] = []
     for number in itertools.count(1):
         at = root / CLAIMS / f"{item}.{number}.json"
         if len(reasons) >= most:
             return Claim(SPENT, number - 1, tuple(reasons))
+        if untried and reasons:
+            return Claim(TRIED, number - 1, tuple(reasons))
         if storage.create(at, {"owner": owner}):
             return Claim(HELD, number, tuple(reasons))
         found = storage.read_json(at) or {}

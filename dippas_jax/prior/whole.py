@@ -1,14 +1,16 @@
 """Photos of any size by the paper's method: overlapping tiles, a network for each, blended.
 
-All tiles have one shape, so one compiled program serves them, several at a time (`batch`). In
-blind mode each tile is given its part of the residual of the whole photo. Where tiles overlap
-their results pass into each other linearly, so neither an edge nor a step of brightness shows.
+All tiles have one shape, so one compiled program serves them, several at a time (`batch`), those of
+one photo after those of another. In blind mode each tile is given its part of the residual of the
+whole photo. Where tiles overlap their results pass into each other linearly, so neither an edge nor
+a step of brightness shows.
 """
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,22 +19,22 @@ from jaxtyping import Array, Float, Key, UInt8
 
 from dippas_jax import config as configuration
 from dippas_jax.prior import anonymize, batch
-from dippas_jax.prior.anonymize import Progress
+from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.prior.balance import Planted
 from dippas_jax.signal import correlation, extractors, image, tiles
 from dippas_jax.signal.tiles import Tile
-from dippas_jax.types import FlatPhotoError, Result
+from dippas_jax.types import FlatPhotoError, InputError, Result
 
 OVERLAP = 32
 """Pixels that neighbouring tiles share at least."""
 
 
 class At(NamedTuple):
-    """How far a photo is, after a chunk.
+    """How far the photos at work are, after a chunk.
 
     Attributes:
-      tiles: How many there are.
-      done: How many have ended.
+      tiles: How many they have.
+      done: How many of these have ended.
       psnr: Of the tiles at work: that of their steps, dB.
     """
 
@@ -113,68 +115,196 @@ def invert(
     """
     config = configuration.settled(config or configuration.Config())
     image.require_photo(photo)
-    photo = np.asarray(photo)
-    height, width = photo.shape[:2]
-    if fingerprint is not None:
-        correlation.require_fingerprint(fingerprint, (height, width))
-        plane = np.asarray(fingerprint, np.float32)
-    else:
-        plane = anonymize.residual_of(photo, config.sigma)
-    every = grid(height, width, config.tile or max(height, width))
-    parts = [photo[tile.part] for tile in every]
-    results: dict[int, Result] = {}
-    work: list[tuple[int, Planted | None]] = []  # the tile of each job
-    begun = time.monotonic()
-
-    def jobs() -> Iterator[batch.Job]:
-        for index, tile in enumerate(every):
-            alone = len(every) == 1
-            if not alone and not extractors.extract(parts[index], sigma=config.sigma).std() > 0:
-                continue
-            own = key if alone else jax.random.fold_in(key, index)
-            given = fingerprint if alone else plane[tile.part]
-            problem, injected, planted = anonymize.stated(own, parts[index], given, config)
-            work.append((index, planted))
-            until = begun + (deadline - begun) * (index + 1) / len(every)
-            yield batch.Job(problem, injected, anonymize.start(problem, config), until)
-
     devices = jax.local_devices()
-    slots = batch.slots_on(devices, config.batch, len(every))
-    for number, progress in batch.inverted(
-        jobs(),
+    count = len(_grid(np.shape(photo), config))
+    slots = batch.slots_on(devices, config.batch, count)
+    asked = Asked(key, photo, fingerprint, deadline)
+    found: list[Result | Exception] = []
+    invert_all(
+        [asked],
+        lambda _, result: found.append(result),
         config,
         slots=slots,
         devices=devices,
-        on_chunk=lambda running: on_chunk(At(len(every), len(results), running.psnr)),
-    ):
-        index, planted = work[number]
-        results[index] = _ended(progress, parts[index], config, planted, fingerprint, every[index])
-    if not results:
-        raise FlatPhotoError("no tile of the photo has noise to remove; leave it out")
-    made = [results[n].pixels if n in results else part for n, part in enumerate(parts)]
-    if len(every) == 1:
-        result = results[0]
+        on_chunk=on_chunk,
+    )
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+class Asked(NamedTuple):
+    """A photo to be inverted: what `invert` is given."""
+
+    key: Key[Array, ""]
+    photo: ArrayLike
+    fingerprint: ArrayLike | None = None
+    deadline: float = math.inf
+
+
+def invert_all(
+    photos: Iterable[Asked],
+    on_result: Callable[[int, Result | Exception], None],
+    config: configuration.Config | None = None,
+    *,
+    slots: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+    on_chunk: Callable[[At], None] = lambda at: None,
+) -> None:
+    """Photos of any size, each as `invert` gives it.
+
+    Their tiles share the slots: one that is free takes the next tile, be it of the same photo or of
+    the next one. Tiles of another shape begin when all before them have ended.
+
+    Args:
+      photos: Each is asked for when a slot is free for its first tile.
+      on_result: Told of every photo as soon as that is known: its number, from 0 in the order of
+        `photos`, and its result or, where it cannot be used or the loss of a tile became nan, the
+        `InputError` or `DivergedError`: no photo stops the others.
+      config: As for `anonymize.invert`.
+      slots: Tiles at a time on each device; 0 for `config.batch` or the platform's.
+      devices: On which the slots lie; None for all of this process.
+      on_chunk: Called before the first step, when all is compiled, and after every chunk.
+    """
+    config = configuration.settled(config or configuration.Config())
+    devices = devices or jax.local_devices()
+    at_work: dict[int, _Photo] = {}
+
+    def end(number: int, result: Result | Exception) -> None:
+        at_work.pop(number, None)
+        on_result(number, result)
+
+    def jobs() -> Iterator[tuple[tuple[int, int, Planted | None], batch.Job]]:
+        for number, asked in enumerate(photos):
+            try:
+                photo = at_work[number] = _begun(asked, config)
+            except InputError as error:
+                end(number, error)
+                continue
+            for index in photo.noisy:
+                if number not in at_work:  # one of its tiles was lost
+                    break
+                try:
+                    job, planted = _job(photo, index, config)
+                except InputError as error:
+                    end(number, error)
+                    break
+                yield (number, index, planted), job
+
+    def tell(running: batch.Running) -> None:
+        count = sum(len(photo.every) for photo in at_work.values())
+        done = sum(len(photo.results) for photo in at_work.values())
+        on_chunk(At(count, done, running.psnr))
+
+    for _, group in itertools.groupby(jobs(), lambda one: one[1].problem.pixels.shape):
+        places: dict[int, tuple[int, int, Planted | None]] = {}  # by the number of the job
+
+        def passed(group: Iterator[Any] = group, places: dict = places) -> Iterator[batch.Job]:
+            for count, (place, job) in enumerate(group):
+                places[count] = place
+                yield job
+
+        for count, progress in batch.inverted(
+            passed(), config, slots=slots or config.batch, devices=devices, on_chunk=tell
+        ):
+            number, index, planted = places.pop(count)
+            if number not in at_work:
+                continue
+            photo = at_work[number]
+            try:
+                photo.results[index] = _ended(progress, photo, index, config, planted)
+            except DivergedError as error:
+                end(number, error)
+                continue
+            if len(photo.results) == len(photo.noisy):
+                end(number, _whole(photo))
+
+
+class _Photo(NamedTuple):
+    """A photo at work.
+
+    Attributes:
+      asked: What was given.
+      pixels: Of the photo.
+      plane: What is injected.
+      every: Its tiles.
+      noisy: Numbers of those that are inverted; the others stay as they are.
+      results: Of the tiles that have ended, by their numbers.
+      begun: Time of the monotonic clock, seconds.
+    """
+
+    asked: Asked
+    pixels: UInt8[np.ndarray, "h w 3"]
+    plane: Float[np.ndarray, "h w"]
+    every: list[Tile]
+    noisy: list[int]
+    results: dict[int, Result]
+    begun: float
+
+
+def _grid(shape: tuple[int, ...], config: configuration.Config) -> list[Tile]:
+    height, width = shape[:2]
+    return grid(height, width, config.tile or max(height, width))
+
+
+def _begun(asked: Asked, config: configuration.Config) -> _Photo:
+    image.require_photo(asked.photo)
+    pixels = np.asarray(asked.photo)
+    if asked.fingerprint is not None:
+        correlation.require_fingerprint(asked.fingerprint, (pixels.shape[0], pixels.shape[1]))
+        plane = np.asarray(asked.fingerprint, np.float32)
     else:
-        pixels = blended((height, width), every, made)
-        result = Result(pixels, tiles.psnr(pixels, photo), {}, {}, _settings(results))
-    return anonymize.scored(result, fingerprint)
+        plane = anonymize.residual_of(pixels, config.sigma)
+    every = _grid(pixels.shape, config)
+    noisy = [
+        number
+        for number, tile in enumerate(every)
+        if len(every) == 1 or extractors.extract(pixels[tile.part], sigma=config.sigma).std() > 0
+    ]
+    if not noisy:
+        raise FlatPhotoError("no tile of the photo has noise to remove; leave it out")
+    return _Photo(asked, pixels, plane, every, noisy, {}, time.monotonic())
+
+
+def _job(
+    photo: _Photo, index: int, config: configuration.Config
+) -> tuple[batch.Job, Planted | None]:
+    tile, asked, count = photo.every[index], photo.asked, len(photo.every)
+    key = asked.key if count == 1 else jax.random.fold_in(asked.key, index)
+    given = asked.fingerprint if count == 1 else photo.plane[tile.part]
+    problem, injected, planted = anonymize.stated(key, photo.pixels[tile.part], given, config)
+    until = photo.begun + (asked.deadline - photo.begun) * (index + 1) / count
+    return batch.Job(problem, injected, anonymize.start(problem, config), until), planted
 
 
 def _ended(
     progress: Progress,
-    part: np.ndarray,
+    photo: _Photo,
+    index: int,
     config: configuration.Config,
     planted: Planted | None,
-    fingerprint: ArrayLike | None,
-    tile: Tile,
 ) -> Result:
     anonymize.finished(progress, config)
-    known = None if fingerprint is None else np.asarray(fingerprint, np.float32)[tile.part]
-    return anonymize.assemble(progress, part, config, planted, known)[0]
+    part = photo.every[index].part
+    known = None if photo.asked.fingerprint is None else photo.plane[part]
+    return anonymize.assemble(progress, photo.pixels[part], config, planted, known)[0]
+
+
+def _whole(photo: _Photo) -> Result:
+    """The photo of its tiles' results."""
+    if len(photo.every) == 1:
+        result = photo.results[0]
+    else:
+        parts = [photo.pixels[tile.part] for tile in photo.every]
+        made = [photo.results[n].pixels if n in photo.results else p for n, p in enumerate(parts)]
+        pixels = blended(photo.pixels.shape[:2], photo.every, made)
+        psnr = tiles.psnr(pixels, photo.pixels)
+        result = Result(pixels, psnr, {}, {}, _settings(photo.results))
+    return anonymize.scored(result, photo.asked.fingerprint)
 
 
 def _settings(results: dict[int, Result]) -> dict[str, int | float]:
-    every = [result.settings for result in results.values()]
+    every = [results[number].settings for number in sorted(results)]
     return {
         **every[0],
         "snapshots": min(one["snapshots"] for one in every),

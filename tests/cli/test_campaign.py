@@ -1,5 +1,6 @@
 """`dippas campaign`: the outputs of `dippas anonymize`, a plan, a summary, and what it refuses."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,11 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace
+from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import files, storage
@@ -26,7 +28,9 @@ from dippas_jax.parallel import (
     worker,
 )
 from dippas_jax.parallel.worker import Task
+from dippas_jax.prior import batch
 from dippas_jax.types import InputError
+from tests import tiny
 
 SIZE = 64
 CAMERA = synthetic.Camera(seed=3, strength=0.02)
@@ -114,6 +118,52 @@ def test_outputs_are_those_of_anonymize_and_records_name_no_original(
     code, _, err = dippas("campaign", "list.csv", "-o", "out", "--strength", "strong")
     assert code == 2
     assert "whose strength is 'balanced', and 'strong' was given" in err
+
+
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_photos_of_the_papers_method_share_slots_and_are_those_of_anonymize(
+    dippas, monkeypatch, slots
+):
+    """Four tiles of one shape of three photos; a flat photo, a bad one, and one K does not fit."""
+    small = dataclasses.replace(tiny.settings(stop_psnr=90.0), tile=SIZE)
+    monkeypatch.setattr(treatment, "_prior_config", lambda options: small)
+    monkeypatch.setitem(batch.SLOTS, "cpu", slots)
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    pixels = synthetic.expose(CAMERA, synthetic.scene(5, 96)[:SIZE], 5)
+    Image.fromarray(pixels).save("wide.jpg", quality=95)
+    Image.new("RGB", (SIZE, SIZE), (90, 90, 90)).save("flat.png")
+    rows = "wide.jpg,\nflat.png,\nb.png,K.npy\nbad.jpg,\nc.jpg,K.npy\na.jpg,\n"
+    Path("prior.csv").write_text(f"photo,fingerprint\n{rows}")
+    Path("c.jpg").write_bytes(Path("wide.jpg").read_bytes())
+    at_work = []
+    write = worker._Worker._write
+
+    def counted(self, held, made):
+        at_work.append(len(self._held))
+        write(self, held, made)
+
+    monkeypatch.setattr(worker._Worker, "_write", counted)
+    root, items = work(outputs.Options(method="prior"), "prior.csv")
+    assert max(at_work) <= slots, "those that cannot be used are put aside at once"
+    assert len(at_work) == 3
+    found = done()
+    assert found.keys() == {"wide.jpg", "b.png", "a.jpg"}
+    dippas("anonymize", "wide.jpg", "a.jpg", "--blind", "--method", "prior")
+    dippas("anonymize", "b.png", "--fingerprint", "K.npy", "--method", "prior")
+    for name, path in found.items():
+        assert path.read_bytes() == Path(name).with_suffix(f".anon{path.suffix}").read_bytes()
+    reasons = summary.summarise(root, items)["reasons"]
+    told = {Path(name).name: reason for name, reason in reasons.items()}
+    assert told.keys() == {"flat.png", "bad.jpg", "c.jpg"}
+    assert "no noise to remove" in told["flat.png"]
+    assert told["bad.jpg"].startswith(f"photo {os.getcwd()}/bad.jpg is truncated")
+    words = f"photo {os.getcwd()}/c.jpg of 96x64 pixels does not fit the fingerprint"
+    assert told["c.jpg"].startswith(words)
+    facts = [json.loads(path.read_text()) for path in Path("out/done").iterdir()]
+    assert {Path(one["photo"]).name: one["units"] for one in facts} == {
+        name: pace.work(size, method="prior")
+        for name, size in (("a.jpg", (64, 64)), ("b.png", (64, 64)), ("wide.jpg", (64, 96)))
+    }
 
 
 def test_all_that_changes_an_output_is_in_its_name():

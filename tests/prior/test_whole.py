@@ -9,7 +9,7 @@ import pytest
 
 from dippas_jax.prior import anonymize, whole
 from dippas_jax.signal import extractors
-from dippas_jax.types import FlatPhotoError
+from dippas_jax.types import FlatPhotoError, InputError
 from tests import oracles, tiny
 
 KEY = jax.random.key(4)
@@ -118,3 +118,78 @@ def test_a_tile_without_noise_stays_as_it_is():
     np.testing.assert_array_equal(result.pixels[:, :32], alone.pixels[:, :32])
     with pytest.raises(FlatPhotoError):
         whole.invert(KEY, np.zeros_like(PHOTO), None, SETTINGS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 3])
+def test_photos_of_any_size_in_common_slots_are_what_each_is_alone(slots):
+    """Two tiles, a flat photo, one tile, one too small, one tile of another shape, one tile."""
+    wide = oracles.photo(8, 64, 64, 10 * PLANE[:, :64])
+    other = oracles.photo(9, 66, 64, 10 * tiny.fingerprint(66, 64))[:, :64]
+    photos = [
+        whole.Asked(KEY, PHOTO),
+        whole.Asked(KEY, np.zeros_like(PHOTO)),
+        whole.Asked(jax.random.key(7), PHOTO[:, :64], PLANE[:, :64]),
+        whole.Asked(KEY, PHOTO[:40]),
+        whole.Asked(KEY, other, tiny.fingerprint(66, 64)),
+        whole.Asked(KEY, wide, PLANE),
+        whole.Asked(jax.random.key(8), wide),
+    ]
+    settings = dataclasses.replace(SETTINGS, tile=66)
+    asked, most = [], []
+
+    def given():
+        for number, photo in enumerate(photos):
+            asked.append(number)
+            yield photo
+
+    found = {}
+
+    def on_result(number, result):
+        assert number not in found
+        most.append(len(asked) - len(found))
+        found[number] = result
+
+    whole.invert_all(given(), on_result, settings, slots=slots, devices=jax.devices()[:1])
+    assert sorted(found) == list(range(len(photos)))
+    assert max(most) <= slots + 1, "one of another shape waits"
+    for number in (1, 3, 5):
+        assert isinstance(found[number], InputError)
+    assert isinstance(found[1], FlatPhotoError)
+    assert "too small" in str(found[3])
+    for number in (0, 2, 4, 6):
+        photo = photos[number]
+        alone = whole.invert(photo.key, photo.photo, photo.fingerprint, settings)
+        np.testing.assert_array_equal(found[number].pixels, alone.pixels)
+        assert found[number].settings == alone.settings
+        assert found[number].psnr == alone.psnr
+        assert found[number].z == alone.z
+
+
+def test_a_photo_of_which_a_tile_is_lost_stops_no_other(monkeypatch):
+    """The first tile of the first photo: its second one is not begun, and the next photo is."""
+    stated = anonymize.stated
+
+    def broken(key, photo, *rest):
+        problem, plane, planted = stated(key, photo, *rest)
+        if np.array_equal(photo, PHOTO[:, :64]):
+            problem = problem._replace(fingerprint=problem.fingerprint * np.nan)
+        return problem, plane, planted
+
+    monkeypatch.setattr(anonymize, "stated", broken)
+    asked = [whole.Asked(KEY, PHOTO), whole.Asked(KEY, PHOTO[:, 32:])]
+    heard = []
+    found = []
+    whole.invert_all(
+        asked,
+        lambda *of_photo: found.append(of_photo),
+        SETTINGS,
+        slots=1,
+        devices=jax.devices()[:1],
+        on_chunk=heard.append,
+    )
+    (first, lost), (second, kept) = found
+    assert (first, second) == (0, 1)
+    assert isinstance(lost, anonymize.DivergedError)
+    assert kept.settings["steps"] == 6
+    assert max(number for at in heard for number in at.psnr) == 1, "two tiles in all"
