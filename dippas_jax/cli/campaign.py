@@ -106,11 +106,18 @@ class Anonymiser(NamedTuple):
         if self.options.method != "prior":
             worker.one_by_one(self._treat, photos, done)
             return
-        jobs = ((self._job(photo), str(known) if known else None) for photo, known in photos)
+
+        def job(given: Given) -> tuple[Job, str | None, treatment.Checkpoints | None]:
+            known = str(given.fingerprint) if given.fingerprint else None
+            kept = None
+            if given.checkpoints:
+                kept = treatment.Checkpoints(given.checkpoints, given.earlier)
+            return self._job(given.photo), known, kept
 
         def on_made(number: int, made: tuple[PhotoRecord, bytes] | Exception) -> None:
             done(number, made if isinstance(made, Exception) else self._made(*made))
 
+        jobs = map(job, photos)
         treatment.treat_by_prior(jobs, on_made, self.options, lambda file: _camera(Path(file)))
 
     def _treat(self, photo: Path, fingerprint: Path | None) -> Made:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,10 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import leakage
+from dippas_jax.io import checkpoint, photo_writer
 from dippas_jax.io import photo as photo_file
-from dippas_jax.io import photo_writer
 from dippas_jax.prior import progress, whole
-from dippas_jax.prior.anonymize import DivergedError
+from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.signal import cells, displacement, extractors, image, placement, tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Fingerprint, InputError, Result
@@ -96,8 +96,33 @@ def treat(
     return _finished(task, result, time.monotonic() - started, cameras)
 
 
+class Checkpoints(NamedTuple):
+    """Where the runs of a photo's tiles are kept.
+
+    Attributes:
+      folder: Of this command.
+      earlier: Of commands that may have been cut off, or may still write there, the last one first.
+    """
+
+    folder: Path
+    earlier: Sequence[Path] = ()
+
+    def restore(self, tile: int, start: Progress) -> Progress:
+        """The last run of a tile that is whole, or the one that is to start."""
+        for folder in self.earlier:
+            with contextlib.suppress(Exception):  # whoever writes there may remove it just now
+                if found := checkpoint.latest(folder / str(tile), start):
+                    return found[1]
+        return start
+
+    def save(self, tile: int, progress: Progress) -> None:
+        """Keep a run; one that cannot be kept is no failure."""
+        with contextlib.suppress(InputError):
+            checkpoint.save(self.folder / str(tile), int(progress.steps), progress)
+
+
 def treat_by_prior(
-    jobs: Iterable[tuple[Job, str | None]],
+    jobs: Iterable[tuple[Job, str | None, Checkpoints | None]],
     on_made: Callable[[int, tuple[PhotoRecord, bytes] | Exception], None],
     options: Options,
     camera: Callable[[str], Fingerprint],
@@ -108,8 +133,8 @@ def treat_by_prior(
     whatever lies beside it.
 
     Args:
-      jobs: Each photo, where it goes, and the file of its camera's fingerprint if one is known; a
-        photo is asked for when there is room for it.
+      jobs: Each photo, where it goes, the file of its camera's fingerprint if one is known, and
+        where its runs are kept if anywhere; a photo is asked for when there is room for it.
       on_made: Told of every photo as soon as that is known: its number, from 0 in the order of
         `jobs`, and what `treat` gives of it or what went wrong: no photo stops the others.
       options: All else that was asked for; no limit of time, report or check.
@@ -122,7 +147,7 @@ def treat_by_prior(
     units = 0.0
 
     def asked() -> Iterator[whole.Asked]:
-        for number, (job, file) in enumerate(jobs):
+        for number, (job, file, checkpoints) in enumerate(jobs):
             try:
                 known = camera(file) if file else None
                 task = _task(job.source, job, known, options._replace(fingerprint=file))
@@ -132,7 +157,10 @@ def treat_by_prior(
                 continue
             tasks[number] = task, time.monotonic()
             order.append(number)
-            yield whole.Asked(_key(task), pixels, task.plane)
+            photo = whole.Asked(_key(task), pixels, task.plane)
+            if checkpoints:
+                photo = photo._replace(restore=checkpoints.restore, save=checkpoints.save)
+            yield photo
 
     def on_result(place: int, result: Result | Exception) -> None:
         nonlocal units

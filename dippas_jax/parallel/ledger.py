@@ -7,6 +7,7 @@
     quarantine/ID.json  one that is given up, and why
     claims/ID.N.json    the N-th try at a photo, and whose it is
     workers/OWNER.json  what a worker says of itself, again and again while it lives
+    checkpoints/ID/     what tries leave for later ones, until the photo is done or given up
     summary.json        all of it, counted
 
 A try is claimed by creating its file, which succeeds only once. Whoever finds a claim of a worker
@@ -31,7 +32,7 @@ from dippas_jax.io.storage import Place
 from dippas_jax.types import InputError
 
 PHOTOS, RECORDS, DONE, QUARANTINE = "photos", "records", "done", "quarantine"
-CLAIMS, WORKERS = "claims", "workers"
+CLAIMS, WORKERS, CHECKPOINTS = "claims", "workers", "checkpoints"
 _SETTINGS = "campaign.json"
 
 HELD, TAKEN, SPENT, TRIED = "held", "taken", "spent", "tried"

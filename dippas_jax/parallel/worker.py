@@ -55,10 +55,15 @@ class Given(NamedTuple):
       photo: A copy of its file, there until its output is given.
       fingerprint: Likewise of its camera's; None where none is known. Those of one path have one
         content.
+      checkpoints: Folder, which need not exist, for what a later try may go on from; None where the
+        ledger is in no folder of this machine.
+      earlier: Those of earlier tries at the same output, the last one first.
     """
 
     photo: Path
     fingerprint: Path | None
+    checkpoints: Path | None = None
+    earlier: tuple[Path, ...] = ()
 
 
 Done = Callable[[int, Made | Exception], None]
@@ -99,7 +104,7 @@ def one_by_one(
     for number, given in enumerate(photos):
         made: Made | Exception
         try:
-            made = treat(*given)
+            made = treat(given.photo, given.fingerprint)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
             made = error
         done(number, made)
@@ -337,7 +342,16 @@ class _Worker:
         output = stem + method.extension(photo)
         at, known_as = self._places(output)
         record = storage.read_json(known_as) if storage.exists(at) else None
-        return Given(photo, fingerprint), output, record
+        return Given(photo, fingerprint, *self._checkpoints(held, stem)), output, record
+
+    def _checkpoints(self, held: _Held, stem: str) -> tuple[Path | None, tuple[Path, ...]]:
+        """Of this try and of earlier ones: of each its own, for who is taken for dead may live."""
+        if self._root.local is None:
+            return None, ()
+        folder = self._root.local / ledger.CHECKPOINTS / held.item.id
+        numbers = [path.name.partition(".")[0] for path in folder.glob(f"*.{stem}")]
+        earlier = sorted({int(n) for n in numbers if n.isdecimal()} - {held.number}, reverse=True)
+        return folder / f"{held.number}.{stem}", tuple(folder / f"{n}.{stem}" for n in earlier)
 
     def _places(self, output: str) -> tuple[Place, Place]:
         """Of an output and of its record."""
@@ -417,6 +431,8 @@ class _Worker:
     def _finish(self, folder: str, item: Item, tries: int, **facts: Any) -> None:
         known = {**item._asdict(), "owner": self._owner, "tries": tries}
         ledger.write(self._root, folder, item.id, known | facts)
+        if self._root.local:
+            shutil.rmtree(self._root.local / ledger.CHECKPOINTS / item.id, ignore_errors=True)
 
 
 @contextlib.contextmanager

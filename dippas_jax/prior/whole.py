@@ -6,6 +6,7 @@ whole photo. Where tiles overlap their results pass into each other linearly, so
 a step of brightness shows.
 """
 
+import functools
 import itertools
 import math
 import time
@@ -134,12 +135,24 @@ def invert(
 
 
 class Asked(NamedTuple):
-    """A photo to be inverted: what `invert` is given."""
+    """A photo to be inverted: what `invert` is given, and what outlives this process.
+
+    Attributes:
+      key: As for `invert`; so are photo, fingerprint and deadline.
+      photo: Likewise.
+      fingerprint: Likewise.
+      deadline: Likewise.
+      restore: Gives, for a tile's number and its run at step 0, the run to go on from.
+      save: Told of a tile's number and its run: when it ends before the photo's others, and of each
+        one that is at work every `config.checkpoint_seconds`.
+    """
 
     key: Key[Array, ""]
     photo: ArrayLike
     fingerprint: ArrayLike | None = None
     deadline: float = math.inf
+    restore: Callable[[int, Progress], Progress] = lambda tile, start: start
+    save: Callable[[int, Progress], None] | None = None
 
 
 def invert_all(
@@ -191,10 +204,22 @@ def invert_all(
                     break
                 yield (number, index, planted), job
 
-    def tell(running: batch.Running) -> None:
-        count = sum(len(photo.every) for photo in at_work.values())
+    saved, pause = time.monotonic(), config.checkpoint_seconds
+
+    def tell(running: batch.Running, places: dict[int, tuple[int, int, Planted | None]]) -> None:
+        nonlocal saved, pause
+        tiles = sum(len(photo.every) for photo in at_work.values())
         done = sum(len(photo.results) for photo in at_work.values())
-        on_chunk(At(count, done, running.psnr))
+        on_chunk(At(tiles, done, running.psnr))
+        now = time.monotonic()
+        if now - saved < pause:
+            return
+        for count, psnr in running.psnr.items():
+            number, index, _ = places[count]
+            if len(psnr) and number in at_work and (save := at_work[number].asked.save):
+                save(index, running.progress(count))
+        saved = time.monotonic()
+        pause = max(config.checkpoint_seconds, 10 * (saved - now) * (pause > 0))
 
     for _, group in itertools.groupby(jobs(), lambda one: one[1].problem.pixels.shape):
         places: dict[int, tuple[int, int, Planted | None]] = {}  # by the number of the job
@@ -205,7 +230,11 @@ def invert_all(
                 yield job
 
         for count, progress in batch.inverted(
-            passed(), config, slots=slots or config.batch, devices=devices, on_chunk=tell
+            passed(),
+            config,
+            slots=slots or config.batch,
+            devices=devices,
+            on_chunk=functools.partial(tell, places=places),
         ):
             number, index, planted = places.pop(count)
             if number not in at_work:
@@ -218,6 +247,8 @@ def invert_all(
                 continue
             if len(photo.results) == len(photo.noisy):
                 end(number, _whole(photo))
+            elif photo.asked.save:
+                photo.asked.save(index, progress)
 
 
 class _Photo(NamedTuple):
@@ -274,7 +305,8 @@ def _job(
     given = asked.fingerprint if count == 1 else photo.plane[tile.part]
     problem, injected, planted = anonymize.stated(key, photo.pixels[tile.part], given, config)
     until = photo.begun + (asked.deadline - photo.begun) * (index + 1) / count
-    return batch.Job(problem, injected, anonymize.start(problem, config), until), planted
+    progress = asked.restore(index, anonymize.start(problem, config))
+    return batch.Job(problem, injected, progress, until), planted
 
 
 def _ended(

@@ -17,7 +17,7 @@ from PIL import Image
 from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
-from dippas_jax.io import files, storage
+from dippas_jax.io import checkpoint, files, storage
 from dippas_jax.parallel import (
     devices,
     ledger,
@@ -164,6 +164,49 @@ def test_photos_of_the_papers_method_share_slots_and_are_those_of_anonymize(
         name: pace.work(size, method="prior")
         for name, size in (("a.jpg", (64, 64)), ("b.png", (64, 64)), ("wide.jpg", (64, 96)))
     }
+
+
+@pytest.mark.slow
+def test_a_photo_of_the_papers_method_goes_on_where_a_worker_was_cut_off(dippas, monkeypatch):
+    """After both of its tiles had been saved in one try, and with what another try left damaged."""
+    small = tiny.settings(stop_psnr=90.0)
+    small = dataclasses.replace(small, tile=SIZE, checkpoint_seconds=0.0)
+    monkeypatch.setattr(treatment, "_prior_config", lambda options: small)
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    pixels = synthetic.expose(CAMERA, synthetic.scene(5, 96)[:SIZE], 5)
+    Image.fromarray(pixels).save("wide.png")
+    Path("wide.txt").write_text("wide.png\n")
+    save, latest, went_on, cut = checkpoint.save, checkpoint.latest, [], []
+
+    def cut_off(folder, step, tree):
+        save(folder, step, tree)
+        if len(cut) < 2 and folder.name == "1":
+            cut.append(step)
+            raise KeyboardInterrupt
+
+    def remembered(folder, like):
+        found = latest(folder, like)
+        went_on.append((folder.name, found and found[0]))
+        return found
+
+    monkeypatch.setattr(checkpoint, "save", cut_off)
+    monkeypatch.setattr(checkpoint, "latest", remembered)
+    options = outputs.Options(method="prior")
+    for steps in (3, 6):
+        with pytest.raises(KeyboardInterrupt):
+            work(options, "wide.txt")
+        assert cut[-1] == steps
+    assert went_on == [("0", 12), ("1", 3)]
+    (two,) = Path("out/checkpoints").glob("*/2.*")
+    for path in (two / "1").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1])
+    went_on.clear()
+    work(options, "wide.txt")
+    assert [one for one in went_on if one[1]] == [("0", 12), ("1", 3)]
+    assert not list(Path("out/checkpoints").iterdir())
+    dippas("anonymize", "wide.png", "--blind", "--method", "prior")
+    assert done()["wide.png"].read_bytes() == Path("wide.anon.png").read_bytes()
 
 
 def test_all_that_changes_an_output_is_in_its_name():

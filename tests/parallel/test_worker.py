@@ -375,6 +375,34 @@ def test_where_a_photo_has_one_try_it_is_at_work_alone(tmp_path, method, out):
     assert len(read(out, "done")) == 4
 
 
+def test_what_a_try_leaves_is_given_to_later_ones_of_the_same_output_alone(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "stop", "stop other")
+    seen = []
+
+    class Leaving(stand_in.Method):
+        def treat_all(self, photos, done):
+            for number, given in enumerate(photos):
+                seen.append(sorted(path.name for path in given.earlier))
+                if given.photo.read_text() == "end":
+                    assert all((path / "left").exists() for path in given.earlier)
+                    done(number, InputError("no more"))
+                else:
+                    given.checkpoints.mkdir(parents=True)
+                    (given.checkpoints / "left").touch()
+                    raise KeyboardInterrupt
+
+    leaving = Leaving(method.log)
+    for owner in "aaa":
+        with pytest.raises(KeyboardInterrupt):
+            work(out, items[:1], leaving, owner)
+    assert [[name.partition(".")[0] for name in names] for names in seen] == [[], ["1"], ["1", "2"]]
+    assert len({name.partition(".")[2] for names in seen for name in names}) == 1
+    Path(items[0].photo).write_text("end")
+    work(out, items[:1], leaving)
+    assert seen[-1] == [], "another photo by now"
+    assert not list((out / "checkpoints").iterdir())
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -193,3 +193,33 @@ def test_a_photo_of_which_a_tile_is_lost_stops_no_other(monkeypatch):
     assert isinstance(lost, anonymize.DivergedError)
     assert kept.settings["steps"] == 6
     assert max(number for at in heard for number in at.psnr) == 1, "two tiles in all"
+
+
+@pytest.mark.slow
+def test_a_photo_goes_on_from_what_was_saved_and_ends_in_the_same_bytes():
+    """Two tiles one after the other: cut off in the second one, both go on from where they were."""
+    settings = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)
+    one = {"slots": 1, "devices": jax.devices()[:1]}
+    saved, heard, found = {}, [], []
+
+    def save(tile, progress):
+        saved.setdefault(tile, []).append(jax.device_get(progress))
+        if tile == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole.invert_all(
+            [whole.Asked(KEY, PHOTO, save=save)], lambda *_: found.append(1), settings, **one
+        )
+    assert not found
+    steps = {tile: [int(progress.steps) for progress in some] for tile, some in saved.items()}
+    assert steps == {0: [3, 6, 6], 1: [3]}, "a chunk has 3 steps; the last of tile 0 is its end"
+    again = whole.Asked(KEY, PHOTO, restore=lambda tile, start: saved[tile][-1])
+    whole.invert_all(
+        [again], lambda _, result: found.append(result), settings, on_chunk=heard.append, **one
+    )
+    begun = {number: len(psnr) for at in reversed(heard) for number, psnr in at.psnr.items()}
+    assert begun == {0: 6, 1: 6}, "tile 0 is over, tile 1 is first seen after a chunk of its own"
+    alone = whole.invert(KEY, PHOTO, None, settings)
+    np.testing.assert_array_equal(found[0].pixels, alone.pixels)
+    assert found[0].settings == alone.settings
