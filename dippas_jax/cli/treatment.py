@@ -144,9 +144,10 @@ def treat_by_prior(
     tasks: dict[int, tuple[_Task, float]] = {}
     order: list[int] = []  # numbers of the photos that are inverted
     compiled: list[float] = []  # when
-    units = 0.0
+    units, resumed = 0.0, False
 
     def asked() -> Iterator[whole.Asked]:
+        nonlocal resumed
         for number, (job, file, checkpoints) in enumerate(jobs):
             try:
                 known = camera(file) if file else None
@@ -160,6 +161,7 @@ def treat_by_prior(
             photo = whole.Asked(_key(task), pixels, task.plane)
             if checkpoints:
                 photo = photo._replace(restore=checkpoints.restore, save=checkpoints.save)
+                resumed |= bool(checkpoints.earlier)
             yield photo
 
     def on_result(place: int, result: Result | Exception) -> None:
@@ -179,7 +181,7 @@ def treat_by_prior(
             compiled.append(time.monotonic())
 
     whole.invert_all(asked(), on_result, config, on_chunk=on_chunk)
-    if units:
+    if units and not resumed:  # some steps of a run that goes on were made before
         pace.remember("prior", time.monotonic() - compiled[0], units)
 
 
