@@ -130,7 +130,7 @@ def _kill(output: Path, draw: random.Random) -> str:
             json.loads(path.read_text()) | {"name": path.stem}
             for path in (output / "workers").glob("[!.]*")
         ]
-        alive = [one for one in workers if one["state"] == "working" and one["photo"]]
+        alive = [one for one in workers if one["state"] == "working" and one["photos"]]
         victim = draw.choice(alive) if alive else None
         with contextlib.suppress(ProcessLookupError):
             if victim:

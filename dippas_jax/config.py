@@ -315,6 +315,10 @@ class Study:
       flats: Sub-folder of a device that holds its flat-field photos.
       group: Photos of one camera behind the K that the attacker "set" estimates, at most.
       seed: Of all randomness.
+      cluster: Address of a Ray cluster whose devices make the rows, "local" for one of this
+        machine; "" for none. It changes no result.
+      workers: Processes on each device of the cluster or of this machine that share the rows; 0 for
+        this process alone, or for one on each device of the cluster. It changes no result.
       data: Which photos.
       run: Settings of the four; their data, mode, method and seed are the study's.
     """
@@ -325,6 +329,8 @@ class Study:
     flats: str = "flat"
     group: int = 10
     seed: int = 0
+    cluster: str = ""
+    workers: int = 0
     data: Data = Data()
     run: Config = Config()
 
@@ -334,6 +340,10 @@ class Study:
             f'fingerprints is "{self.fingerprints}"; choose "file" or "halves"',
         )
         _check(self.group >= 2, f"group is {self.group}; choose 2 or more photos")
+        _check(
+            self.workers >= 0,
+            f"workers is {self.workers}; choose 0 for this process alone, or more",
+        )
         _check(0 <= self.seed < 2**32, f"seed is {self.seed}; choose one from 0 to {2**32 - 1}")
 
 

@@ -9,8 +9,9 @@
 of the file's settings (aware:paper). A finished photo is never done again and an interrupted one
 goes on from its last checkpoint: the same command, as often as needed. --target-psnr=42 and
 --max-minutes=5 are short for the settings of these names, --strength=fast|balanced|strong for
-sparse.strength. Exit codes: 0 done, 1 a photo's run failed, 2 something that was given cannot be
-used.
+sparse.strength. A study's rows are made on many devices by --config.workers=1 (those of this
+machine) or --config.cluster=ADDRESS (of a Ray cluster; docs/cluster.md). Exit codes: 0 done, 1 a
+photo's run or a part of a study failed, 2 something that was given cannot be used.
 """
 
 import os

@@ -124,6 +124,7 @@ OUT_OF_RANGE = [
     ("Config", "checkpoint_seconds", float("nan"), "checkpoint_seconds"),
     ("Study", "fingerprints", "thirds", "fingerprints"),
     ("Study", "group", 1, "group"),
+    ("Study", "workers", -1, "workers"),
     ("Study", "seed", -1, "seed"),
 ]
 

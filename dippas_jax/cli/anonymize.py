@@ -26,7 +26,7 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, photo
-from dippas_jax.prior import whole
+from dippas_jax.prior import tiling
 from dippas_jax.signal import tiles
 from dippas_jax.types import Fingerprint, InputError
 
@@ -271,7 +271,7 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
         height, width = waiting[job]
         every = tiles.grid(height, width)
         if options.method == "prior":
-            every = whole.grid(height, width, configuration.Config().tile)
+            every = tiling.grid(height, width, configuration.Config().tile)
         if options.method in baselines.METHODS:
             parts, at_work = 1, height * width * _PER_PIXEL_OF_OTHERS
         else:

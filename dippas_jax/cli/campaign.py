@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import io
 import itertools
+import math
 import shutil
 import signal
 import sys
@@ -24,11 +25,12 @@ import jax
 
 from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, treatment
 from dippas_jax.cli.outputs import Job, Options
+from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, fingerprint_file, storage
 from dippas_jax.io import photo as photo_file
-from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor
+from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.parallel.worker import Made, Task
+from dippas_jax.parallel.worker import Done, Given, Made, Task
 from dippas_jax.types import Fingerprint, InputError
 
 _NOT_SETTINGS = frozenset(
@@ -96,16 +98,41 @@ class Anonymiser(NamedTuple):
         kind = self.options.kind
         return photo_file.FORMATS[photo_file.kind_of(photo) if kind == "same" else kind]
 
-    def treat(self, photo: Path, fingerprint: Path | None) -> Made:
-        """The output, and its record without the original's name."""
+    def treat_all(self, photos: Iterator[Given], done: Done) -> None:
+        """The outputs, and their records without the originals' names.
+
+        By the paper's method several photos are at work where a device takes several.
+        """
+        if self.options.method != "prior":
+            worker.one_by_one(self._treat, photos, done)
+            return
+
+        def job(given: Given) -> tuple[Job, str | None, treatment.Checkpoints | None]:
+            known = str(given.fingerprint) if given.fingerprint else None
+            kept = None
+            if given.checkpoints:
+                kept = treatment.Checkpoints(given.checkpoints, given.earlier)
+            return self._job(given.photo), known, kept
+
+        def on_made(number: int, made: tuple[PhotoRecord, bytes] | Exception) -> None:
+            done(number, made if isinstance(made, Exception) else self._made(*made))
+
+        jobs = map(job, photos)
+        treatment.treat_by_prior(jobs, on_made, self.options, lambda file: _camera(Path(file)))
+
+    def _treat(self, photo: Path, fingerprint: Path | None) -> Made:
         options = self.options._replace(fingerprint=str(fingerprint) if fingerprint else None)
         cameras = {str(fingerprint): _camera(fingerprint)} if fingerprint else {}
-        job = Job(photo, Path(f"output{self.extension(photo)}"), options.kind)
         with _one_voice():
-            record, data = treatment.treat(photo, job, cameras, options)
+            return self._made(*treatment.treat(photo, self._job(photo), cameras, options))
+
+    def _job(self, photo: Path) -> Job:
+        return Job(photo, Path(f"output{self.extension(photo)}"), self.options.kind)
+
+    def _made(self, record: PhotoRecord, data: bytes) -> Made:
         names = ("photo", "output", "fingerprint")
         known = {k: v for k, v in dataclasses.asdict(record).items() if k not in names}
-        units = pace.work((record.height, record.width), method=options.method)
+        units = pace.work((record.height, record.width), method=self.options.method)
         return Made(data, known, units, photo_record.traced(record))
 
 
@@ -167,13 +194,18 @@ def campaign(
     if len(words) > _SHOWN:
         console.note(f"{len(words) - _SHOWN} lines more repeat others, and count once")
     items = manifest.shard(items, how.shard)
-    if not items:
-        raise InputError(
-            f"manifest {name} has no photo for shard {how.shard[0]}/{how.shard[1]}; take fewer "
-            "shards"
+    if not items:  # of an array with more tasks than photos, which is no fault of this one's
+        console.note(
+            f"manifest {name} has fewer than {how.shard[1]} photos, so shard "
+            f"{how.shard[0]}/{how.shard[1]} has nothing to do"
         )
+        if json and dry_run:
+            return _plan(items, root, options, json=True)
+        if json:
+            print(files.json_text(summary.summarise(root, items)), flush=True)
+        return console.DONE
     if summary_only:
-        return _say(root, items, json=json)
+        return _say(root, items, how, json=json)
     known = manifest.resolved(fingerprint) if fingerprint else None
     settings = {**method.settings(), _FINGERPRINT: known}
     if dry_run:
@@ -187,7 +219,7 @@ def campaign(
     if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
         with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
             _run(task, root, how)
-    return _say(root, items, json=json)
+    return _say(root, items, how, json=json)
 
 
 def _run(task: Task, root: storage.Place, how: How) -> None:
@@ -231,7 +263,7 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _say(root: storage.Place, items: Sequence[Item], *, json: bool) -> int:
+def _say(root: storage.Place, items: Sequence[Item], how: How, *, json: bool) -> int:
     """How far it is, on stdout, and in the ledger if all is finished."""
     now = summary.summarise(root, items)
     print(files.json_text(now) if json else summary.text(now), flush=True)
@@ -239,7 +271,7 @@ def _say(root: storage.Place, items: Sequence[Item], *, json: bool) -> int:
         storage.write_json(root / "summary.json", now)
         if now["done"]:
             console.note(anonymize.CAUTION)
-    if not now["done"] and not now["left"]:
+    if not now["done"] and not now["left"] and how.shard == (0, 1):
         return console.UNUSABLE
     return console.FAILED if now["quarantined"] else console.DONE
 
@@ -263,7 +295,7 @@ def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json:
             reasons[item.photo] = str(found)
         else:
             headers.append(found)
-    units = sum(pace.work(one.size, method=options.method) for one in headers)
+    units = math.fsum(pace.work(one.size, method=options.method) for one in headers)
     pixels = sum(one.size[0] * one.size[1] for one in headers)
     plan = {
         "photos": len(items),
@@ -317,7 +349,7 @@ def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | Inp
 
 def _size_of(path: Path, item: Item, length: int) -> _Header | InputError:
     try:
-        return _Header(photo_file.size(path), length)
+        return _Header(photo_file.usable_size(path), length)
     except InputError as error:
         return InputError(str(error).replace(str(path), item.photo))
 

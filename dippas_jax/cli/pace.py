@@ -8,7 +8,7 @@ import jax
 from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.io import files
-from dippas_jax.prior import whole
+from dippas_jax.prior import tiling
 from dippas_jax.signal import tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
@@ -42,7 +42,7 @@ def work(size: tuple[int, int], *, method: str, aware: bool = False) -> float:
         own = height * width / tiles.SIDE**2
         return own + min(_PLANTED, 2 * own)
     if method == "prior":
-        every = whole.grid(height, width, configuration.Config().tile)
+        every = tiling.grid(height, width, configuration.Config().tile)
         return _STEPS * len(every) * every[0].height * every[0].width / tiles.SIDE**2
     ticks = sparse.expected_ticks(height, width, aware=aware)
     return ticks * min(height, tiles.SIDE) * min(width, tiles.SIDE) / tiles.SIDE**2

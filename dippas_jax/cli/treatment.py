@@ -5,7 +5,7 @@ import hashlib
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +19,10 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import leakage
+from dippas_jax.io import checkpoint, photo_writer
 from dippas_jax.io import photo as photo_file
-from dippas_jax.io import photo_writer
-from dippas_jax.prior import progress, whole
-from dippas_jax.prior.anonymize import DivergedError
+from dippas_jax.prior import progress, tiling, whole
+from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.signal import cells, displacement, extractors, image, placement, tiles
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Fingerprint, InputError, Result
@@ -89,17 +89,122 @@ def treat(
     Returns:
       What is known of it, and the bytes of the output file.
     """
+    task = _task(source, job, cameras.get(options.fingerprint or ""), options, own)
+    task = task._replace(place=place, on_progress=on_progress)
+    started = time.monotonic()
+    result = OURS.get(options.method, _by_other)(task, started)
+    return _finished(task, result, time.monotonic() - started, cameras)
+
+
+class Checkpoints(NamedTuple):
+    """Where the runs of a photo's tiles are kept.
+
+    Attributes:
+      folder: Of this command.
+      earlier: Of commands that may have been cut off, or may still write there, the last one first.
+    """
+
+    folder: Path
+    earlier: Sequence[Path] = ()
+
+    def restore(self, tile: int, start: Progress) -> Progress:
+        """The last run of a tile that is whole, or the one that is to start."""
+        for folder in self.earlier:
+            with contextlib.suppress(Exception):  # whoever writes there may remove it just now
+                if found := checkpoint.latest(folder / str(tile), start):
+                    return found[1]
+        return start
+
+    def save(self, tile: int, progress: Progress) -> None:
+        """Keep a run; one that cannot be kept is no failure."""
+        with contextlib.suppress(InputError):
+            checkpoint.save(self.folder / str(tile), int(progress.steps), progress)
+
+
+def treat_by_prior(
+    jobs: Iterable[tuple[Job, str | None, Checkpoints | None]],
+    on_made: Callable[[int, tuple[PhotoRecord, bytes] | Exception], None],
+    options: Options,
+    camera: Callable[[str], Fingerprint],
+) -> None:
+    """`treat` for many photos by the paper's method, whose tiles share the slots of the devices.
+
+    What comes of a photo is what `treat` gives (`prior.batch` says on which devices to the byte),
+    whatever lies beside it.
+
+    Args:
+      jobs: Each photo, where it goes, the file of its camera's fingerprint if one is known, and
+        where its runs are kept if anywhere; a photo is asked for when there is room for it.
+      on_made: Told of every photo as soon as that is known: its number, from 0 in the order of
+        `jobs`, and what `treat` gives of it or what went wrong: no photo stops the others.
+      options: All else that was asked for; no limit of time, report or check.
+      camera: Reads the file of a fingerprint.
+    """
+    config = _prior_config(options)
+    tasks: dict[int, tuple[_Task, float]] = {}
+    order: list[int] = []  # numbers of the photos that are inverted
+    compiled: list[float] = []  # when
+    units, resumed = 0.0, False
+
+    def asked() -> Iterator[whole.Asked]:
+        nonlocal resumed
+        for number, (job, file, checkpoints) in enumerate(jobs):
+            try:
+                known = camera(file) if file else None
+                task = _task(job.source, job, known, options._replace(fingerprint=file))
+                pixels = photo_file.eight_bits(task.photo.pixels)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
+                on_made(number, error)
+                continue
+            tasks[number] = task, time.monotonic()
+            order.append(number)
+            photo = whole.Asked(_key(task), pixels, task.plane)
+            if checkpoints:
+                photo = photo._replace(restore=checkpoints.restore, save=checkpoints.save)
+                resumed |= bool(checkpoints.earlier)
+            yield photo
+
+    def on_result(place: int, result: Result | Exception) -> None:
+        nonlocal units
+        task, started = tasks.pop(order[place])
+        made: tuple[PhotoRecord, bytes] | Exception
+        try:
+            inverted = _inverted(task, result)
+            made = _finished(task, inverted, time.monotonic() - started, {})
+            units += inverted.settings["steps"] * _area(task, config)
+        except Exception as error:  # noqa: BLE001 - likewise
+            made = error
+        on_made(order[place], made)
+
+    def on_chunk(_: whole.At) -> None:
+        if not compiled:
+            compiled.append(time.monotonic())
+
+    whole.invert_all(asked(), on_result, config, on_chunk=on_chunk)
+    if units and not resumed:  # some steps of a run that goes on were made before
+        pace.remember("prior", time.monotonic() - compiled[0], units)
+
+
+def _task(
+    source: Path,
+    job: Job,
+    camera: Fingerprint | None,
+    options: Options,
+    own: OwnPhotos | None = None,
+) -> _Task:
+    """The photo, read, and the plane of its camera's fingerprint."""
     photo = photo_file.read(source, srgb=options.icc == "srgb")
     size = photo.pixels.shape[0], photo.pixels.shape[1]
-    camera = cameras.get(options.fingerprint or "")
     plane = None if camera is None else plane_for(source, size, camera)
     others = own.known(job.source, photo.pixels) if own is not None and plane is None else None
     if others is not None and others.confirmed:
         plane = others.plane
-    task = _Task(job, photo, plane, options, others, place, on_progress)
-    started = time.monotonic()
-    result = OURS.get(options.method, _by_other)(task, started)
-    spent = time.monotonic() - started
+    return _Task(job, photo, plane, options, others)
+
+
+def _finished(
+    task: _Task, result: Result, spent: float, cameras: dict[str, Fingerprint]
+) -> tuple[PhotoRecord, bytes]:
     data = _encoded(task, result.pixels)
     return _record(task, result, data, spent, cameras), data
 
@@ -175,7 +280,7 @@ def _by_prior(task: _Task, started: float) -> Result:
     """By the paper's method: a network for every tile of the photo, whose pixels have 8 bits."""
     options = task.options
     pixels = photo_file.eight_bits(task.photo.pixels)
-    config = _prior_config(task)
+    config = _prior_config(options)
     chunks: list[float] = []  # when each was done; the first entry is when all was compiled
     with contextlib.ExitStack() as stack:
         lines = None
@@ -191,7 +296,7 @@ def _by_prior(task: _Task, started: float) -> Result:
                 lines.show(at.psnr, one)
 
         try:
-            result = whole.invert(
+            result: Result | DivergedError = whole.invert(
                 _key(task),
                 pixels,
                 task.plane,
@@ -199,16 +304,31 @@ def _by_prior(task: _Task, started: float) -> Result:
                 deadline=_deadline(options, started),
                 on_chunk=on_chunk,
             )
-        except DivergedError:
-            raise InputError(
-                f"photo {task.job.source} cannot be treated by --method prior, whose network did "
-                "not settle; give another --seed, or use --method sparse"
-            ) from None
-    tile = whole.grid(pixels.shape[0], pixels.shape[1], config.tile)[0]
-    area = tile.height * tile.width / tiles.SIDE**2
-    pace.remember("prior", chunks[-1] - chunks[0], result.settings["steps"] * area)
+        except DivergedError as error:
+            result = error
+    made = _inverted(task, result)
+    pace.remember("prior", chunks[-1] - chunks[0], made.settings["steps"] * _area(task, config))
+    return made
+
+
+def _inverted(task: _Task, result: Result | Exception) -> Result:
+    """What came of an inversion, as readers of the output see it."""
+    if isinstance(result, DivergedError):
+        raise InputError(
+            f"photo {task.job.source} cannot be treated by --method prior, whose network did not "
+            "settle; give another --seed, or use --method sparse"
+        )
+    if isinstance(result, Exception):
+        raise result
     behind = _behind_output(task, result.pixels)
     return result._replace(pixels=behind.pixels, psnr=behind.psnr, z=behind.z)
+
+
+def _area(task: _Task, config: configuration.Config) -> float:
+    """Of a tile of the paper's method, in that of a full one."""
+    height, width = task.photo.pixels.shape[:2]
+    tile = tiling.grid(height, width, config.tile)[0]
+    return tile.height * tile.width / tiles.SIDE**2
 
 
 def _by_other(task: _Task, started: float) -> Result:
@@ -253,9 +373,9 @@ def _behind_output(task: _Task, pixels: np.ndarray) -> Result:
 OURS = {"sparse": _by_sparse, "prior": _by_prior}
 
 
-def _prior_config(task: _Task) -> configuration.Config:
+def _prior_config(options: Options) -> configuration.Config:
     """What the paper's method is run with: its defaults, and the PSNR and seed asked for."""
-    return configuration.Config(target_psnr=task.target, seed=task.options.seed)
+    return configuration.Config(target_psnr=options.target_psnr or 0.0, seed=options.seed)
 
 
 def _key(task: _Task):

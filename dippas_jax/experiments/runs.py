@@ -21,7 +21,7 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import overrides, report
 from dippas_jax.io import checkpoint, files
 from dippas_jax.prior import anonymize as prior
-from dippas_jax.prior import batch, whole
+from dippas_jax.prior import batch, tiling
 from dippas_jax.prior import progress as progress_line
 from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.state import FINGERPRINT_STD
@@ -270,7 +270,7 @@ class _Photo:
     """
 
     task: _Task
-    tiled: whole.Tiled
+    tiled: tiling.Tiled
     made: dict[int, _TileResult]
     left: set[int]
     spent: float = 0.0
@@ -344,8 +344,8 @@ def _photo(task: _Task) -> _Photo:
     """A photo cut into tiles, without those that an earlier run has finished."""
     config, name = task.config, task.record.id
     key = image.photo_key(config.seed, name)
-    tiled = whole.cut(key, task.sample.pixels, task.known, config)
-    photo = _Photo(task, tiled, {}, set(whole.noisy(tiled, config)))
+    tiled = tiling.cut(key, task.sample.pixels, task.known, config)
+    photo = _Photo(task, tiled, {}, set(tiling.noisy(tiled, config)))
     for index in () if tiled.alone else sorted(photo.left):
         if found := checkpoint.latest(_place(photo, index, "made"), _blank(tiled, config)):
             photo.made[index], seconds = _restored(found[1])
@@ -366,7 +366,7 @@ class _Watch:
     def job(self, photo: _Photo, index: int) -> batch.Job:
         """The next tile's run, from its checkpoint if there is one."""
         config, task = photo.task.config, photo.task
-        problem, injected, planted = whole.stated(photo.tiled, index, config)
+        problem, injected, planted = tiling.stated(photo.tiled, index, config)
         progress, spent = prior.start(problem, config), np.zeros(())
         if found := checkpoint.latest(_place(photo, index), (progress, spent)):
             progress, spent = found[1]
@@ -375,7 +375,7 @@ class _Watch:
             say(f"{task.record.id}:{tile} goes on from step {int(progress.steps)}")
         self._runs.append(_Run(photo, index, planted, injected))
         begun = task.started - photo.spent
-        deadline = whole.until(photo.tiled, index, begun, _deadline(config, begun))
+        deadline = tiling.until(photo.tiled, index, begun, _deadline(config, begun))
         reference = task.reference[photo.tiled.every[index].part]
         return batch.Job(problem, reference, progress, deadline)
 
@@ -424,7 +424,7 @@ def _ended(run: _Run, progress: prior.Progress) -> report.PhotoRecord | Exceptio
     except prior.DivergedError as error:
         photo.left.clear()
         return error
-    results = whole.assembled(photo.tiled, index, progress, run.planted, config)
+    results = tiling.assembled(photo.tiled, index, progress, run.planted, config)
     gamma = float(results[0].settings["gamma"])
     photo.made[index] = _TileResult(
         results,
@@ -462,7 +462,7 @@ def _tree(made: _TileResult, seconds: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _blank(tiled: whole.Tiled, config: configuration.Config) -> dict[str, Any]:
+def _blank(tiled: tiling.Tiled, config: configuration.Config) -> dict[str, Any]:
     """A `_tree` for a tile of this photo."""
     assembly, tile = config.assembly, tiled.every[0]
     count = len(assembly.sides) * len(assembly.averages) * len(assembly.thresholds)
@@ -487,7 +487,7 @@ def _restored(tree: dict[str, Any]) -> tuple[_TileResult, float]:
 def _outcome(photo: _Photo) -> report.PhotoRecord | Exception:
     """The record of a photo all of whose tiles are there."""
     made = dict(sorted(photo.made.items()))
-    results = whole.joined(photo.tiled, {index: one.results for index, one in made.items()})
+    results = tiling.joined(photo.tiled, {index: one.results for index, one in made.items()})
     settings = results[0].settings
     return _finished(
         photo.task,

@@ -179,6 +179,13 @@ def size(path: Path | str) -> tuple[int, int]:
     return _header(path)[0]
 
 
+def usable_size(path: Path | str) -> tuple[int, int]:
+    """As `size`; `InputError` as well where the photo is too small for `read`."""
+    height, width = size(path)
+    _require_large(path, width, height)
+    return height, width
+
+
 def orientation(path: Path | str) -> int:
     """The EXIF orientation, 1 to 8, from the header: how a viewer is to turn the pixels."""
     return _header(path)[1]
@@ -403,9 +410,7 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     frames = 1 if main else getattr(image, "n_frames", 1)
     if frames > 1:
         raise InputError(f"photo {path} holds {frames} frames; save the one you mean as a PNG")
-    if min(image.size) < files.SMALLEST:
-        size = f"{image.width}x{image.height}"
-        raise InputError(f"photo {path} of {size} pixels is too small; give one of at least 64x64")
+    _require_large(path, image.width, image.height)
     if image.format == "PNG":
         return max(data[24], 8)
     if image.format != "TIFF":
@@ -420,6 +425,13 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
             "or 16 bits first"
         )
     return max(bits, 8)
+
+
+def _require_large(path: Path | str, width: int, height: int) -> None:
+    if min(width, height) < files.SMALLEST:
+        raise InputError(
+            f"photo {path} of {width}x{height} pixels is too small; give one of at least 64x64"
+        )
 
 
 def _heic(path: Path | str, file: File) -> Image.Image:

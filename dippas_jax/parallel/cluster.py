@@ -62,7 +62,7 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
     except ImportError:
         raise InputError(
-            "--cluster needs pip install 'dippas-jax[cluster]'; or leave it out"
+            "a Ray cluster needs pip install 'dippas-jax[cluster]'; or give no cluster"
         ) from None
     ours = not ray.is_initialized()
     try:

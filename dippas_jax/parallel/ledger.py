@@ -7,6 +7,7 @@
     quarantine/ID.json  one that is given up, and why
     claims/ID.N.json    the N-th try at a photo, and whose it is
     workers/OWNER.json  what a worker says of itself, again and again while it lives
+    checkpoints/ID/     what tries leave for later ones, until the photo is done or given up
     summary.json        all of it, counted
 
 A try is claimed by creating its file, which succeeds only once. Whoever finds a claim of a worker
@@ -31,10 +32,10 @@ from dippas_jax.io.storage import Place
 from dippas_jax.types import InputError
 
 PHOTOS, RECORDS, DONE, QUARANTINE = "photos", "records", "done", "quarantine"
-CLAIMS, WORKERS = "claims", "workers"
+CLAIMS, WORKERS, CHECKPOINTS = "claims", "workers", "checkpoints"
 _SETTINGS = "campaign.json"
 
-HELD, TAKEN, SPENT = "held", "taken", "spent"
+HELD, TAKEN, SPENT, TRIED = "held", "taken", "spent", "tried"
 
 _DIED = "its worker died while it was at work on it (out of memory?)"
 
@@ -46,7 +47,8 @@ class Claim(NamedTuple):
     """What became of a wish to work on a photo.
 
     Attributes:
-      state: `HELD`: it is yours; `TAKEN`: a living worker is at it; `SPENT`: all tries failed.
+      state: `HELD`: it is yours; `TAKEN`: a living worker is at it; `SPENT`: all tries failed;
+        `TRIED`: a try failed, and only a photo of which none did was wished for.
       number: Of the try.
       reasons: Why the earlier ones failed.
     """
@@ -136,7 +138,16 @@ def is_finished(root: Place, item: str) -> bool:
     return any(storage.exists(root / folder / f"{item}.json") for folder in (DONE, QUARANTINE))
 
 
-def claim(root: Place, item: str, owner: str, seen: Seen, *, most: int, lease: float) -> Claim:
+def claim(
+    root: Place,
+    item: str,
+    owner: str,
+    seen: Seen,
+    *,
+    most: int,
+    lease: float,
+    untried: bool = False,
+) -> Claim:
     """Try to be the one who works on a photo.
 
     Args:
@@ -146,12 +157,15 @@ def claim(root: Place, item: str, owner: str, seen: Seen, *, most: int, lease: f
       seen: What the owner has seen of others; changed.
       most: Tries that may fail.
       lease: Seconds without a sign of life after which a worker counts as dead.
+      untried: Leave it alone if a try has failed, but not all of them.
     """
     reasons: list[str] = []
     for number in itertools.count(1):
         at = root / CLAIMS / f"{item}.{number}.json"
         if len(reasons) >= most:
             return Claim(SPENT, number - 1, tuple(reasons))
+        if untried and reasons:
+            return Claim(TRIED, number - 1, tuple(reasons))
         if storage.create(at, {"owner": owner}):
             return Claim(HELD, number, tuple(reasons))
         found = storage.read_json(at) or {}

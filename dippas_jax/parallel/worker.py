@@ -2,16 +2,21 @@
 
 Any number of workers may have the same photos and ledger; each claims what it works on. One that
 finds nothing to do waits for the others, whose photos it takes over should they die.
+
+A method may have several photos at work, and asks for the next one when there is room. Should the
+worker die, or all of them fail at once, nobody knows whose fault it was: a photo of which a try has
+failed is therefore tried again alone, so that it costs the others one try at most.
 """
 
 import contextlib
 import hashlib
 import json
+import shutil
 import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
@@ -43,6 +48,30 @@ class Made(NamedTuple):
     traced: bool
 
 
+class Given(NamedTuple):
+    """A photo to be done.
+
+    Attributes:
+      photo: A copy of its file, there until its output is given.
+      fingerprint: Likewise of its camera's; None where none is known. Those of one path have one
+        content.
+      checkpoints: Folder, which need not exist, for what a later try may go on from; None where the
+        ledger is in no folder of this machine.
+      earlier: Those of earlier tries at the same output, the last one first.
+    """
+
+    photo: Path
+    fingerprint: Path | None
+    checkpoints: Path | None = None
+    earlier: tuple[Path, ...] = ()
+
+
+Done = Callable[[int, Made | Exception], None]
+"""Hears the number of a photo, from 0 in the order in which they were given, and its output or what
+went wrong: `InputError` if the photo or the fingerprint cannot be used, anything else if another
+try may succeed."""
+
+
 class Method(Protocol):
     """What is done to a photo. It travels to other processes, so it is plain values."""
 
@@ -58,12 +87,27 @@ class Method(Protocol):
         """Of the output's name."""
         ...
 
-    def treat(self, photo: Path, fingerprint: Path | None) -> Made:
-        """Make the output; `InputError` if the photo or the fingerprint cannot be used.
+    def treat_all(self, photos: Iterator[Given], done: Done) -> None:
+        """Make outputs; what comes of a photo does not depend on the others.
 
-        Fingerprints of one path have one content.
+        Args:
+          photos: Each is asked for when there is room for it, and is at work from then on.
+          done: Told of each as soon as that is known; what it raises is not to be caught.
         """
         ...
+
+
+def one_by_one(
+    treat: Callable[[Path, Path | None], Made], photos: Iterator[Given], done: Done
+) -> None:
+    """`Method.treat_all` by a function of one photo."""
+    for number, given in enumerate(photos):
+        made: Made | Exception
+        try:
+            made = treat(given.photo, given.fingerprint)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this photo's
+            made = error
+        done(number, made)
 
 
 class Task(NamedTuple):
@@ -84,13 +128,6 @@ class Task(NamedTuple):
     lease: float = 120.0
 
 
-class _Files(NamedTuple):
-    """Copies of the photo at work and of the last fingerprint, in a folder of this worker's."""
-
-    folder: Path
-    fingerprints: dict[str, tuple[Path, str]]
-
-
 def work(task: Task, owner: str) -> None:
     """Work until every photo is done or given up.
 
@@ -104,23 +141,17 @@ def work(task: Task, owner: str) -> None:
     """
     root = storage.place(task.root)
     tally: dict[str, Any] = {
-        **ledger.here(), "state": "working", "started": time.time(), "device": "", "photo": "",
+        **ledger.here(), "state": "working", "started": time.time(), "device": "", "photos": [],
         "done": 0, "quarantined": 0, "failing": [],
     }  # fmt: skip
     first = zlib.crc32(owner.encode()) % max(len(task.items), 1)
     waiting = [*task.items[first:], *task.items[:first]]  # the others begin elsewhere
-    seen: ledger.Seen = {}
     with tempfile.TemporaryDirectory() as folder, _telling(root, owner, tally, task.lease):
         tally["device"] = task.method.device()
-        files = _Files(Path(folder), {})
+        worker = _Worker(task, root, owner, Path(folder), tally)
         pause = _WAIT
         while waiting:
-            finished, later = ledger.finished(root), []
-            for item in waiting:
-                if item.id in finished or ledger.is_finished(root, item.id):
-                    continue
-                if not _tried(task, root, owner, item, files, tally, seen):
-                    later.append(item)
+            later = worker.round(waiting)
             pause = 2 * pause if len(later) == len(waiting) else _WAIT
             if later:
                 time.sleep(min(pause, task.lease / 4))
@@ -149,55 +180,7 @@ def _telling(root: Place, owner: str, tally: dict[str, Any], lease: float) -> It
         over.set()
         thread.join()
         with contextlib.suppress(Exception):
-            tell(state="ended", photo="")
-
-
-def _tried(
-    task: Task,
-    root: Place,
-    owner: str,
-    item: Item,
-    files: _Files,
-    tally: dict[str, Any],
-    seen: ledger.Seen,
-) -> bool:
-    """Whether a photo that was not finished is so now."""
-    claim = ledger.claim(root, item.id, owner, seen, most=task.attempts, lease=task.lease)
-    if claim.state == ledger.TAKEN:
-        return False
-    facts = {**item._asdict(), "owner": owner, "tries": claim.number}
-
-    def give_up(reason: str) -> bool:
-        ledger.write(root, ledger.QUARANTINE, item.id, {**facts, "reason": reason})
-        tally["quarantined"] += 1
-        return True
-
-    if claim.state == ledger.SPENT:
-        count, last = len(claim.reasons), claim.reasons[-1]
-        return give_up(f"{count} tries failed, the last one because {last}")
-    if ledger.is_finished(root, item.id):  # while its last worker was being looked at
-        ledger.release(root, item.id, claim.number, owner)
-        return True
-    tally["photo"], started = item.photo, time.monotonic()
-    try:
-        done = _done(task, root, item, files)
-    except _PhotoError as failure:
-        if failure.final:
-            return give_up(str(failure))
-        ledger.failed(root, item.id, claim.number, owner, str(failure))
-        tally["failing"] = [*{*tally["failing"], item.photo}]
-        if len(tally["failing"]) < _BROKEN:
-            return False
-        raise RuntimeError(f"{_BROKEN} photos failed one after the other: {failure}") from None
-    except BaseException:  # this worker is told to stop, or cannot write
-        with contextlib.suppress(Exception):
-            ledger.release(root, item.id, claim.number, owner)
-        raise
-    done |= {"device": tally["device"], "seconds": time.monotonic() - started}
-    ledger.write(root, ledger.DONE, item.id, facts | done)
-    tally["done"] += 1
-    tally["failing"] = []
-    return True
+            tell(state="ended", photos=[])
 
 
 class _PhotoError(Exception):
@@ -208,28 +191,257 @@ class _PhotoError(Exception):
         self.final = final
 
 
-def _done(task: Task, root: Place, item: Item, files: _Files) -> dict[str, Any]:
-    """Make and write an output, unless it is there already; what the ledger says of it."""
-    names: dict[str, str] = {}
-    with _failures(names):
-        photo, digest = _copied(files, item.photo, "photo", names)
+class _Held(NamedTuple):
+    """A photo that is this worker's.
+
+    Attributes:
+      item: The photo.
+      number: Of the try.
+      folder: For copies of its files.
+      names: By copy, the name that the user knows.
+      output: Name of the file that is to be made; "" until it is known.
+    """
+
+    item: Item
+    number: int
+    folder: Path
+    names: dict[str, str]
+    output: str = ""
+
+
+class _Worker:
+    """What a worker holds, and what becomes of it."""
+
+    def __init__(self, task: Task, root: Place, owner: str, folder: Path, tally: dict[str, Any]):
+        self._task, self._root, self._owner = task, root, owner
+        self._folder, self._tally = folder, tally
+        self._seen: ledger.Seen = {}
+        self._held: dict[str, _Held] = {}  # by the photo's id
+        self._spent: dict[str, float] = {}  # seconds, likewise
+        self._told = time.monotonic()
+        self._fingerprints: dict[str, tuple[Path, str]] = {}  # copy and hash by name
+        self._later: list[Item] = []
+        self._tried: list[Item] = []
+
+    def round(self, waiting: Sequence[Item]) -> list[Item]:
+        """Do all of the photos that can be done now; those that are to be looked at later."""
+        finished = ledger.finished(self._root)
+        left = [item for item in waiting if item.id not in finished]
+        self._later, self._tried = [], []
+        if self._task.attempts > 1:
+            self._treat(iter(left), untried=True)
+            left = self._tried
+        for item in left:
+            self._treat(iter([item]), untried=False)
+        return self._later
+
+    def _treat(self, items: Iterator[Item], *, untried: bool) -> None:
+        """Claim the photos and have them done, several at a time if the method likes."""
+        order: list[_Held] = []
+        own: list[Exception] = []  # what no photo that is at work is to blame for
+
+        def given() -> Iterator[Given]:
+            with _noted(own):
+                for held, files in self._ready(items, untried=untried):
+                    order.append(held)
+                    yield files
+
+        def done(number: int, made: Made | Exception) -> None:
+            with _noted(own):
+                self._end(order[number], made)
+
+        try:
+            self._task.method.treat_all(given(), done)
+            if self._held:
+                raise RuntimeError("the method gave nothing")
+        except Exception as error:
+            if own or not self._held:
+                raise
+            self._end_together(error)
+        finally:  # where this worker is told to stop, or cannot write
+            for held in list(self._held.values()):
+                with contextlib.suppress(Exception):
+                    ledger.release(self._root, held.item.id, held.number, self._owner)
+                self._let_go(held)
+        self._later += items  # where the method ended before them
+
+    def _end(self, held: _Held, made: Made | Exception) -> None:
+        """A photo's output is written, or it has failed."""
+        try:
+            with _failures(held.names):
+                if isinstance(made, Exception):
+                    raise made
+        except _PhotoError as failure:
+            self._fail(held, failure)
+        else:
+            self._write(held, made)
+
+    def _end_together(self, error: Exception) -> None:
+        """All photos at work have failed; of several nobody knows which one is to blame."""
+        together = list(self._held.values())
+        if len(together) == 1:
+            self._end(together[0], error)
+            return
+        for held in together:
+            self._try_again(held, f"{type(error).__name__}: {error}".partition("\n")[0])
+        raise RuntimeError(f"{len(together)} photos failed together: {error}") from None
+
+    def _ready(self, items: Iterator[Item], *, untried: bool) -> Iterator[tuple[_Held, Given]]:
+        """Those of the photos that are this worker's and have no output yet, with their files."""
+        task, root = self._task, self._root
+        for item in items:
+            if ledger.is_finished(root, item.id):
+                continue
+            claim = ledger.claim(
+                root,
+                item.id,
+                self._owner,
+                self._seen,
+                most=task.attempts,
+                lease=task.lease,
+                untried=untried,
+            )
+            if claim.state == ledger.TAKEN:
+                self._later.append(item)
+            elif claim.state == ledger.TRIED:
+                self._tried.append(item)
+            elif claim.state == ledger.SPENT:
+                count, last = len(claim.reasons), claim.reasons[-1]
+                why = f"{count} tries failed, the last one because {last}"
+                self._give_up(item, claim.number, why)
+            elif ledger.is_finished(root, item.id):  # while its last worker was being looked at
+                ledger.release(root, item.id, claim.number, self._owner)
+            else:
+                held = _Held(item, claim.number, self._folder / item.id, {})
+                self._hold(held)
+                try:
+                    with _failures(held.names):
+                        given, output, record = self._prepared(held)
+                except _PhotoError as failure:
+                    self._fail(held, failure)
+                    continue
+                held = self._held[item.id] = held._replace(output=output)
+                if record is None:
+                    yield held, given
+                else:
+                    self._done(held, reused=True, traced=record["traced"], units=0.0)
+
+    def _prepared(self, held: _Held) -> tuple[Given, str, Mapping[str, Any] | None]:
+        """Copies of a photo's files, its output's name, and the record if that is there already."""
+        item, method = held.item, self._task.method
+        held.folder.mkdir(exist_ok=True)
+        photo, digest = _copied(held.folder, item.photo, "photo", held.names)
         if item.sha256 and digest != item.sha256:
             raise InputError(
                 f"photo {item.photo} is not that of the manifest: its sha256 is {digest}; get the "
                 "original file, or write a new manifest"
             )
-        fingerprint, known = _fingerprint(files, item.fingerprint, names)
-        what = [dippas_jax.__version__, task.method.settings(), digest, known]
+        fingerprint, known = self._fingerprint(item.fingerprint, held.names)
+        what = [dippas_jax.__version__, method.settings(), digest, known]
         stem = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
-        output = stem + task.method.extension(photo)
-        at, known_as = root / ledger.PHOTOS / output, root / ledger.RECORDS / f"{stem}.json"
+        output = stem + method.extension(photo)
+        at, known_as = self._places(output)
         record = storage.read_json(known_as) if storage.exists(at) else None
-        if record is not None:
-            return {"output": output, "reused": True, "traced": record["traced"], "units": 0.0}
-        made = task.method.treat(photo, fingerprint)
-    storage.write_json(known_as, {**made.record, "traced": made.traced})
-    storage.write(at, made.data)  # last: an output has its record
-    return {"output": output, "reused": False, "traced": made.traced, "units": made.units}
+        return Given(photo, fingerprint, *self._checkpoints(held, stem)), output, record
+
+    def _checkpoints(self, held: _Held, stem: str) -> tuple[Path | None, tuple[Path, ...]]:
+        """Of this try and of earlier ones: of each its own, for who is taken for dead may live."""
+        if self._root.local is None:
+            return None, ()
+        folder = self._root.local / ledger.CHECKPOINTS / held.item.id
+        numbers = [path.name.partition(".")[0] for path in folder.glob(f"*.{stem}")]
+        earlier = sorted({int(n) for n in numbers if n.isdecimal()} - {held.number}, reverse=True)
+        return folder / f"{held.number}.{stem}", tuple(folder / f"{n}.{stem}" for n in earlier)
+
+    def _places(self, output: str) -> tuple[Place, Place]:
+        """Of an output and of its record."""
+        record = PurePosixPath(output).with_suffix(".json").name
+        return self._root / ledger.PHOTOS / output, self._root / ledger.RECORDS / record
+
+    def _fingerprint(self, name: str, names: dict[str, str]) -> tuple[Path | None, str]:
+        """As `_copied`, under a name of its own; the last one is kept, and those in use."""
+        if not name:
+            return None, ""
+        if name not in self._fingerprints:
+            used = {held.item.fingerprint for held in self._held.values()}
+            for other in set(self._fingerprints) - used:
+                copy, _ = self._fingerprints.pop(other)
+                if not any(copy == kept for kept, _ in self._fingerprints.values()):
+                    copy.unlink()
+            path, digest = _copied(self._folder, name, "fingerprint", names)
+            self._fingerprints[name] = path.rename(path.with_stem(digest)), digest
+        path, digest = self._fingerprints[name]
+        names[str(path)] = name
+        return path, digest
+
+    # ------------------------------------------------------------------------ what becomes of them
+
+    def _hold(self, held: _Held) -> None:
+        self._pass()
+        self._held[held.item.id], self._spent[held.item.id] = held, 0.0
+        self._tally["photos"] = [one.item.photo for one in self._held.values()]
+
+    def _let_go(self, held: _Held) -> None:
+        self._pass()
+        del self._held[held.item.id], self._spent[held.item.id]
+        self._tally["photos"] = [one.item.photo for one in self._held.values()]
+        shutil.rmtree(held.folder, ignore_errors=True)
+
+    def _pass(self) -> None:
+        """The time since the last call was that of all photos at work, in equal parts."""
+        now = time.monotonic()
+        for item in self._held:
+            self._spent[item] += (now - self._told) / len(self._held)
+        self._told = now
+
+    def _write(self, held: _Held, made: Made) -> None:
+        at, known_as = self._places(held.output)
+        storage.write_json(known_as, {**made.record, "traced": made.traced})
+        storage.write(at, made.data)  # last: an output has its record
+        self._done(held, reused=False, traced=made.traced, units=made.units)
+
+    def _done(self, held: _Held, **facts: Any) -> None:
+        self._pass()
+        seconds, tally = self._spent[held.item.id], self._tally
+        facts |= {"output": held.output, "device": tally["device"], "seconds": seconds}
+        self._finish(ledger.DONE, held.item, held.number, **facts)
+        self._let_go(held)
+        tally["done"] += 1
+        tally["failing"] = []
+
+    def _fail(self, held: _Held, failure: _PhotoError) -> None:
+        if failure.final:
+            self._give_up(held.item, held.number, str(failure))
+            self._let_go(held)
+            return
+        self._try_again(held, str(failure))
+        self._tally["failing"] = [*{*self._tally["failing"], held.item.photo}]
+        if len(self._tally["failing"]) >= _BROKEN:
+            raise RuntimeError(f"{_BROKEN} photos failed one after the other: {failure}") from None
+
+    def _try_again(self, held: _Held, reason: str) -> None:
+        ledger.failed(self._root, held.item.id, held.number, self._owner, reason)
+        self._let_go(held)
+        self._later.append(held.item)
+
+    def _give_up(self, item: Item, tries: int, reason: str) -> None:
+        self._finish(ledger.QUARANTINE, item, tries, reason=reason)
+        self._tally["quarantined"] += 1
+
+    def _finish(self, folder: str, item: Item, tries: int, **facts: Any) -> None:
+        known = {**item._asdict(), "owner": self._owner, "tries": tries}
+        ledger.write(self._root, folder, item.id, known | facts)
+        if self._root.local:
+            shutil.rmtree(self._root.local / ledger.CHECKPOINTS / item.id, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _noted(errors: list[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        errors.append(error)
+        raise
 
 
 @contextlib.contextmanager
@@ -250,25 +462,10 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
         raise _PhotoError(renamed(reason), final=False) from error
 
 
-def _copied(files: _Files, name: str, noun: str, names: dict[str, str]) -> tuple[Path, str]:
+def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[Path, str]:
     """A copy of a file and its hash: of one reading, whatever happens to the file meanwhile."""
     data = storage.read(storage.place(name), noun)
-    path = files.folder / (noun + PurePosixPath(name).suffix)
+    path = folder / (noun + PurePosixPath(name).suffix)
     path.write_bytes(data)
     names[str(path)] = name
     return path, hashlib.sha256(data).hexdigest()
-
-
-def _fingerprint(files: _Files, name: str, names: dict[str, str]) -> tuple[Path | None, str]:
-    """As `_copied`, under a name of its own; the last one is kept, for a camera's photos follow."""
-    if not name:
-        return None, ""
-    if name not in files.fingerprints:
-        for path, _ in files.fingerprints.values():
-            path.unlink()
-        files.fingerprints.clear()
-        path, digest = _copied(files, name, "fingerprint", names)
-        files.fingerprints[name] = path.rename(path.with_stem(digest)), digest
-    path, digest = files.fingerprints[name]
-    names[str(path)] = name
-    return path, digest

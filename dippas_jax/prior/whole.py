@@ -1,34 +1,27 @@
 """Photos of any size by the paper's method: overlapping tiles, a network for each, blended.
 
-All tiles have one shape, so one compiled program serves them, several at a time (`batch`). In
-blind mode each tile is given its part of the residual of the whole photo. Where tiles overlap
-their results pass into each other linearly, so neither an edge nor a step of brightness shows.
-
-`invert` is the whole of it. Its parts are `cut`, `stated` and `assembled` for every tile that is
-`noisy`, and `joined`: `experiments.runs` keeps what comes out of a tile as soon as it is there.
+All tiles have one shape, so one compiled program serves them, several at a time (`batch`), those of
+one photo after those of another.
 """
 
+import functools
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Key
 
 from dippas_jax import config as configuration
-from dippas_jax.prior import anonymize, batch
-from dippas_jax.prior.anonymize import Progress
+from dippas_jax.prior import anonymize, batch, tiling
+from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.prior.balance import Planted
-from dippas_jax.prior.state import Problem
-from dippas_jax.signal import correlation, extractors, image, tiles
-from dippas_jax.signal.tiles import Tile
-from dippas_jax.types import FlatPhotoError, Result
-
-OVERLAP = 32
-"""Pixels that neighbouring tiles share at least."""
+from dippas_jax.signal import correlation, image
+from dippas_jax.types import InputError, Result
 
 
 class At(NamedTuple):
@@ -43,180 +36,6 @@ class At(NamedTuple):
     tiles: int
     done: int
     psnr: dict[int, np.ndarray]
-
-
-class Tiled(NamedTuple):
-    """A photo in tiles.
-
-    Attributes:
-      key: All randomness; each tile's key is made of it and of the tile's number.
-      photo: As it came.
-      fingerprint: K, where it is known.
-      plane: Of which every tile is given its part: K or, blind, the residual of the whole photo.
-      every: The tiles, row by row.
-    """
-
-    key: Key[Array, ""]
-    photo: UInt8[np.ndarray, "h w 3"]
-    fingerprint: Float[np.ndarray, "h w"] | None
-    plane: Float[np.ndarray, "h w"]
-    every: Sequence[Tile]
-
-    @property
-    def alone(self) -> bool:
-        """Whether the photo is no larger than a tile: it has one network, with the photo's key."""
-        return len(self.every) == 1
-
-
-def grid(height: int, width: int, side: int) -> list[Tile]:
-    """Tiles of one shape that cover a photo, all whole in it, evenly spread, row by row.
-
-    Args:
-      height: Of the photo, pixels.
-      width: Likewise.
-      side: Most pixels a side of a tile, more than `OVERLAP`; 0 for one tile.
-    """
-    side = side or max(height, width)
-
-    def starts(length: int) -> list[int]:
-        if length <= side:
-            return [0]
-        count = math.ceil((length - OVERLAP) / (side - OVERLAP))
-        return [round(n * (length - side) / (count - 1)) for n in range(count)]
-
-    rows, columns = min(height, side), min(width, side)
-    return [Tile(top, left, rows, columns) for top in starts(height) for left in starts(width)]
-
-
-def blended(
-    size: tuple[int, int], every: Sequence[Tile], parts: Sequence[UInt8[np.ndarray, "h w 3"]]
-) -> UInt8[np.ndarray, "H W 3"]:
-    """One photo of overlapping tiles; the weight of each falls linearly to its borders."""
-    total = np.zeros((*size, 3), np.float32)
-    weights = np.zeros((*size, 1), np.float32)
-    for tile, part in zip(every, parts, strict=True):
-        down, across = (_ramp(length) for length in (tile.height, tile.width))
-        weight = (down[:, None] * across)[..., None]
-        total[tile.part] += weight * part
-        weights[tile.part] += weight
-    return np.rint(total / weights).astype(np.uint8)
-
-
-def _ramp(length: int) -> Float[np.ndarray, " n"]:
-    """Rises over `OVERLAP` pixels, stays, and falls; never 0."""
-    place = np.arange(length) + 0.5
-    return np.minimum(1, np.minimum(place, length - place) / OVERLAP).astype(np.float32)
-
-
-def cut(
-    key: Key[Array, ""],
-    photo: UInt8[np.ndarray, "h w 3"],
-    fingerprint: ArrayLike | None,
-    config: configuration.Config,
-) -> Tiled:
-    """The photo in tiles of `config.tile` pixels a side; `FlatPhotoError` if it is blind and flat.
-
-    Args:
-      key: All randomness.
-      photo: As it came.
-      fingerprint: K; None for blind.
-      config: Of the whole run.
-    """
-    known = None if fingerprint is None else np.asarray(fingerprint, np.float32)
-    plane = anonymize.residual_of(photo, config.sigma) if known is None else known
-    return Tiled(key, photo, known, plane, grid(photo.shape[0], photo.shape[1], config.tile))
-
-
-def noisy(tiled: Tiled, config: configuration.Config) -> list[int]:
-    """Numbers of the tiles from which there is noise to remove; the others stay as they are.
-
-    Raises:
-      FlatPhotoError: There is none.
-    """
-    if tiled.alone:
-        return [0]
-    parts = [tiled.photo[tile.part] for tile in tiled.every]
-    found = [
-        n for n, part in enumerate(parts) if extractors.extract(part, sigma=config.sigma).std() > 0
-    ]
-    if not found:
-        raise FlatPhotoError("no tile of the photo has noise to remove; leave it out")
-    return found
-
-
-def stated(
-    tiled: Tiled, index: int, config: configuration.Config
-) -> tuple[Problem, Float[np.ndarray, "h w"], Planted | None]:
-    """What the network of a tile is fitted to, as `anonymize.stated`.
-
-    Args:
-      tiled: The photo.
-      index: Number of the tile.
-      config: Of the whole run.
-    """
-    if tiled.alone:
-        return anonymize.stated(tiled.key, tiled.photo, tiled.fingerprint, config)
-    part, own = tiled.every[index].part, jax.random.fold_in(tiled.key, index)
-    return anonymize.stated(own, tiled.photo[part], tiled.plane[part], config)
-
-
-def until(tiled: Tiled, index: int, begun: float, deadline: float) -> float:
-    """When a tile is to be taken as it is, so that each has its share of the photo's time.
-
-    Args:
-      tiled: The photo.
-      index: Number of the tile.
-      begun: When the photo was begun, seconds of the monotonic clock.
-      deadline: When it has to be done; infinite if it need not be.
-    """
-    return begun + (deadline - begun) * (index + 1) / len(tiled.every)
-
-
-def assembled(
-    tiled: Tiled,
-    index: int,
-    progress: Progress,
-    planted: Planted | None,
-    config: configuration.Config,
-) -> list[Result]:
-    """Every version of a tile, as `anonymize.assemble`."""
-    part, known = tiled.every[index].part, tiled.fingerprint
-    cut_out = None if known is None else known[part]
-    return anonymize.assemble(progress, tiled.photo[part], config, planted, cut_out)
-
-
-def joined(tiled: Tiled, results: Mapping[int, Sequence[Result]]) -> list[Result]:
-    """Every version of the photo from those of its tiles; a tile that is not there is unchanged.
-
-    Args:
-      tiled: The photo.
-      results: By the tile's number, its versions.
-
-    Returns:
-      Those of the tile if the photo has but one. Of several, versions without history and leakage;
-      of their settings, snapshots are the fewest of a tile, steps those of all tiles, gamma is the
-      mean, tiles says how many there are results of.
-    """
-    if tiled.alone:
-        return list(results[0])
-    made = []
-    for version in zip(*results.values(), strict=True):
-        of = dict(zip(results, version, strict=True))
-        parts = [
-            of[n].pixels if n in of else tiled.photo[tile.part]
-            for n, tile in enumerate(tiled.every)
-        ]
-        pixels = blended((tiled.photo.shape[0], tiled.photo.shape[1]), tiled.every, parts)
-        every = [result.settings for result in version]
-        settings = {
-            **every[0],
-            "snapshots": min(one["snapshots"] for one in every),
-            "steps": sum(one["steps"] for one in every),
-            "gamma": float(np.mean([one["gamma"] for one in every])),
-            "tiles": len(every),
-        }
-        made.append(Result(pixels, tiles.psnr(pixels, tiled.photo), {}, {}, settings))
-    return made
 
 
 def invert(
@@ -243,39 +62,183 @@ def invert(
       on_chunk: Called before the first step, when all is compiled, and after every chunk.
 
     Returns:
-      The photo, without history where there are several tiles, with the settings of `joined`.
+      The photo as `tiling.joined` gives it: without history where there are several tiles.
 
     Raises:
       InputError: As `anonymize.invert`.
       DivergedError: The loss of a tile became nan or infinite.
     """
     config = configuration.settled(config or configuration.Config())
-    image.require_photo(photo)
-    photo = np.asarray(photo)
-    if fingerprint is not None:
-        correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
-    begun = time.monotonic()
-    tiled = cut(key, photo, fingerprint, config)
-    left = noisy(tiled, config)
-    results: dict[int, list[Result]] = {}
-    work: list[Planted | None] = []  # of each job, in the order of `left`
-
-    def jobs() -> Iterator[batch.Job]:
-        for index in left:
-            problem, injected, planted = stated(tiled, index, config)
-            work.append(planted)
-            end = until(tiled, index, begun, deadline)
-            yield batch.Job(problem, injected, anonymize.start(problem, config), end)
-
     devices = jax.local_devices()
-    for number, progress in batch.inverted(
-        jobs(),
+    height, width = np.shape(photo)[:2]
+    count = len(tiling.grid(height, width, config.tile))
+    slots = batch.slots_on(devices, config.batch, count)
+    asked = Asked(key, photo, fingerprint, deadline)
+    found: list[Result | Exception] = []
+    invert_all(
+        [asked],
+        lambda _, result: found.append(result),
         config,
-        slots=batch.slots_on(devices, config.batch, len(left)),
+        slots=slots,
         devices=devices,
-        on_chunk=lambda running: on_chunk(At(len(tiled.every), len(results), running.psnr)),
-    ):
-        anonymize.finished(progress, config)
-        versions = assembled(tiled, left[number], progress, work[number], config)
-        results[left[number]] = versions[:1]
-    return anonymize.scored(joined(tiled, results)[0], fingerprint)
+        on_chunk=on_chunk,
+    )
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+class Asked(NamedTuple):
+    """A photo to be inverted: what `invert` is given, and what outlives this process.
+
+    Attributes:
+      key: As for `invert`; so are photo, fingerprint and deadline.
+      photo: Likewise.
+      fingerprint: Likewise.
+      deadline: Likewise.
+      restore: Gives, for a tile's number and its run at step 0, the run to go on from.
+      save: Told of a tile's number and its run: when it ends before the photo's others, and of each
+        one that is at work every `config.checkpoint_seconds`.
+    """
+
+    key: Key[Array, ""]
+    photo: ArrayLike
+    fingerprint: ArrayLike | None = None
+    deadline: float = math.inf
+    restore: Callable[[int, Progress], Progress] = lambda tile, start: start
+    save: Callable[[int, Progress], None] | None = None
+
+
+def invert_all(
+    photos: Iterable[Asked],
+    on_result: Callable[[int, Result | Exception], None],
+    config: configuration.Config | None = None,
+    *,
+    slots: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+    on_chunk: Callable[[At], None] = lambda at: None,
+) -> None:
+    """Photos of any size, each as `invert` gives it.
+
+    Their tiles share the slots: one that is free takes the next tile, be it of the same photo or of
+    the next one. Tiles of another shape begin when all before them have ended.
+
+    Args:
+      photos: Each is asked for when a slot is free for its first tile.
+      on_result: Told of every photo as soon as that is known: its number, from 0 in the order of
+        `photos`, and its result or, where it cannot be used or the loss of a tile became nan, the
+        `InputError` or `DivergedError`: no photo stops the others.
+      config: As for `anonymize.invert`.
+      slots: Tiles at a time on each device; 0 for `config.batch` or the platform's.
+      devices: On which the slots lie; None for all of this process.
+      on_chunk: Called before the first step, when all is compiled, and after every chunk.
+    """
+    config = configuration.settled(config or configuration.Config())
+    devices = devices or jax.local_devices()
+    at_work: dict[int, _Photo] = {}
+
+    def end(number: int, result: Result | Exception) -> None:
+        at_work.pop(number, None)
+        on_result(number, result)
+
+    def jobs() -> Iterator[tuple[tuple[int, int, Planted | None], batch.Job]]:
+        for number, asked in enumerate(photos):
+            try:
+                photo = at_work[number] = _begun(asked, config)
+            except InputError as error:
+                end(number, error)
+                continue
+            for index in photo.noisy:
+                if number not in at_work:  # one of its tiles was lost
+                    break
+                try:
+                    job, planted = _job(photo, index, config)
+                except InputError as error:
+                    end(number, error)
+                    break
+                yield (number, index, planted), job
+
+    saved, pause = time.monotonic(), config.checkpoint_seconds
+
+    def tell(running: batch.Running, places: dict[int, tuple[int, int, Planted | None]]) -> None:
+        nonlocal saved, pause
+        tiles = sum(len(photo.tiled.every) for photo in at_work.values())
+        done = sum(len(photo.results) for photo in at_work.values())
+        on_chunk(At(tiles, done, running.psnr))
+        now = time.monotonic()
+        if now - saved < pause:
+            return
+        for count, psnr in running.psnr.items():
+            number, index, _ = places[count]
+            if len(psnr) and number in at_work and (save := at_work[number].asked.save):
+                save(index, running.progress(count))
+        saved = time.monotonic()
+        pause = max(config.checkpoint_seconds, 10 * (saved - now) * (pause > 0))
+
+    for _, group in itertools.groupby(jobs(), lambda one: one[1].problem.pixels.shape):
+        places: dict[int, tuple[int, int, Planted | None]] = {}  # by the number of the job
+
+        def passed(group: Iterator[Any] = group, places: dict = places) -> Iterator[batch.Job]:
+            for count, (place, job) in enumerate(group):
+                places[count] = place
+                yield job
+
+        for count, progress in batch.inverted(
+            passed(),
+            config,
+            slots=slots or config.batch,
+            devices=devices,
+            on_chunk=functools.partial(tell, places=places),
+        ):
+            number, index, planted = places.pop(count)
+            if number not in at_work:
+                continue
+            photo = at_work[number]
+            try:
+                anonymize.finished(progress, config)
+                versions = tiling.assembled(photo.tiled, index, progress, planted, config)
+            except DivergedError as error:
+                end(number, error)
+                continue
+            photo.results[index] = versions[:1]
+            if len(photo.results) == len(photo.noisy):
+                whole = tiling.joined(photo.tiled, photo.results)[0]
+                end(number, anonymize.scored(whole, photo.asked.fingerprint))
+            elif photo.asked.save:
+                photo.asked.save(index, progress)
+
+
+class _Photo(NamedTuple):
+    """A photo at work.
+
+    Attributes:
+      asked: What was given.
+      tiled: The photo in tiles.
+      noisy: Numbers of those that are inverted; the others stay as they are.
+      results: The version of each tile that has ended, by its number.
+      begun: Time of the monotonic clock, seconds.
+    """
+
+    asked: Asked
+    tiled: tiling.Tiled
+    noisy: list[int]
+    results: dict[int, list[Result]]
+    begun: float
+
+
+def _begun(asked: Asked, config: configuration.Config) -> _Photo:
+    image.require_photo(asked.photo)
+    pixels = np.asarray(asked.photo)
+    if asked.fingerprint is not None:
+        correlation.require_fingerprint(asked.fingerprint, (pixels.shape[0], pixels.shape[1]))
+    tiled = tiling.cut(asked.key, pixels, asked.fingerprint, config)
+    return _Photo(asked, tiled, tiling.noisy(tiled, config), {}, time.monotonic())
+
+
+def _job(
+    photo: _Photo, index: int, config: configuration.Config
+) -> tuple[batch.Job, Planted | None]:
+    problem, injected, planted = tiling.stated(photo.tiled, index, config)
+    until = tiling.until(photo.tiled, index, photo.begun, photo.asked.deadline)
+    progress = photo.asked.restore(index, anonymize.start(problem, config))
+    return batch.Job(problem, injected, progress, until), planted

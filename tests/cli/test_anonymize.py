@@ -444,8 +444,8 @@ def small_network(monkeypatch):
     """The paper's method with a network that takes seconds; gives the settings it is run with."""
     used = []
 
-    def config(task):
-        used.append(honest(task))
+    def config(options):
+        used.append(honest(options))
         return NETWORK
 
     honest = treatment._prior_config

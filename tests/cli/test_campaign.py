@@ -1,5 +1,6 @@
 """`dippas campaign`: the outputs of `dippas anonymize`, a plan, a summary, and what it refuses."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,14 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace
+from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
-from dippas_jax.io import files, storage
+from dippas_jax.io import checkpoint, files, storage
 from dippas_jax.parallel import (
     devices,
     ledger,
@@ -26,7 +28,9 @@ from dippas_jax.parallel import (
     worker,
 )
 from dippas_jax.parallel.worker import Task
+from dippas_jax.prior import batch
 from dippas_jax.types import InputError
+from tests import tiny
 
 SIZE = 64
 CAMERA = synthetic.Camera(seed=3, strength=0.02)
@@ -116,6 +120,95 @@ def test_outputs_are_those_of_anonymize_and_records_name_no_original(
     assert "whose strength is 'balanced', and 'strong' was given" in err
 
 
+@pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_photos_of_the_papers_method_share_slots_and_are_those_of_anonymize(
+    dippas, monkeypatch, slots
+):
+    """Four tiles of one shape of three photos; a flat photo, a bad one, and one K does not fit."""
+    small = dataclasses.replace(tiny.settings(stop_psnr=90.0), tile=SIZE)
+    monkeypatch.setattr(treatment, "_prior_config", lambda options: small)
+    monkeypatch.setitem(batch.SLOTS, "cpu", slots)
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    pixels = synthetic.expose(CAMERA, synthetic.scene(5, 96)[:SIZE], 5)
+    Image.fromarray(pixels).save("wide.jpg", quality=95)
+    Image.new("RGB", (SIZE, SIZE), (90, 90, 90)).save("flat.png")
+    rows = "wide.jpg,\nflat.png,\nb.png,K.npy\nbad.jpg,\nc.jpg,K.npy\na.jpg,\n"
+    Path("prior.csv").write_text(f"photo,fingerprint\n{rows}")
+    Path("c.jpg").write_bytes(Path("wide.jpg").read_bytes())
+    at_work = []
+    write = worker._Worker._write
+
+    def counted(self, held, made):
+        at_work.append(len(self._held))
+        write(self, held, made)
+
+    monkeypatch.setattr(worker._Worker, "_write", counted)
+    root, items = work(outputs.Options(method="prior"), "prior.csv")
+    assert max(at_work) <= slots, "those that cannot be used are put aside at once"
+    assert len(at_work) == 3
+    found = done()
+    assert found.keys() == {"wide.jpg", "b.png", "a.jpg"}
+    dippas("anonymize", "wide.jpg", "a.jpg", "--blind", "--method", "prior")
+    dippas("anonymize", "b.png", "--fingerprint", "K.npy", "--method", "prior")
+    for name, path in found.items():
+        assert path.read_bytes() == Path(name).with_suffix(f".anon{path.suffix}").read_bytes()
+    reasons = summary.summarise(root, items)["reasons"]
+    told = {Path(name).name: reason for name, reason in reasons.items()}
+    assert told.keys() == {"flat.png", "bad.jpg", "c.jpg"}
+    assert "no noise to remove" in told["flat.png"]
+    assert told["bad.jpg"].startswith(f"photo {os.getcwd()}/bad.jpg is truncated")
+    words = f"photo {os.getcwd()}/c.jpg of 96x64 pixels does not fit the fingerprint"
+    assert told["c.jpg"].startswith(words)
+    facts = [json.loads(path.read_text()) for path in Path("out/done").iterdir()]
+    assert {Path(one["photo"]).name: one["units"] for one in facts} == {
+        name: pace.work(size, method="prior")
+        for name, size in (("a.jpg", (64, 64)), ("b.png", (64, 64)), ("wide.jpg", (64, 96)))
+    }
+
+
+@pytest.mark.slow
+def test_a_photo_of_the_papers_method_goes_on_where_a_worker_was_cut_off(dippas, monkeypatch):
+    """After both of its tiles had been saved in one try, and with what another try left damaged."""
+    small = tiny.settings(stop_psnr=90.0)
+    small = dataclasses.replace(small, tile=SIZE, checkpoint_seconds=0.0)
+    monkeypatch.setattr(treatment, "_prior_config", lambda options: small)
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    pixels = synthetic.expose(CAMERA, synthetic.scene(5, 96)[:SIZE], 5)
+    Image.fromarray(pixels).save("wide.png")
+    Path("wide.txt").write_text("wide.png\n")
+    save, latest, went_on, cut = checkpoint.save, checkpoint.latest, [], []
+
+    def cut_off(folder, step, tree):
+        save(folder, step, tree)
+        if len(cut) < 2 and folder.name == "1":
+            cut.append(step)
+            raise KeyboardInterrupt
+
+    def remembered(folder, like):
+        found = latest(folder, like)
+        went_on.append((folder.name, found and found[0]))
+        return found
+
+    monkeypatch.setattr(checkpoint, "save", cut_off)
+    monkeypatch.setattr(checkpoint, "latest", remembered)
+    options = outputs.Options(method="prior")
+    for steps in (3, 6):
+        with pytest.raises(KeyboardInterrupt):
+            work(options, "wide.txt")
+        assert cut[-1] == steps
+    assert went_on == [("0", 12), ("1", 3)]
+    (two,) = Path("out/checkpoints").glob("*/2.*")
+    for path in (two / "1").rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[:-1])
+    went_on.clear()
+    work(options, "wide.txt")
+    assert [one for one in went_on if one[1]] == [("0", 12), ("1", 3)]
+    assert not list(Path("out/checkpoints").iterdir())
+    dippas("anonymize", "wide.png", "--blind", "--method", "prior")
+    assert done()["wide.png"].read_bytes() == Path("wide.anon.png").read_bytes()
+
+
 def test_all_that_changes_an_output_is_in_its_name():
     fields = set(outputs.Options._fields)
     settings = campaign.Anonymiser(outputs.Options()).settings()
@@ -143,6 +236,25 @@ def test_a_plan_says_what_there_is_to_do_and_writes_nothing(dippas, folder, monk
     assert "steps      9, each of 512x512 pixels" in out
     assert "bad.jpg is truncated" in out
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_names_photos_that_are_too_small_as_anonymize_does(dippas):
+    for size in ((63, 90), (90, 63), (64, 64)):
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(f"{size[0]}.png")
+    Path("sizes.txt").write_text("63.png\n90.png\n64.png\n")
+    code, out, _ = dippas("campaign", "sizes.txt", "-o", "out", "-n", "--json")
+    plan = json.loads(out)
+    assert (code, plan["unusable"], plan["sizes"]) == (console.FAILED, 2, {"64x64": 1})
+    assert plan["steps"] == round(pace.work((64, 64), method="sparse"))
+    words = "photo {} of {} pixels is too small; give one of at least 64x64"
+    here = os.getcwd()
+    assert plan["reasons"] == {
+        f"{here}/63.png": words.format(f"{here}/63.png", "90x63"),
+        f"{here}/90.png": words.format(f"{here}/90.png", "63x90"),
+    }
+    err = dippas("anonymize", "63.png", "90.png", "-n")[2]
+    assert words.format("63.png", "90x63") in err
+    assert words.format("90.png", "63x90") in err
 
 
 def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
@@ -250,7 +362,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
     (("list.csv",), "-o/--output"),
     (("list.csv", "-o", "out", "--shard", "4/4"), "'4/4' is not K/N"),
     (("list.csv", "-o", "out", "--shard", "auto"), "nor auto"),
-    (("list.csv", "-o", "out", "--shard", "5/9"), "no photo for shard 5/9;"),
+    (("empty.txt", "-o", "out", "--shard", "5/9"), "manifest empty.txt names no photo"),
     (("list.csv", "-o", "out", "--fingerprint", "no.npy"), "fingerprint no.npy cannot be read"),
     (("list.csv", "-o", "out", "-n", "--fingerprint", "a.jpg"), "a.jpg"),
     (("list.csv", "-o", "out", "--strength", "fast", "--method", "warp"), "--strength goes with"),
@@ -262,6 +374,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
 def test_what_cannot_be_used_as_a_whole_is_refused(dippas, monkeypatch, arguments, words):
     for name in ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"):
         monkeypatch.delenv(name, raising=False)
+    Path("empty.txt").write_text("# nothing yet\n")
     code, out, err = dippas("campaign", *arguments)
     assert code == 2
     assert out == ""
@@ -282,6 +395,32 @@ def test_a_scheduler_says_which_shard_this_is():
     ):
         with pytest.raises(Exception, match="is not K/N"):
             campaign_arguments.shard(text, environment)
+
+
+def test_a_shard_without_photos_is_no_failure_of_its_array(dippas, folder):
+    """Four photos for nine tasks: a scheduler would give those that fail again and again."""
+    before = sorted(folder.rglob("*"))
+    command = ("campaign", "list.csv", "-o", "out", "--shard", "5/9")
+    for more in ((), ("-n",), ("--summary",)):
+        words = (
+            "dippas: manifest list.csv has fewer than 9 photos, so shard 5/9 has nothing to do\n"
+        )
+        assert dippas(*command, *more) == (0, "", words)
+        code, out, _ = dippas(*command, *more, "--json")
+        assert (code, json.loads(out)["photos"]) == (0, 0)
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, monkeypatch):
+    """Code 2 would be tried again, and the recipes of docs/cluster.md forgive 1 alone."""
+
+    def all_bad(task, root, how):
+        for item in task.items:
+            ledger.write(root, ledger.QUARANTINE, item.id, {**item._asdict(), "reason": "a test"})
+
+    monkeypatch.setattr(campaign, "_run", all_bad)
+    assert dippas("campaign", "list.csv", "-o", "out", "--shard", "1/4")[0] == console.FAILED
+    assert dippas("campaign", "list.csv", "-o", "out")[0] == console.UNUSABLE
 
 
 def test_notes_of_a_photo_are_heard_and_its_bars_are_not(capsys):

@@ -12,7 +12,7 @@ from PIL import Image
 from dippas_jax import config
 from dippas_jax.experiments import report, runs
 from dippas_jax.io import checkpoint
-from dippas_jax.prior import anonymize, whole
+from dippas_jax.prior import anonymize, tiling, whole
 from dippas_jax.signal import image
 from dippas_jax.types import Record, Sample, Window
 from tests import oracles, tiny
@@ -91,10 +91,10 @@ def test_every_version_is_joined_of_the_same_version_of_the_tiles(tmp_path):
 def test_gamma_of_a_photo_in_tiles_is_the_mean_of_theirs(finished):
     _, record = finished
     key = image.photo_key(SETTINGS.seed, "cam_1")
-    tiled = whole.cut(key, PHOTO, PLANE, SETTINGS)
+    tiled = tiling.cut(key, PHOTO, PLANE, SETTINGS)
     alone = []
     for index, tile in enumerate(tiled.every):
-        problem, injected, _ = whole.stated(tiled, index, SETTINGS)
+        problem, injected, _ = tiling.stated(tiled, index, SETTINGS)
         np.testing.assert_array_equal(injected, PLANE[tile.part])
         trace = tiny.run(problem, SETTINGS, 6)
         alone.append((trace.gamma[-1], trace.gamma[-1] * 0.01 / injected.std(), trace.psnr.max()))

@@ -25,8 +25,11 @@ update, estimate = jax.jit(fingerprint.update), jax.jit(fingerprint.estimate)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two cameras with three photos, six flat fields, a fingerprint and a published version."""
-    root = tmp_path_factory.mktemp("data")
+    return cameras(tmp_path_factory.mktemp("data"))
+
+
+def cameras(root):
+    """Two with three photos, six flat fields, a fingerprint and a published version."""
     for seed in (0, 1):
         camera = synthetic.Camera(seed, strength=0.01)
         device = root / f"cam{seed}"

@@ -295,3 +295,139 @@ def test_what_a_file_holds_when_it_is_read_counts(tmp_path, method, out):
 
     work(out, items, Changing(method.log))
     assert list(read(out, "photos").values()) == [b"eno"]
+
+
+# ------------------------------------------------------------------------------ several at a time
+
+
+def most(method):
+    """Photos that the method had at work at once, at most."""
+    return max(int(name.split()[1]) for name in method.calls(b"together"))
+
+
+def test_a_method_may_have_several_photos_at_work_and_the_outputs_are_the_same(
+    tmp_path, method, out
+):
+    photos = stand_in.photos(tmp_path / "in", *(f"photo {n}" for n in range(7)), "bad", "flaky")
+    cameras = stand_in.photos(tmp_path / "K", "a", "b", "a")
+    items = [item._replace(fingerprint=cameras[n % 3].photo) for n, item in enumerate(photos)]
+    items.append(Item(str(tmp_path / "none.jpg")))
+    work(tmp_path / "one", items, method, lease=0.2)
+    together = method._replace(together=4)
+    for name in method.calls(b"flaky"):
+        Path(method.log, name).unlink()
+    work(out, items, together, lease=0.2)
+    assert most(together) == 4
+    assert read(out, "photos") == read(tmp_path / "one", "photos")
+    assert len(read(out, "done")) == 8
+    assert reasons(out) == {
+        "7.jpg": f"photo {tmp_path}/in/7.jpg is bad; give another one",
+        "none.jpg": f"photo {tmp_path}/none.jpg cannot be read (No such file or directory); check "
+        "the path and its permissions",
+    }
+    assert sorted(one["tries"] for one in read(out, "done").values()) == [1] * 7 + [3]
+
+
+def test_several_photos_at_work_share_the_workers_time(tmp_path, method, out):
+    """So that `units` over seconds are the pace of a device, however many it takes at once."""
+    items = stand_in.photos(tmp_path / "in", *(f"photo {n}" for n in range(6)))
+    began = time.monotonic()
+    work(out, items, method._replace(together=3, seconds=0.1))
+    passed = time.monotonic() - began
+    spent = [one["seconds"] for one in read(out, "done").values()]
+    assert 0.6 <= sum(spent) <= passed
+
+
+def test_only_photos_at_work_are_claimed(tmp_path, method, out):
+    """So that a kill costs no more than them."""
+    items = stand_in.photos(tmp_path / "in", *(f"photo {n}" for n in range(8)), "stop")
+    with pytest.raises(KeyboardInterrupt):
+        work(out, items, method._replace(together=4), "a")
+    claims = read(out, "claims")
+    done = len(read(out, "done"))
+    assert len(claims) <= done + 4
+    assert sum(one.get("released", False) for one in claims.values()) == len(claims) - done
+    assert read(out, "workers")["a.json"]["photos"] == []
+    Path(items[-1].photo).write_text("go on")
+    work(out, items, method, "b")
+    assert len(read(out, "done")) == 9
+
+
+def test_what_fails_all_at_once_is_tried_again_alone(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "one", "two", "all", "four", "five")
+    together = method._replace(together=5)
+    with pytest.raises(RuntimeError, match="5 photos failed together: no memory for all of them"):
+        work(out, items, together, "a", lease=0.2)
+    failed = [one["failed"] for one in read(out, "claims").values()]
+    assert failed == ["RuntimeError: no memory for all of them"] * 5
+    work(out, items, together, "b", lease=0.2)
+    assert sorted(read(out, "photos").values()) == [b"eno", b"evif", b"owt", b"ruof"]
+    assert reasons(out) == {
+        "2.jpg": "3 tries failed, the last one because RuntimeError: no memory for all of them"
+    }
+
+
+def test_where_a_photo_has_one_try_it_is_at_work_alone(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", *(f"photo {n}" for n in range(4)))
+    together = method._replace(together=4)
+    work(out, items, together, attempts=1)
+    assert most(together) == 1
+    assert len(read(out, "done")) == 4
+
+
+def test_what_a_try_leaves_is_given_to_later_ones_of_the_same_output_alone(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "stop", "stop other")
+    seen = []
+
+    class Leaving(stand_in.Method):
+        def treat_all(self, photos, done):
+            for number, given in enumerate(photos):
+                seen.append(sorted(path.name for path in given.earlier))
+                if given.photo.read_text() == "end":
+                    assert all((path / "left").exists() for path in given.earlier)
+                    done(number, InputError("no more"))
+                else:
+                    given.checkpoints.mkdir(parents=True)
+                    (given.checkpoints / "left").touch()
+                    raise KeyboardInterrupt
+
+    leaving = Leaving(method.log)
+    for owner in "aaa":
+        with pytest.raises(KeyboardInterrupt):
+            work(out, items[:1], leaving, owner)
+    assert [[name.partition(".")[0] for name in names] for names in seen] == [[], ["1"], ["1", "2"]]
+    assert len({name.partition(".")[2] for names in seen for name in names}) == 1
+    Path(items[0].photo).write_text("end")
+    work(out, items[:1], leaving)
+    assert seen[-1] == [], "another photo by now"
+    assert not list((out / "checkpoints").iterdir())
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from dippas_jax.parallel import worker
+from dippas_jax.parallel.worker import Task
+from tests.parallel import stand_in
+folder = Path(sys.argv[1])
+items = stand_in.photos(folder / "in", *(f"photo {n}" for n in range(7)), "poison")
+method = stand_in.Method(str(folder / "log"), together=8)
+worker.work(Task(str(folder / "out"), items, method, lease=0.4), sys.argv[2])
+"""
+
+
+def test_what_kills_a_worker_costs_its_neighbours_one_try(tmp_path, method, out):
+    """Eight at work die with it; seven are done alone, the eighth is put aside after three."""
+    root = ledger.begin(str(out), method.settings())
+    codes = []
+    for n in range(5):
+        command = [sys.executable, "-c", KILLED, str(tmp_path), f"w{n}"]
+        codes.append(subprocess.run(command, check=False).returncode)
+        ledger.end(root, f"w{n}", "lost")
+        if not codes[-1]:
+            break
+    assert codes == [9, 9, 9, 0]
+    assert len(read(out, "done")) == 7
+    assert {one["tries"] for one in read(out, "done").values()} <= {1, 2}
+    (reason,) = reasons(out).values()
+    assert reason.startswith("3 tries failed, the last one because its worker died")

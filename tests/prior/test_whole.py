@@ -7,9 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax.prior import anonymize, whole
+from dippas_jax.prior import anonymize, tiling, whole
 from dippas_jax.signal import extractors
-from dippas_jax.types import FlatPhotoError
+from dippas_jax.types import FlatPhotoError, InputError
 from tests import oracles, tiny
 
 KEY = jax.random.key(4)
@@ -23,7 +23,7 @@ PHOTO = oracles.photo(3, 64, 96, 10 * PLANE)
     [(64, 64, 64), (64, 65, 64), (100, 96, 64), (97, 96, 64), (511, 1200, 512), (2000, 3008, 512)],
 )
 def test_tiles_are_whole_of_one_shape_and_share_enough_with_their_neighbours(height, width, side):
-    found = whole.grid(height, width, side)
+    found = tiling.grid(height, width, side)
     covered = np.zeros((height, width), int)
     for tile in found:
         assert (tile.height, tile.width) == (min(side, height), min(side, width))
@@ -36,17 +36,17 @@ def test_tiles_are_whole_of_one_shape_and_share_enough_with_their_neighbours(hei
         (sorted({tile.left for tile in found}), min(side, width)),
     ):
         gaps = [after - before for before, after in itertools.pairwise(places)]
-        assert all(length - gap >= whole.OVERLAP for gap in gaps)
+        assert all(length - gap >= tiling.OVERLAP for gap in gaps)
         assert max(gaps, default=0) - min(gaps, default=0) <= 1, "evenly spread"
-    fewer = (len({t.top for t in found}) - 1) * (side - whole.OVERLAP) + whole.OVERLAP
-    assert fewer < height or fewer <= whole.OVERLAP, "no tile more than needed"
+    fewer = (len({t.top for t in found}) - 1) * (side - tiling.OVERLAP) + tiling.OVERLAP
+    assert fewer < height or fewer <= tiling.OVERLAP, "no tile more than needed"
 
 
 def test_tiles_pass_into_each_other_without_a_step():
     """By loops; two tiles of different brightness show no jump larger than a ramp's."""
-    every = whole.grid(64, 96, 64)
+    every = tiling.grid(64, 96, 64)
     parts = [np.full((64, 64, 3), level, np.uint8) for level in (100, 132)]
-    made = whole.blended((64, 96), every, parts)
+    made = tiling.blended((64, 96), every, parts)
     right = every[1].left
 
     def weight(place):
@@ -63,7 +63,7 @@ def test_tiles_pass_into_each_other_without_a_step():
     assert np.abs(np.diff(made[0, :, 0].astype(int))).max() <= 4
     same = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     np.testing.assert_array_equal(
-        whole.blended((64, 96), every, [same[tile.part] for tile in every]), same
+        tiling.blended((64, 96), every, [same[tile.part] for tile in every]), same
     )
 
 
@@ -74,14 +74,14 @@ def test_each_tile_is_inverted_for_itself_with_its_part_of_one_plane(blind):
     given = None if blind else PLANE
     result = whole.invert(KEY, PHOTO, given, SETTINGS, on_chunk=heard.append)
     plane = extractors.extract(PHOTO) if blind else PLANE
-    every = whole.grid(64, 96, 64)
+    every = tiling.grid(64, 96, 64)
     alone = [
         anonymize.invert(
             jax.random.fold_in(KEY, n), PHOTO[tile.part], np.asarray(plane)[tile.part], SETTINGS
         )
         for n, tile in enumerate(every)
     ]
-    expected = whole.blended((64, 96), every, [one.pixels for one in alone])
+    expected = tiling.blended((64, 96), every, [one.pixels for one in alone])
     np.testing.assert_array_equal(result.pixels, expected)
     assert result.psnr == pytest.approx(oracles.psnr(result.pixels, PHOTO), abs=1e-3)
     assert result.settings["tiles"] == 2
@@ -118,3 +118,108 @@ def test_a_tile_without_noise_stays_as_it_is():
     np.testing.assert_array_equal(result.pixels[:, :32], alone.pixels[:, :32])
     with pytest.raises(FlatPhotoError):
         whole.invert(KEY, np.zeros_like(PHOTO), None, SETTINGS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("slots", [1, 3])
+def test_photos_of_any_size_in_common_slots_are_what_each_is_alone(slots):
+    """Two tiles, a flat photo, one tile, one too small, one tile of another shape, one tile."""
+    wide = oracles.photo(8, 64, 64, 10 * PLANE[:, :64])
+    other = oracles.photo(9, 66, 64, 10 * tiny.fingerprint(66, 64))[:, :64]
+    photos = [
+        whole.Asked(KEY, PHOTO),
+        whole.Asked(KEY, np.zeros_like(PHOTO)),
+        whole.Asked(jax.random.key(7), PHOTO[:, :64], PLANE[:, :64]),
+        whole.Asked(KEY, PHOTO[:40]),
+        whole.Asked(KEY, other, tiny.fingerprint(66, 64)),
+        whole.Asked(KEY, wide, PLANE),
+        whole.Asked(jax.random.key(8), wide),
+    ]
+    settings = dataclasses.replace(SETTINGS, tile=66)
+    asked, most = [], []
+
+    def given():
+        for number, photo in enumerate(photos):
+            asked.append(number)
+            yield photo
+
+    found = {}
+
+    def on_result(number, result):
+        assert number not in found
+        most.append(len(asked) - len(found))
+        found[number] = result
+
+    whole.invert_all(given(), on_result, settings, slots=slots, devices=jax.devices()[:1])
+    assert sorted(found) == list(range(len(photos)))
+    assert max(most) <= slots + 1, "one of another shape waits"
+    for number in (1, 3, 5):
+        assert isinstance(found[number], InputError)
+    assert isinstance(found[1], FlatPhotoError)
+    assert "too small" in str(found[3])
+    for number in (0, 2, 4, 6):
+        photo = photos[number]
+        alone = whole.invert(photo.key, photo.photo, photo.fingerprint, settings)
+        np.testing.assert_array_equal(found[number].pixels, alone.pixels)
+        assert found[number].settings == alone.settings
+        assert found[number].psnr == alone.psnr
+        assert found[number].z == alone.z
+
+
+def test_a_photo_of_which_a_tile_is_lost_stops_no_other(monkeypatch):
+    """The first tile of the first photo: its second one is not begun, and the next photo is."""
+    stated = anonymize.stated
+
+    def broken(key, photo, *rest):
+        problem, plane, planted = stated(key, photo, *rest)
+        if np.array_equal(photo, PHOTO[:, :64]):
+            problem = problem._replace(fingerprint=problem.fingerprint * np.nan)
+        return problem, plane, planted
+
+    monkeypatch.setattr(anonymize, "stated", broken)
+    asked = [whole.Asked(KEY, PHOTO), whole.Asked(KEY, PHOTO[:, 32:])]
+    heard = []
+    found = []
+    whole.invert_all(
+        asked,
+        lambda *of_photo: found.append(of_photo),
+        SETTINGS,
+        slots=1,
+        devices=jax.devices()[:1],
+        on_chunk=heard.append,
+    )
+    (first, lost), (second, kept) = found
+    assert (first, second) == (0, 1)
+    assert isinstance(lost, anonymize.DivergedError)
+    assert kept.settings["steps"] == 6
+    assert max(number for at in heard for number in at.psnr) == 1, "two tiles in all"
+
+
+@pytest.mark.slow
+def test_a_photo_goes_on_from_what_was_saved_and_ends_in_the_same_bytes():
+    """Two tiles one after the other: cut off in the second one, both go on from where they were."""
+    settings = dataclasses.replace(SETTINGS, checkpoint_seconds=0.0)
+    one = {"slots": 1, "devices": jax.devices()[:1]}
+    saved, heard, found = {}, [], []
+
+    def save(tile, progress):
+        saved.setdefault(tile, []).append(jax.device_get(progress))
+        if tile == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole.invert_all(
+            [whole.Asked(KEY, PHOTO, save=save)], lambda *_: found.append(1), settings, **one
+        )
+    assert not found
+    steps = {tile: [int(progress.steps) for progress in some] for tile, some in saved.items()}
+    assert steps == {0: [3, 6, 6], 1: [3]}, "a chunk has 3 steps; the last of tile 0 is its end"
+    again = whole.Asked(KEY, PHOTO, restore=lambda tile, start: saved[tile][-1])
+    whole.invert_all(
+        [again], lambda _, result: found.append(result), settings, on_chunk=heard.append, **one
+    )
+    begun = {number: len(psnr) for at in reversed(heard) for number, psnr in at.psnr.items()}
+    assert begun == {0: 6, 1: 6}, "tile 0 is over, tile 1 is first seen after a chunk of its own"
+    alone = whole.invert(KEY, PHOTO, None, settings)
+    np.testing.assert_array_equal(found[0].pixels, alone.pixels)
+    assert found[0].settings == alone.settings
