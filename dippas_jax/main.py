@@ -28,7 +28,7 @@ from ml_collections import config_flags
 
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
-from dippas_jax.experiments import overrides, report, runs, study
+from dippas_jax.experiments import overrides, report, runs, study, tasks
 from dippas_jax.io import files
 from dippas_jax.types import InputError
 
@@ -59,7 +59,7 @@ def run(config: configuration.Config, workdir: str | Path) -> list[report.PhotoR
     for record in runs.photos(records, config, folder):
         done.append(record)
         print(report.lines(record), flush=True)
-    runs.say(f"results are in {folder}")
+    tasks.say(f"results are in {folder}")
     return done
 
 
@@ -157,10 +157,10 @@ def main(arguments: Sequence[str]) -> int:
         else:
             run(config, workdir)
     except InputError as error:
-        runs.say(f"dippas_jax: {error}")
+        tasks.say(f"dippas_jax: {error}")
         return 2
     except runs.FailedError as error:
-        runs.say(f"dippas_jax: {error}")
+        tasks.say(f"dippas_jax: {error}")
         return 1
     return 0
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from dippas_jax import baselines
 from dippas_jax import config as configuration
-from dippas_jax.experiments import overrides, places, report, runs
+from dippas_jax.experiments import overrides, places, report, runs, tasks
 from dippas_jax.forensics import attackers, tables
 from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
@@ -190,10 +190,10 @@ def invert(
     found = []
     try:
         for record in runs.photos(records, chosen, folder / folder_name(name)):
-            runs.say(report.lines(record))
+            tasks.say(report.lines(record))
             found.append(record)
     except runs.FailedError as error:
-        runs.say(f"{name}: left out of the tables are {error}")
+        tasks.say(f"{name}: left out of the tables are {error}")
     return found
 
 

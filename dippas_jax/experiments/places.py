@@ -13,7 +13,7 @@ import numpy as np
 
 from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
-from dippas_jax.experiments import runs
+from dippas_jax.experiments import tasks
 from dippas_jax.io import files
 from dippas_jax.signal import extractors, flat_field, image, placement
 from dippas_jax.types import InputError, Record, Sample, Window
@@ -123,7 +123,7 @@ def _require_two(places: _Places, samples: Sequence[Sample]) -> None:
             f"rule out, got {', '.join(sorted(alone))}; {advice}"
         )
     if alone:
-        runs.say(
+        tasks.say(
             f"some photos of {', '.join(sorted(alone))} lie where no other camera has any; they "
             "count for PSNR and SSIM but not for the AUC"
         )
@@ -179,7 +179,7 @@ def _estimate(
         photos = (photos or reader.flats(config.data, device, config.flats))[part]
         if not photos:
             return None
-        runs.say(f"{device}: fingerprint from {len(photos)} flat-field photos, {height}x{width}")
+        tasks.say(f"{device}: fingerprint from {len(photos)} flat-field photos, {height}x{width}")
 
         def middle(flat: np.ndarray) -> np.ndarray:
             if flat.shape[0] < height or flat.shape[1] < width:

@@ -13,7 +13,7 @@ import numpy as np
 from dippas_jax import config as configuration
 from dippas_jax.datasets import folder as datasets_folder
 from dippas_jax.datasets import manifests, reader
-from dippas_jax.experiments import methods, places, runs
+from dippas_jax.experiments import methods, places, tasks
 from dippas_jax.forensics import attackers, detector, scores, tables
 from dippas_jax.io import files, weights
 from dippas_jax.signal import dncnn, image
@@ -74,7 +74,7 @@ def make(
     """
     path = row_file(name, group.name, folder)
     if not path.exists():
-        runs.say(f"{name}: {group.name}, {place}")
+        tasks.say(f"{name}: {group.name}, {place}")
         files.prepare_workdir(path.parent)
         files.prepare_workdir(folder / "photos" / methods.folder_name(name))
         maker = methods.maker(name, group, config, folder)

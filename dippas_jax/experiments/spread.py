@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import jax
 
 from dippas_jax import config as configuration
-from dippas_jax.experiments import methods, rows, runs
+from dippas_jax.experiments import methods, rows, runs, tasks
 from dippas_jax.io import files, storage, weights
 from dippas_jax.parallel import cluster, ledger, processes, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
@@ -47,7 +47,7 @@ def make(config: configuration.Study, folder: Path) -> None:
     ) as name:
         root = ledger.begin(name, parts.settings())
         first = _Part("", "")
-        runs.say("the photos are looked at, and fingerprints estimated")
+        tasks.say("the photos are looked at, and fingerprints estimated")
         reasons = _done(root, parts, [first])
         if reasons:
             raise InputError(reasons[first])
@@ -161,14 +161,14 @@ def _done(root: storage.Place, method: _Parts, parts: Sequence[_Part]) -> dict[_
             last, before = time.monotonic(), told
             told = len(ledger.finished(root).keys() & {item.id for item in of})
             if told != before:
-                runs.say(f"{told} of {len(parts)} parts done")
+                tasks.say(f"{told} of {len(parts)} parts done")
 
     with contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
         if config.cluster:
             engine = cluster.engine(task, config.cluster, max(config.workers, 1))
         else:
             engine = processes.engine(task, processes.local_devices(), config.workers)
-        supervisor.supervise(engine, task, note=runs.say, on_look=look)
+        supervisor.supervise(engine, task, note=tasks.say, on_look=look)
     reasons = summary.summarise(root, task.items)["reasons"]
     return {part: reasons[item.photo] for item, part in of.items() if item.photo in reasons}
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dippas_jax import config as configuration
-from dippas_jax.experiments import methods, plots, report, rows, runs, spread
+from dippas_jax.experiments import methods, plots, report, rows, runs, spread, tasks
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files
 from dippas_jax.types import InputError
@@ -53,7 +53,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         spread.make(config, folder)
     ready = rows.ready(config, folder)
     if ready.learned is None and (not config.attackers or "learned" in config.attackers):
-        runs.say("the learned extractor is left out; `dippas fetch learned` gets it")
+        tasks.say("the learned extractor is left out; `dippas fetch learned` gets it")
     made = dict.fromkeys(methods.once(name) for name in names)
     ours = {
         name: methods.invert(name, ready.groups, config, folder)
@@ -95,7 +95,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     ]
     if front:
         files.write_bytes(folder / "front.png", plots.front(front))
-    runs.say(f"tables and figures are in {folder}")
+    tasks.say(f"tables and figures are in {folder}")
     return text
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dippas_jax import config, main
 from dippas_jax.datasets import reader, synthetic
-from dippas_jax.experiments import runs, study
+from dippas_jax.experiments import inversions, study, tasks
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
@@ -130,7 +130,7 @@ def test_a_second_start_makes_nothing_again(finished, folder, monkeypatch):
     times = {path: path.stat().st_mtime_ns for path in (workdir / "rows").glob("*/*.json")}
     lost = next(path for path in times if "subtraction" in str(path))
     lost.unlink()
-    monkeypatch.setattr(runs, "_task", None)  # an inversion would call it
+    monkeypatch.setattr(tasks, "task_of", None)  # an inversion would call it
     again = study.run(settings(folder), workdir)
     kept = {path: path.stat().st_mtime_ns for path in times}
     assert [path for path in times if kept[path] != times[path]] == [lost]
@@ -277,14 +277,14 @@ def test_a_missing_published_photo_is_found_before_the_work(folder, tmp_path):
 def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
     folder, tmp_path, monkeypatch, capsys
 ):
-    outcome = runs._outcome
+    outcome = inversions._outcome
 
     def fails(photo):
         if photo.task.record.id == "cam0_1":
             return anonymize.DivergedError("the loss is nan at step 3")
         return outcome(photo)
 
-    monkeypatch.setattr(runs, "_outcome", fails)
+    monkeypatch.setattr(inversions, "_outcome", fails)
     chosen = settings(folder, attackers=("wavelet", "link"))
     study.run(dataclasses.replace(chosen, methods=("prior-aware",)), tmp_path)
     assert "left out of the tables are cam0_1: the loss is nan" in capsys.readouterr().err
