@@ -2,7 +2,7 @@
 
 Data go to stdout and all else to stderr. Exit codes: 0 done, 1 some file failed and the others are
 done, 2 the command line or all that was given cannot be used, 3 a match was found, 4 an anonymised
-photo can probably still be traced, 130 interrupted.
+photo can probably still be traced or was there already and is not known, 130 interrupted.
 
 A verb is two modules: VERB_arguments holds its command line, VERB its work. The work imports jax,
 which takes seconds, so only `run` imports it. The command lines import nothing heavy, so all are
@@ -67,7 +67,8 @@ exit codes:
   1  some files cannot be used, the others are done (stderr names each)
   2  the command line is wrong, or nothing that was given can be used
   3  a match was found (identify, verify, link)
-  4  done, but the camera of a photo can probably still be found (anonymize)
+  4  done, but the camera of a photo can probably still be found, or the photo was
+     there already and was not judged again (anonymize)
 """
 
 

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,13 +186,14 @@ def test_folders_keep_their_shape_and_what_is_done_is_skipped(dippas, tmp_path):
     assert set(tree(tmp_path / "out")) == {"one.anon.png"}
     first = tree(tmp_path / "out")
     code, out, err = dippas("in", "-r", "-o", "out", "--resume")
-    assert code == 0
+    assert code == console.TRACED, "one photo was not judged again"
     assert "exists, skipped" in err
+    assert "1 photo was there already and was not judged again" in err
     assert out.count("->") == 1
     assert set(tree(tmp_path / "out")) == {"one.anon.png", "deep/two.anon.PNG"}
     assert tree(tmp_path / "out")["one.anon.png"] == first["one.anon.png"]
     assert dippas("in", "-r")[0] == 0
-    assert dippas("in", "-r")[0] == 0, "what it made is not taken for a photo to be treated"
+    assert "->" not in dippas("in", "-r")[1], "what it made is not taken for a photo to be treated"
     assert not list((tmp_path / "in").rglob("*.anon.anon*"))
 
 
@@ -883,6 +885,39 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
     found = {"attacks": [{"found": False}, {"found": True}]}
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
+
+
+def test_a_photo_that_is_skipped_is_not_called_done(dippas, monkeypatch):
+    """Its verdict was told when it was treated, and only a report keeps it."""
+    save(Path("b.png"), 1)
+    assert dippas("a.jpg", "b.png", "--blind")[0] == 0
+    code, out, err = dippas("a.jpg", "b.png", "--blind")
+    assert (code, out) == (console.TRACED, "")
+    assert "2 photos were there already and were not judged again; --overwrite" in err
+    code, out, _ = dippas("a.jpg", "--blind", "--json")
+    assert code == console.TRACED
+    assert json.loads(out)["skipped"] == "a.anon.jpg exists and was not judged again"
+    assert dippas("a.jpg", "--blind", "-n")[0] == 0, "a dry run judges nothing"
+    assert dippas("a.jpg", "none.jpg", "--blind")[0] == console.FAILED
+
+
+def test_a_report_keeps_the_verdict_of_what_is_skipped(dippas, monkeypatch):
+    command = ("a.jpg", "--blind", "--report", "r.html")
+    assert dippas(*command)[0] == 0
+    code, _, err = dippas(*command)
+    assert code == 0
+    assert "judged" not in err
+    with monkeypatch.context() as patch:
+        patch.setattr(treatment, "CAMERA_Z", 1e5)
+        assert dippas(*command, "--overwrite")[0] == console.TRACED
+    code, _, err = dippas(*command)
+    assert code == console.TRACED
+    assert "1 photo that was there already can probably be traced, by the report" in err
+    assert dippas(*command, "--overwrite")[0] == 0
+    shutil.copy("a.jpg", "a.anon.jpg")
+    code, _, err = dippas(*command)
+    assert code == console.TRACED, "it is another file than the one that was judged"
+    assert "1 photo was there already and was not judged again" in err
 
 
 @pytest.mark.parametrize(
