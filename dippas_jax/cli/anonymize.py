@@ -27,7 +27,7 @@ from dippas_jax.cli import (
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
-from dippas_jax.io import files, photo
+from dippas_jax.io import decoder, files
 from dippas_jax.prior import whole
 from dippas_jax.signal import tiles
 from dippas_jax.types import Fingerprint, InputError
@@ -80,7 +80,8 @@ def anonymize(
     known = examine.known_records(page_file, options)
     there = {} if options.overwrite else _there(jobs, known)
     waiting = _waiting(jobs, there, cameras, options, failed, skipped)
-    _tell_there(there)
+    if not progress:  # whoever listens to that knows the verdicts
+        _tell_there(there)
     if json:
         for path, why in skipped.items():
             console.say(files.json_text({"photo": str(path), "skipped": why}))
@@ -190,7 +191,7 @@ def _waiting(
     """
 
     def usable_size(path: Path, job: Job) -> tuple[int, int]:
-        found = photo.read(path, srgb=options.icc == "srgb")
+        found = decoder.read(path, srgb=options.icc == "srgb")
         size = found.pixels.shape[0], found.pixels.shape[1]
         if (camera := cameras.get(options.fingerprint or "")) is not None:
             treatment.plane_for(path, size, camera)

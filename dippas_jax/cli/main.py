@@ -46,6 +46,9 @@ VERBS = {
 }
 """In the order of the help; each has SUMMARY, DESCRIPTION, EPILOG, `add_arguments` and `run`."""
 
+_READERS = ("anonymize", "fingerprint", "identify", "verify", "link", "doctor")
+"""Verbs that read photos."""
+
 _DESCRIPTION = """\
 Reduce, or look for, the fingerprint that a camera's sensor leaves in its photos.
 
@@ -120,9 +123,11 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms are not for users
     try:
         with _interrupted_at_once():
-            from dippas_jax.io import files
+            from dippas_jax.io import decoder, files
             from dippas_jax.types import InputError
 
+            if options.verb in _READERS:
+                decoder.start()  # while this process imports jax
             importlib.import_module(f"dippas_jax.cli.{options.verb}")
     except KeyboardInterrupt:
         _tell("interrupted")

@@ -19,8 +19,8 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import leakage
+from dippas_jax.io import decoder, photo_writer
 from dippas_jax.io import photo as photo_file
-from dippas_jax.io import photo_writer
 from dippas_jax.prior import progress, whole
 from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, displacement, extractors, image, placement, tiles
@@ -89,7 +89,7 @@ def treat(
     Returns:
       What is known of it, and the bytes of the output file.
     """
-    photo = photo_file.read(source, srgb=options.icc == "srgb")
+    photo = decoder.read(source, srgb=options.icc == "srgb")
     size = photo.pixels.shape[0], photo.pixels.shape[1]
     camera = cameras.get(options.fingerprint or "")
     plane = None if camera is None else plane_for(source, size, camera)

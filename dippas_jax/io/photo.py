@@ -111,7 +111,7 @@ class PhotoFile(NamedTuple):
       format: Of the file, one of `FORMATS`.
       orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
       icc: The colour profile of the pixels.
-      exif: All EXIF there was.
+      exif: All EXIF there was (`exif.block`).
       xmp: Likewise.
       jpeg: Of a JPEG.
       lossless: Of a WebP.
@@ -126,12 +126,26 @@ class PhotoFile(NamedTuple):
     format: str
     orientation: int
     icc: bytes | None
-    exif: Image.Exif
+    exif: bytes
     xmp: bytes | None
     jpeg: Jpeg | None
     lossless: bool
     words: tuple[str, ...]
     colours: bytes = b""
+
+
+class Header(NamedTuple):
+    """What the start of a photo's file tells.
+
+    Attributes:
+      size: Height and width in sensor orientation.
+      orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
+      camera: Make and model; "" where the EXIF does not name a model.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    camera: str
 
 
 def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
@@ -145,7 +159,11 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
       InputError: Missing, unreadable, truncated, not a photo, RAW, several frames, fewer than 64
         pixels a side, or pixels that are neither grey nor colours of 8 or 16 bits.
     """
-    data = files.read_bytes(path, "photo")
+    return from_bytes(path, files.read_bytes(path, "photo"), srgb=srgb)
+
+
+def from_bytes(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
+    """As `read`, of a file's content; its path is for messages, and tells RAW files."""
     quiet = files.quiet_libraries() if data.startswith(_TIFF) else contextlib.nullcontext()
     with _reasons(path, io.BytesIO(data)), quiet:
         return decoded(path, data, srgb=srgb)
@@ -163,7 +181,11 @@ def read_pixels(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       InputError: As for `read`, or some pixels are transparent, so their colours are undefined.
     """
-    photo = read(path)
+    return opaque(path, read(path))
+
+
+def opaque(path: Path | str, photo: PhotoFile) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo's pixels with 8 bits a channel; `InputError` if some are transparent."""
     if photo.alpha is not None:
         raise InputError(
             f"photo {path} has transparent pixels, whose colours are undefined; flatten it to RGB"
@@ -176,32 +198,38 @@ def size(path: Path | str) -> tuple[int, int]:
 
     Whether the rest can be used is seen when it is read.
     """
-    return _header(path)[0]
+    return header(path).size
 
 
 def orientation(path: Path | str) -> int:
     """The EXIF orientation, 1 to 8, from the header: how a viewer is to turn the pixels."""
-    return _header(path)[1]
+    return header(path).orientation
 
 
 def camera(path: Path | str) -> str:
     """Make and model of the camera, from the header; "" where the EXIF does not name a model."""
-    return _header(path)[2]
+    return header(path).camera
 
 
-def _header(path: Path | str) -> tuple[tuple[int, int], int, str]:
-    """Height and width in sensor orientation, EXIF's orientation, and make and model.
+def header(path: Path | str) -> Header:
+    """What the header tells; `InputError` if it cannot be read.
 
     Nothing is decoded but a PNG, which may tell its orientation behind its pixels.
     """
-    with files.opened(path, "photo") as file, _reasons(path, file):
+    with files.opened(path, "photo") as file:
+        return header_in(path, file)
+
+
+def header_in(path: Path | str, file: File) -> Header:
+    """As `header`, of an open file; its path is for messages, and tells RAW files."""
+    with _reasons(path, file):
         image, kind = _opened(path, file)
         turn = _orientation(image)
         across = kind in _UPRIGHT and turn >= 5
         size = (image.width, image.height) if across else (image.height, image.width)
         tags = image.getexif()
         make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
-    return size, turn, f"{make} {model}".strip() if model else ""
+    return Header(size, turn, f"{make} {model}".strip() if model else "")
 
 
 # ----------------------------------------------------------------------------------------- reasons
@@ -215,6 +243,8 @@ def _reasons(path: Path | str, file: File) -> Iterator[None]:
             yield
     except InputError:
         raise
+    except MemoryError:
+        raise too_much(path) from None
     except Image.DecompressionBombError:
         raise InputError(
             f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
@@ -225,6 +255,14 @@ def _reasons(path: Path | str, file: File) -> Iterator[None]:
         file.seek(0)
         known = not isinstance(error, UnidentifiedImageError)
         raise InputError(_reason(path, file.read(), known=known)) from None
+
+
+def too_much(path: Path | str) -> InputError:
+    """A photo that the memory does not suffice for."""
+    return InputError(
+        f"photo {path} takes more memory to decode than there is for it; crop it, or leave it out: "
+        "it may be damaged or made to do harm"
+    )
 
 
 def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
@@ -293,7 +331,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     words: list[str] = []
     image, kind = _opened(path, io.BytesIO(data))
     bits = _require_one_photo(path, image, data)
-    exif, turn = image.getexif(), _orientation(image)
+    turn = _orientation(image)  # and a PNG is read to its end, where more may stand
+    exif = metadata.block(image, data)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     words += _left_out(image, data, xmp)
     jpeg, colours = _jpeg(image, words), _colours(image, data)

@@ -24,12 +24,13 @@ from dippas_jax.cli import anonymize, console, pace, photo_record, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers
-from dippas_jax.io import exif, files, weights
+from dippas_jax.io import confinement, decoder, exif, files, weights
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, extractors, image, tiles
 from dippas_jax.types import Result
 from tests import oracles, tiny
+from tests.io import hostile_decoder
 from tests.io.test_photo import bad_files
 from tests.io.test_photo import exif as orientation_exif
 
@@ -602,7 +603,8 @@ def test_a_photo_that_comes_back_unchanged_says_so(dippas, tmp_path):
     assert record["psnr"] is None
     assert any("nothing was changed" in warning for warning in record["warnings"])
     save(tmp_path / "b.png")
-    assert dippas("same.jpg", "b.png", "--report", "r.html")[0] == 0, "the null is read back"
+    code = dippas("same.jpg", "b.png", "--report", "r.html")[0]
+    assert code == console.TRACED, "the null is read back, and its verdict with it"
     first, second = json.loads((tmp_path / "r.json").read_text())["photos"]
     assert first["psnr"] is None
     assert second["psnr"] > 30
@@ -747,7 +749,7 @@ def test_what_was_written_before_is_no_original_when_the_shell_names_it_too(dipp
     assert dippas("a.jpg")[0] in DONE
     before = tree(tmp_path)
     code, _, err = dippas("a.jpg", "a.anon.jpg")
-    assert code == 0, err
+    assert code == console.TRACED, err
     assert "a.anon.jpg: what this command made of a.jpg, skipped" in err
     assert tree(tmp_path) == before
     code, _, err = dippas("a.jpg", "a.anon.jpg", "--overwrite", "-n")
@@ -885,6 +887,26 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
     found = {"attacks": [{"found": False}, {"found": True}]}
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
+
+
+@pytest.mark.skipif(bool(confinement.possible()), reason="no limits on this system")
+def test_photos_that_attack_their_decoder_fail_and_the_others_are_done(dippas, monkeypatch):
+    """In a run to the end, and told by a dry run already."""
+    limits = confinement.Limits(memory=1 << 30, seconds=1, patience=5.0)
+    hostile = decoder.Decoder((sys.executable, "-P", hostile_decoder.__file__), limits)
+    monkeypatch.setattr(decoder, "_ours", hostile)
+    attacks = {"b.png": "crash", "c.png": "eat", "d.png": "loop"}
+    for name, attack in attacks.items():
+        Path(name).write_text(f"{attack}!")
+    for more in (["-n"], []):
+        code, out, err = dippas("a.jpg", *attacks, "--blind", *more)
+        assert code == console.FAILED
+        assert out.count(" -> ") == 1
+        assert "photo b.png makes its decoder crash (SIGSEGV)" in err
+        assert "photo c.png takes more memory to decode than there is" in err
+        assert "photo d.png keeps its decoder busy for more than 1 seconds" in err
+    hostile.stop()
+    assert Path("a.anon.jpg").exists()
 
 
 def test_a_photo_that_is_skipped_is_not_called_done(dippas, monkeypatch):
