@@ -267,6 +267,8 @@ def too_much(path: Path | str) -> InputError:
 
 def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
     """Why a photo, of a format that was known or not, could not be decoded."""
+    if odd := tiff16.odd_numbers(data) if data.startswith(_TIFF) else "":
+        return _of_odd_numbers(path, odd)
     if rare := _rare_jpeg(data):
         return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
     if known:
@@ -281,6 +283,10 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
     kind = _other_kind(data)
     known_as = f" (its content is {kind})" if kind else ""
     return f"{path} is not a photo that can be read{known_as}; give a JPEG, PNG, TIFF, WebP or HEIC"
+
+
+def _of_odd_numbers(path: Path | str, odd: str) -> str:
+    return f"photo {path} is a TIFF of {odd} a channel; convert it to 8 or 16 bits a channel first"
 
 
 def _other_kind(data: bytes) -> str:
@@ -452,13 +458,9 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     tags = image.tag_v2  # type: ignore[attr-defined]
     if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
         raise _raw(path)  # whatever its name is: sensor data, or a thumbnail before them
-    bits = max(tags.get(258, (1,)))
-    if bits not in (1, 8, 16) or max(tags.get(339, (1,))) > 1:
-        raise InputError(
-            f"photo {path} has {bits} bits a channel or other numbers than levels; convert it to 8 "
-            "or 16 bits first"
-        )
-    return max(bits, 8)
+    if odd := tiff16.odd_numbers(data):
+        raise InputError(_of_odd_numbers(path, odd))
+    return max(*tags.get(258, (1,)), 8)
 
 
 def _heic(path: Path | str, file: File) -> Image.Image:
