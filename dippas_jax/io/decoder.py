@@ -30,6 +30,7 @@ from dippas_jax.types import InputError
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 """-P: modules are not looked for in the folder of the photos."""
 
+_START = 60.0  # seconds that a busy machine has to start the process
 _CRASHED = "makes its decoder crash"
 _NONSENSE = "makes its decoder answer nonsense"
 _Blocks = dict[str, bytearray]
@@ -55,6 +56,7 @@ class Decoder:
         """One by a command that runs `decoder_process.serve`."""
         self._command, self._limits = command, limits
         self._process: _Process | None = None
+        self._ready = False  # the process has answered, so that it need not be waited for
         self._lock = threading.Lock()
         self._why = confinement.possible() or None  # it cannot be used; "" if it can, None: untried
 
@@ -110,7 +112,7 @@ class Decoder:
             )
             theirs.close()
             stack.pop_all()
-        self._process = _Process(program, ours, os.getpid())
+        self._process, self._ready = _Process(program, ours, os.getpid()), False
 
     def stop(self) -> None:
         """Ends the process, at once, with all that it has begun."""
@@ -152,12 +154,13 @@ class Decoder:
         self.start()
         assert self._process is not None
         control, path = self._process.control, question["path"]
-        until = time.monotonic() + self._limits.patience
+        patience = self._limits.patience + (0 if self._ready else _START)
+        until = time.monotonic() + patience
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 socket.send_fds(control, [b"?"], [theirs.fileno()])
-            ours.settimeout(self._limits.patience)
+            ours.settimeout(patience)
             died = False
             head: decoder_process.Head = {}
             blocks: _Blocks = {}
@@ -177,6 +180,7 @@ class Decoder:
                 raise _harmful(path, _CRASHED) from None
             except (KeyError, ValueError, TypeError, AttributeError):
                 raise _harmful(path, _NONSENSE) from None
+        self._ready = True
         if not died:
             return head, blocks
         if code == -signal.SIGXCPU:

@@ -28,7 +28,7 @@ def crash(_):
 def eat(_):
     eaten = []
     while True:
-        eaten.append(b"\1" * (16 << 20))
+        eaten.append(bytes(64 << 20))
 
 
 def loop(_):

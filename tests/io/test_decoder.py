@@ -25,7 +25,7 @@ from tests.messages import assert_one_sentence
 pytestmark = pytest.mark.skipif(bool(confinement.possible()), reason="no limits on this system")
 
 COMMAND = (sys.executable, "-P", hostile_decoder.__file__)
-FEW = confinement.Limits(memory=1 << 30, seconds=1, patience=3.0)
+FEW = confinement.Limits(memory=1 << 30, seconds=1, patience=6.0)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_name_that_is_not_utf_8_is_no_obstacle(tmp_path, hostile):
         ("crash!", r"crash \(SIGSEGV\)"),
         ("eat!", "more memory"),
         ("loop!", "more than 1 seconds"),
-        ("sleep!", "more than 3 seconds"),
+        ("sleep!", "more than 6 seconds"),
         ("leave!", "crash"),
         ("swell!", "nonsense|more memory"),
         ('lie!{"dtype": "object"}', "nonsense"),
