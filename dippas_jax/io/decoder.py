@@ -33,7 +33,11 @@ _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 _START = 60.0  # seconds that a busy machine has to start the process
 _CRASHED = "makes its decoder crash"
 _NONSENSE = "makes its decoder answer nonsense"
-_Blocks = dict[str, bytearray]
+_LIES = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What comes of an answer that is none."""
+
+_LARGEST = 2 << 30  # bytes of a photo: 179 megapixels of 16 bits with opacity are 1.4e9
+_Blocks = dict[str, np.ndarray]
 
 
 class _Process(NamedTuple):
@@ -85,9 +89,8 @@ class Decoder:
             try:
                 self.limits()
                 self._why = ""
-            except (InputError, OSError) as error:
-                what = error.strerror if isinstance(error, OSError) else "it ends at once"
-                self._why = f"their process does not start ({what})"
+            except InputError:
+                self._why = f"{self._command[0]} cannot start a process for that"
         return self._why
 
     def start(self) -> None:
@@ -135,8 +138,13 @@ class Decoder:
         with self._lock:
             try:
                 head, blocks = self._answer(question, data)
-            except BaseException:
+            except BaseException as error:
                 self.stop()  # whatever it is at, its next answer would not be to the next question
+                if isinstance(error, OSError):
+                    raise InputError(
+                        f"photo {path} cannot be decoded, since the process for that does not "
+                        f"start ({files.reason(error)}); end other programs, and try again"
+                    ) from None
                 raise
         if "died" in head:
             raise _harmful(path, head["died"])
@@ -144,7 +152,7 @@ class Decoder:
             raise InputError(str(head["failed"]))
         try:
             return understood(head, blocks)
-        except (KeyError, ValueError, TypeError, AttributeError):
+        except _LIES:
             raise _harmful(path, _NONSENSE) from None
 
     def _answer(
@@ -168,9 +176,7 @@ class Decoder:
                 try:
                     asked = question | {"limits": self._limits}
                     decoder_process.send(ours, asked, {"data": data})
-                    head, blocks = decoder_process.receive(
-                        ours, most=self._limits.memory, until=until
-                    )
+                    head, blocks = decoder_process.receive(ours, most=_LARGEST, until=until)
                 except (EOFError, ConnectionError):
                     died = True
                 code = decoder_process.status(control, until=until)
@@ -178,7 +184,9 @@ class Decoder:
                 raise _harmful(path, _slow(self._limits.patience)) from None
             except (EOFError, ConnectionError):
                 raise _harmful(path, _CRASHED) from None
-            except (KeyError, ValueError, TypeError, AttributeError):
+            except MemoryError:
+                raise photo.too_much(path) from None
+            except _LIES:
                 raise _harmful(path, _NONSENSE) from None
         self._ready = True
         if not died:
@@ -213,13 +221,15 @@ def _photo(head: Mapping[str, Any], blocks: _Blocks, data: bytes) -> photo.Photo
     """A photo as it was sent; what raises is no photo."""
     kind = {"uint8": np.uint8, "uint16": np.uint16}[head["dtype"]]
     height, width = map(int, head["size"])
+    if min(height, width) < files.SMALLEST:
+        raise ValueError("a photo too small")
     jpeg = head["jpeg"]
 
     def array(name: str, *shape: int) -> np.ndarray:
-        return np.frombuffer(blocks[name], kind).reshape(shape)
+        return blocks[name].view(kind).reshape(shape)
 
     def text(name: str) -> bytes | None:
-        return bytes(blocks[name]) if name in blocks else None
+        return blocks[name].tobytes() if name in blocks else None
 
     if head["format"] not in photo.FORMATS or head["orientation"] not in range(1, 9):
         raise ValueError("a photo of no format, or turned in no way")
@@ -241,7 +251,8 @@ def _photo(head: Mapping[str, Any], blocks: _Blocks, data: bytes) -> photo.Photo
 
 def _jpeg(tables: Any, sampling: Any, progressive: Any) -> photo.Jpeg:
     steps = tuple(tuple(map(int, table)) for table in tables)
-    if int(sampling) not in range(3) or any(len(table) != 64 for table in steps):
+    known = all(len(table) == 64 and set(table) <= set(range(256)) for table in steps)
+    if int(sampling) not in range(3) or not known:
         raise ValueError("tables of no JPEG")
     return photo.Jpeg(steps, int(sampling), bool(progressive))
 

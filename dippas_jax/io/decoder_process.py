@@ -81,7 +81,7 @@ def _answer(line: socket.socket, answer: Callable[[Head, bytes], Answer]) -> Non
         if question["ask"] == "limits":
             told = {"limits": held}, {}
         else:
-            told = answer(question, bytes(blocks["data"]))
+            told = answer(question, blocks["data"].tobytes())
     except InputError as error:
         told = {"failed": str(error)}, {}
     except MemoryError:
@@ -128,8 +128,8 @@ def send(line: socket.socket, head: Head, blocks: Blocks) -> None:
 
 def receive(
     line: socket.socket, *, most: int = 1 << 40, until: float | None = None
-) -> tuple[Head, dict[str, bytearray]]:
-    """A message: what its text says, and its blocks.
+) -> tuple[Head, dict[str, np.ndarray]]:
+    """A message: what its text says, and its blocks as uint8 that may be written to.
 
     Args:
       line: Where it comes from.
@@ -141,10 +141,10 @@ def receive(
       TimeoutError: It was not there in time.
       ValueError: It is no message.
     """
-    (length,) = _LENGTH.unpack(_received(line, _LENGTH.size, until))
+    (length,) = _LENGTH.unpack(_received(line, _LENGTH.size, until).data)
     if length > _LONGEST:
         raise ValueError("a message with a text too long")
-    head = json.loads(_received(line, length, until))
+    head = json.loads(_received(line, length, until).tobytes())
     lengths = [(str(name), int(size)) for name, size in head.pop("blocks")]
     if any(size < 0 for _, size in lengths) or sum(size for _, size in lengths) > most:
         raise ValueError("a message with blocks too long")
@@ -153,13 +153,13 @@ def receive(
 
 def status(control: socket.socket, *, until: float) -> int:
     """How a photo's process has ended: its exit code, or minus its signal; raises as `receive`."""
-    (code,) = _STATUS.unpack(_received(control, _STATUS.size, until))
+    (code,) = _STATUS.unpack(_received(control, _STATUS.size, until).data)
     return code
 
 
-def _received(line: socket.socket, size: int, until: float | None) -> bytearray:
-    found = bytearray(size)
-    view, at = memoryview(found), 0
+def _received(line: socket.socket, size: int, until: float | None) -> np.ndarray:
+    found = np.empty(size, np.uint8)  # takes no memory until something comes
+    view, at = found.data, 0
     while at < size:
         if until is not None:
             line.settimeout(max(until - time.monotonic(), 1e-3))

@@ -141,6 +141,10 @@ def test_a_name_that_is_not_utf_8_is_no_obstacle(tmp_path, hostile):
         ('lie!{"dtype": "object"}', "nonsense"),
         ('lie!{"size": [1000000, 1000000]}', "nonsense"),
         ('lie!{"size": "64"}', "nonsense"),
+        ('lie!{"size": [Infinity, 64]}', "nonsense"),
+        ('lie!{"size": [-1, 4096]}', "nonsense"),
+        ('lie!{"orientation": [1]}', "nonsense"),
+        ('lie!{"orientation": 9}', "nonsense"),
         ('lie!{"format": "exe"}', "nonsense"),
         ('lie!{"jpeg": [[[1]], 0, false]}', "nonsense"),
         ('lie!{"words": null}', "nonsense"),
@@ -208,11 +212,23 @@ def test_a_process_that_was_ended_between_photos_is_started_again(hostile, good)
 
 def test_where_no_process_starts_photos_are_decoded_here(good):
     broken = decoder.Decoder((sys.executable, "-c", "import sys; sys.exit(3)"))
-    assert "does not start" in broken.unconfined()
+    assert "cannot start" in broken.unconfined()
     np.testing.assert_array_equal(broken.read(good).pixels, pixels())
     assert broken.header(good) == photo.header(good)
     missing = decoder.Decoder(("/nowhere/python",))
-    assert "does not start" in missing.unconfined()
+    assert "cannot start" in missing.unconfined()
+
+
+def test_a_process_that_cannot_be_started_again_is_no_fault_of_the_photo(good, monkeypatch):
+    made = decoder.Decoder()
+    made.read(good)
+    made.stop()
+    with monkeypatch.context() as patch:
+        patch.setattr(made, "_command", ("/nowhere/python",))
+        with pytest.raises(InputError, match=r"does not start .*; end other programs"):
+            made.read(good)
+    np.testing.assert_array_equal(made.read(good).pixels, pixels())
+    made.stop()
 
 
 def test_on_a_system_without_limits_photos_are_decoded_here(good, monkeypatch):
