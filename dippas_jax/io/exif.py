@@ -59,6 +59,7 @@ def parsed(found: bytes) -> Image.Exif:
     if endian := _BIG_TIFF.get(found[:4]):
         made.bigtiff, made.endian = True, endian
         made.load_from_fp(io.BytesIO(found), *struct.unpack_from(f"{endian}Q", found, 8))
+        made.bigtiff = False  # it is written into other files
     else:
         made.load(found)
     return made

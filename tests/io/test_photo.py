@@ -549,6 +549,22 @@ def heic_brand():
     return struct.pack(">I", 24) + b"ftypheic" + b"\0" * 64
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
+def test_a_photo_without_exif_is_kept_without(tmp_path, kind):
+    photo = photo_file.read(put(tmp_path, saved(pixels()), "a.png"))
+    written = photo_writer.encode(photo, photo.pixels, kind=kind, kept="keep")
+    assert photo_file.read(put(tmp_path, written)).exif == (written if kind == "tiff" else b"")
+
+
+def test_the_exif_of_a_tiff_in_the_layout_for_more_than_4_gib_are_kept(tmp_path):
+    data = saved(pixels(), "TIFF", big_tiff=True, exif=exif(6))
+    assert data.startswith(b"II+\0")
+    photo = photo_file.read(put(tmp_path, data, "a.tif"))
+    written = photo_writer.encode(photo, photo.pixels, kind="jpeg", kept="keep")
+    with Image.open(io.BytesIO(written)) as image:
+        assert image.getexif()[272] == "Nikon-1234 D70"
+
+
 def odd_numbers():
     """TIFFs of other numbers than levels, which Pillow knows in part and without saying so."""
     colours = np.random.default_rng(0).random((70, 80, 3))
