@@ -1,9 +1,11 @@
 """`dippas anonymize`: photos of any kind and size in, the same photos without a camera's noise out.
 
 An original is never written to. Every output appears whole as soon as it is done, and one that
-exists is skipped, so an interrupted batch goes on when the same command is given again.
+exists is skipped, so an interrupted batch goes on when the same command is given again. It is not
+judged again: where no report holds its verdict, the exit code is that of one that can be traced.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +27,7 @@ from dippas_jax.cli import (
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
-from dippas_jax.io import files, photo
+from dippas_jax.io import decoder, files
 from dippas_jax.prior import tiling
 from dippas_jax.signal import tiles
 from dippas_jax.types import Fingerprint, InputError
@@ -35,6 +37,11 @@ CAUTION = (
     "docs/photos.md has the figures"
 )
 """The last line of a run that wrote something."""
+
+_UNKNOWN = " and was not judged again"
+_TRACED = " and can probably be traced"
+_UNTRACED = ""
+"""Clauses on an output that exists: no report tells its verdict, or which one it was."""
 
 _GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
@@ -71,7 +78,10 @@ def anonymize(
     cameras = console.cameras(list(dict.fromkeys(fingerprints)))
     page_file = examine.page_files(options)
     known = examine.known_records(page_file, options)
-    waiting = _waiting(jobs, cameras, options, failed, skipped)
+    there = {} if options.overwrite else _there(jobs, known)
+    waiting = _waiting(jobs, there, cameras, options, failed, skipped)
+    if not progress:  # whoever listens to that knows the verdicts
+        _tell_there(there)
     if json:
         for path, why in skipped.items():
             console.say(files.json_text({"photo": str(path), "skipped": why}))
@@ -80,18 +90,60 @@ def anonymize(
         _plan(waiting, options, json=json)
         return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
     page = None if page_file is None else _Page(page_file, options, jobs, failed, skipped, {})
-    ends: set[int] = set()
+    ends = {console.TRACED} if any(said != _UNTRACED for said in there.values()) else set()
     if waiting:
         _announce(waiting, options)
         if page_file:
             files.prepare_workdir(page_file[0].parent)
-        ends = _run(
+        ends |= _run(
             waiting, cameras, options, failed, known, page, jobs, json=json, progress=progress
         )
     elif page and jobs:
         page.write([record for record in known if Path(record.output).exists()])
     code = console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
     return min(ends) if code == console.DONE and ends else code
+
+
+def _there(jobs: Sequence[Job], known: Sequence[PhotoRecord]) -> dict[Job, str]:
+    """The photos whose outputs exist, and what is known of these.
+
+    A photo is judged while it is treated, and only a report keeps the verdict.
+    """
+    records = {record.output: record for record in known}
+    there: dict[Job, str] = {}
+    for job in jobs:
+        if not job.target.exists():
+            continue
+        record = records.get(str(job.target))
+        there[job] = _UNKNOWN
+        if record and record.sha256 == _sha256(job.target):
+            there[job] = _TRACED if photo_record.traced(record) else _UNTRACED
+    return there
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's bytes; "" of one that cannot be read."""
+    try:
+        return hashlib.sha256(files.read_bytes(path, "output")).hexdigest()
+    except InputError:
+        return ""
+
+
+def _tell_there(there: dict[Job, str]) -> None:
+    """On stderr, what an exit code of 4 is for where nothing was done."""
+    unknown, traced = (list(there.values()).count(said) for said in (_UNKNOWN, _TRACED))
+    if unknown:
+        were = "was" if unknown == 1 else "were"
+        console.note(
+            f"{console.counted(unknown, 'photo')} {were} there already and {were} not judged "
+            "again; --overwrite treats and judges them anew, and --report keeps verdicts"
+        )
+    if traced:
+        were = "was" if traced == 1 else "were"
+        console.note(
+            f"{console.counted(traced, 'photo')} that {were} there already can probably be traced, "
+            "by the report"
+        )
 
 
 def _failures(jobs: Sequence[Job], failed: console.Failures) -> int:
@@ -126,6 +178,7 @@ class _Page(NamedTuple):
 
 def _waiting(
     jobs: Sequence[Job],
+    there: dict[Job, str],
     cameras: dict[str, Fingerprint],
     options: Options,
     failed: console.Failures,
@@ -138,7 +191,7 @@ def _waiting(
     """
 
     def usable_size(path: Path, job: Job) -> tuple[int, int]:
-        found = photo.read(path, srgb=options.icc == "srgb")
+        found = decoder.read(path, srgb=options.icc == "srgb")
         size = found.pixels.shape[0], found.pixels.shape[1]
         if (camera := cameras.get(options.fingerprint or "")) is not None:
             treatment.plane_for(path, size, camera)
@@ -147,8 +200,8 @@ def _waiting(
 
     waiting: Sizes = {}
     for job in console.bar(jobs, "photo looked at"):
-        if not options.overwrite and job.target.exists():
-            skipped[job.source] = f"{job.target} exists"
+        if job in there:
+            skipped[job.source] = f"{job.target} exists{there[job]}"
             console.note(f"{job.source}: {job.target} exists, skipped; --overwrite replaces it")
         elif size := failed.catch(usable_size, job.source, job):
             waiting[job] = size

@@ -20,8 +20,9 @@ DESCRIPTION = (
     "Write copies of photos with their camera's fingerprint reduced, beside the originals, which "
     "are never changed. Without a fingerprint (blind) the noise of any camera is reduced; with one "
     "(aware), what is left of it is measured and removed as well. Existing outputs are skipped, so "
-    "the same command continues an interrupted batch. The treatment can be detected, and nobody "
-    "can promise that a photo cannot be traced: --report says what was tested."
+    "the same command continues an interrupted batch; they are not judged again, so that the exit "
+    "code is then 4. The treatment can be detected, and nobody can promise that a photo cannot be "
+    "traced: --report says what was tested."
 )
 EPILOG = """
 A fingerprint belongs to the sensor: give photos as the camera wrote them, neither

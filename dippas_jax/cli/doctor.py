@@ -14,7 +14,7 @@ import numpy as np
 from dippas_jax import config as configuration
 from dippas_jax.cli import console
 from dippas_jax.datasets import synthetic
-from dippas_jax.io import files, program_cache, weights
+from dippas_jax.io import confinement, decoder, files, program_cache, weights
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
 
@@ -24,7 +24,7 @@ _EXTRAS = {"h5py": "h5", "pillow_heif": "heic", "uvicorn": "web"}
 
 
 def doctor(*, json: bool = False) -> int:
-    """Prints versions, devices, memory, cache and extras, and tries the sparse method.
+    """Prints versions, devices, memory, cache and extras; tries the decoder and the sparse method.
 
     Returns:
       0, or 1 if something does not work; the lines say what.
@@ -32,6 +32,7 @@ def doctor(*, json: bool = False) -> int:
     facts = _facts()
     checks = [
         _checked("cache", _check_cache, "choose another folder with XDG_CACHE_HOME"),
+        _checked("decoder", _check_decoder, "install the package again in a fresh environment"),
         _checked("sparse", _check_sparse, "install the package again in a fresh environment"),
     ]
     if json:
@@ -95,6 +96,16 @@ def _check_cache() -> str:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     removed = f"; removed {console.counted(len(broken), 'damaged program')}" if broken else ""
     return f"{folder}, {_gib(size)}{removed}"
+
+
+def _check_decoder() -> str:
+    """How photos of strangers are decoded."""
+    why = decoder.unconfined()
+    if not why:
+        return f"photos are decoded in a process of its own: {', '.join(decoder.limits())}"
+    if why != confinement.possible():
+        raise InputError(f"photos are decoded in the program itself, without limits, since {why}")
+    return f"photos are decoded in the program itself, without limits, since {why}"
 
 
 def _check_sparse() -> str:

@@ -13,7 +13,7 @@ from dippas_jax.cli import console, identify, photo_record, report_html
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import attackers, scores, verification
-from dippas_jax.io import exif, photo_writer, weights
+from dippas_jax.io import decoder, exif, photo_writer, weights
 from dippas_jax.io import files as store
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn, placement
@@ -131,7 +131,7 @@ def write(
 def pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:
     """Parts of the original and of what was written, from their files."""
     try:
-        photo = photo_file.read(record.photo, srgb=options.icc == "srgb")
+        photo = decoder.read(record.photo, srgb=options.icc == "srgb")
         data = store.read_bytes(record.output, "photo")
         after = photo_writer.decode(data, photo, upright=options.orientation == "upright")
     except InputError:

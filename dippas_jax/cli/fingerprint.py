@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from dippas_jax.cli import console
-from dippas_jax.io import files, fingerprint_file
-from dippas_jax.io import photo as photo_file
+from dippas_jax.io import decoder, files, fingerprint_file
 from dippas_jax.signal import flat_field, placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
@@ -42,9 +41,9 @@ def build(
     fingerprint_file.require_writable(output)
     failed = console.Failures()
     sizes = {
-        path: size
+        path: header.size
         for path in console.expand(photos, failed)
-        if (size := failed.catch(photo_file.size, path))
+        if (header := failed.catch(decoder.header, path))
     }
     if not sizes:
         return console.UNUSABLE
@@ -125,7 +124,7 @@ def _readable(
     """
     seen = set()
     for path in console.bar(paths, "photo"):
-        pixels = failed.catch(photo_file.read_pixels, path)
+        pixels = failed.catch(decoder.read_pixels, path)
         if pixels is None:
             continue
         digest = hashlib.sha256(pixels.tobytes()).digest()
@@ -254,10 +253,10 @@ def _require_one_orientation(paths: Sequence[Path], size: tuple[int, int]) -> No
     was turned upright would be higher than wide, and its tag reset.
     """
     first, *rest = paths
-    ours = photo_file.orientation(first)
+    ours = decoder.header(first).orientation
     as_stored = size[1] > size[0]
     for path in rest:
-        other = photo_file.orientation(path)
+        other = decoder.header(path).orientation
         if other == ours or (as_stored and {ours, other} <= _HELD):
             continue
         raise InputError(

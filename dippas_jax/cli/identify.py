@@ -10,8 +10,7 @@ import numpy as np
 
 from dippas_jax.cli import console
 from dippas_jax.forensics import identification
-from dippas_jax.io import files
-from dippas_jax.io import photo as photo_file
+from dippas_jax.io import decoder, files
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
@@ -45,7 +44,7 @@ def identify(
         return groups(size, cameras, side)
 
     def scored(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
-        pixels = photo_file.read_pixels(path)
+        pixels = decoder.read_pixels(path)
         size = pixels.shape[0], pixels.shape[1]
         results = _searched(pixels, cameras, side) if shifts else _compared(pixels, covered(size))
         missing = [name for name in cameras if name not in {r["fingerprint"] for r in results}]

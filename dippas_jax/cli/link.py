@@ -9,7 +9,7 @@ import numpy as np
 
 from dippas_jax.cli import console
 from dippas_jax.forensics import identification
-from dippas_jax.io import photo as photo_file
+from dippas_jax.io import decoder
 from dippas_jax.signal import placement
 from dippas_jax.types import InputError
 
@@ -61,7 +61,7 @@ def link(
 
 
 def _read(path: Path, side: int | None) -> _Centre:
-    pixels = photo_file.read_pixels(path)
+    pixels = decoder.read_pixels(path)
     size = pixels.shape[0], pixels.shape[1]
     return _Centre(size, placement.cut(pixels, console.centre(size, side), offset=(0, 0)))
 

@@ -2,7 +2,7 @@
 
 Data go to stdout and all else to stderr. Exit codes: 0 done, 1 some file failed and the others are
 done, 2 the command line or all that was given cannot be used, 3 a match was found, 4 an anonymised
-photo can probably still be traced, 130 interrupted.
+photo can probably still be traced or was there already and is not known, 130 interrupted.
 
 A verb is two modules: VERB_arguments holds its command line, VERB its work. The work imports jax,
 which takes seconds, so only `run` imports it. The command lines import nothing heavy, so all are
@@ -46,6 +46,9 @@ VERBS = {
 }
 """In the order of the help; each has SUMMARY, DESCRIPTION, EPILOG, `add_arguments` and `run`."""
 
+_READERS = ("anonymize", "fingerprint", "identify", "verify", "link", "doctor")
+"""Verbs that read photos."""
+
 _DESCRIPTION = """\
 Reduce, or look for, the fingerprint that a camera's sensor leaves in its photos.
 
@@ -67,7 +70,8 @@ exit codes:
   1  some files cannot be used, the others are done (stderr names each)
   2  the command line is wrong, or nothing that was given can be used
   3  a match was found (identify, verify, link)
-  4  done, but the camera of a photo can probably still be found (anonymize)
+  4  done, but the camera of a photo can probably still be found, or the photo was
+     there already and was not judged again (anonymize)
 """
 
 
@@ -119,9 +123,11 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # XLA's alarms are not for users
     try:
         with _interrupted_at_once():
-            from dippas_jax.io import files
+            from dippas_jax.io import decoder, files
             from dippas_jax.types import InputError
 
+            if options.verb in _READERS:
+                decoder.start()  # while this process imports jax
             importlib.import_module(f"dippas_jax.cli.{options.verb}")
     except KeyboardInterrupt:
         _tell("interrupted")

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dippas_jax.cli import console
+from dippas_jax.io import decoder
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import extractors, fingerprint
 from dippas_jax.types import InputError
@@ -95,8 +96,8 @@ class OwnPhotos:
 def _kind(path: Path) -> Kind | None:
     """What one camera's photos have in common; None where the metadata do not name a camera."""
     try:
-        camera = photo_file.camera(path)
-        return (camera, photo_file.size(path)) if camera else None
+        found = decoder.header(path)
+        return (found.camera, found.size) if found.camera else None
     except InputError:
         return None
 
@@ -106,7 +107,7 @@ def _sums(photos: Sequence[Path]) -> fingerprint.Accumulator | None:
     total, seen = None, set()
     for path in console.bar(photos, "photo"):
         try:
-            pixels = photo_file.read_pixels(path)
+            pixels = decoder.read_pixels(path)
         except InputError:
             continue  # it is named when its turn comes
         digest = hashlib.sha256(pixels.tobytes()).digest()

@@ -19,7 +19,7 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import Known, OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import leakage
-from dippas_jax.io import checkpoint, photo_writer
+from dippas_jax.io import checkpoint, decoder, photo_writer
 from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import progress, tiling, whole
 from dippas_jax.prior.anonymize import DivergedError, Progress
@@ -193,7 +193,7 @@ def _task(
     own: OwnPhotos | None = None,
 ) -> _Task:
     """The photo, read, and the plane of its camera's fingerprint."""
-    photo = photo_file.read(source, srgb=options.icc == "srgb")
+    photo = decoder.read(source, srgb=options.icc == "srgb")
     size = photo.pixels.shape[0], photo.pixels.shape[1]
     plane = None if camera is None else plane_for(source, size, camera)
     others = own.known(job.source, photo.pixels) if own is not None and plane is None else None

@@ -9,7 +9,7 @@ import numpy as np
 
 from dippas_jax.cli import console, identify
 from dippas_jax.forensics import attackers, scores, verification
-from dippas_jax.io import exif, weights
+from dippas_jax.io import decoder, exif, weights
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn, image, placement
 from dippas_jax.types import InputError
@@ -33,7 +33,7 @@ def verify(
       side: Most pixels a side that are compared, of the centre; None for all.
       json: JSON in place of tables.
     """
-    came = photo_file.read(original)
+    came = decoder.read(original)
     before = photo_file.eight_bits(came.pixels)
     size = before.shape[0], before.shape[1]
     cameras = console.cameras(fingerprints)
@@ -67,7 +67,7 @@ def verify(
 
 def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
     """The version's pixels as the sensor has them, if it is one of the original."""
-    photo = photo_file.read(path)
+    photo = decoder.read(path)
     after, shape = photo_file.eight_bits(photo.pixels), came.pixels.shape
     if photo.orientation != came.orientation:  # it was turned upright when it was written
         back = exif.turned_back(after, came.orientation)

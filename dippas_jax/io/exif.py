@@ -3,6 +3,9 @@
 The file is made from pixels, so nothing is taken out: what is not written here is not there.
 """
 
+import io
+import struct
+
 import numpy as np
 from PIL import Image
 
@@ -34,15 +37,41 @@ _LAYOUT = (
 """Of a TIFF: where its pixels, its profile and its XMP lie, which is not so in another file."""
 
 _NUMBERS = (int, float)
+_BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
+
+
+def block(image: Image.Image, data: bytes) -> bytes:
+    """The EXIF of a picture as they stand in its file, `data`; of a TIFF all of the file.
+
+    `parsed` reads them again. They are bytes, so that they can come from another process.
+    """
+    info = image.info  # as `Image.getexif` looks for them
+    if (found := info.get("exif")) is not None:
+        return found
+    if text := info.get("Raw profile type exif"):
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    return data if image.format == "TIFF" else b""
+
+
+def parsed(found: bytes) -> Image.Exif:
+    """What is in a `block`."""
+    made = Image.Exif()
+    if endian := _BIG_TIFF.get(found[:4]):
+        made.bigtiff, made.endian = True, endian
+        made.load_from_fp(io.BytesIO(found), *struct.unpack_from(f"{endian}Q", found, 8))
+        made.bigtiff = False  # it is written into other files
+    else:
+        made.load(found)
+    return made
 
 
 def exif(
-    original: Image.Exif, kept: str, *, orientation: int, size: tuple[int, int]
+    original: Image.Exif | bytes, kept: str, *, orientation: int, size: tuple[int, int]
 ) -> bytes | None:
     """The EXIF to be written, or None.
 
     Args:
-      original: Of the photo.
+      original: Of the photo; or their `block`.
       kept: One of `KEPT`.
       orientation: Of the pixels that are written; 1 needs no tag.
       size: Their rows and columns.
@@ -52,6 +81,8 @@ def exif(
     """
     with files.strict_pillow():
         try:
+            if isinstance(original, bytes):
+                original = Image.Exif() if kept == "strip" else parsed(original)
             return _made(original, kept, orientation, size)
         except Exception:  # noqa: BLE001 - Pillow meets fields of the wrong type with errors of its own
             raise InputError(

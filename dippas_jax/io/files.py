@@ -19,12 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image, ImageFile
 
 from dippas_jax import config
-from dippas_jax.io import fingerprint_file, program_cache
+from dippas_jax.io import fingerprint_file
 from dippas_jax.types import Fingerprint, InputError
 
 # Decoders log what is odd about a photo, which without a handler is printed on stderr.
@@ -157,6 +156,8 @@ def read_json(path: Path | str) -> Any:
 
 def cache_compilations() -> None:
     """A second run compiles nothing; JAX_COMPILATION_CACHE_DIR chooses another place."""
+    from dippas_jax.io import program_cache  # imports JAX
+
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
     if "://" not in chosen:  # a bucket is JAX's to reach, and its owner's to guard
         program_cache.use(Path(chosen) if chosen else cache_folder())
@@ -251,7 +252,7 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic | jax.Array):
+    if hasattr(value, "__array__"):  # of NumPy or JAX, which a process that reads photos lacks
         return _plain(np.asarray(value).tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -111,7 +111,7 @@ class PhotoFile(NamedTuple):
       format: Of the file, one of `FORMATS`.
       orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
       icc: The colour profile of the pixels.
-      exif: All EXIF there was.
+      exif: All EXIF there was (`exif.block`).
       xmp: Likewise.
       jpeg: Of a JPEG.
       lossless: Of a WebP.
@@ -126,12 +126,26 @@ class PhotoFile(NamedTuple):
     format: str
     orientation: int
     icc: bytes | None
-    exif: Image.Exif
+    exif: bytes
     xmp: bytes | None
     jpeg: Jpeg | None
     lossless: bool
     words: tuple[str, ...]
     colours: bytes = b""
+
+
+class Header(NamedTuple):
+    """What the start of a photo's file tells.
+
+    Attributes:
+      size: Height and width in sensor orientation.
+      orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
+      camera: Make and model; "" where the EXIF does not name a model.
+    """
+
+    size: tuple[int, int]
+    orientation: int
+    camera: str
 
 
 def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
@@ -145,7 +159,11 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
       InputError: Missing, unreadable, truncated, not a photo, RAW, several frames, fewer than 64
         pixels a side, or pixels that are neither grey nor colours of 8 or 16 bits.
     """
-    data = files.read_bytes(path, "photo")
+    return from_bytes(path, files.read_bytes(path, "photo"), srgb=srgb)
+
+
+def from_bytes(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
+    """As `read`, of a file's content; its path is for messages, and tells RAW files."""
     quiet = files.quiet_libraries() if data.startswith(_TIFF) else contextlib.nullcontext()
     with _reasons(path, io.BytesIO(data)), quiet:
         return decoded(path, data, srgb=srgb)
@@ -163,7 +181,11 @@ def read_pixels(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
       InputError: As for `read`, or some pixels are transparent, so their colours are undefined.
     """
-    photo = read(path)
+    return opaque(path, read(path))
+
+
+def opaque(path: Path | str, photo: PhotoFile) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo's pixels with 8 bits a channel; `InputError` if some are transparent."""
     if photo.alpha is not None:
         raise InputError(
             f"photo {path} has transparent pixels, whose colours are undefined; flatten it to RGB"
@@ -176,7 +198,7 @@ def size(path: Path | str) -> tuple[int, int]:
 
     Whether the rest can be used is seen when it is read.
     """
-    return _header(path)[0]
+    return header(path).size
 
 
 def usable_size(path: Path | str) -> tuple[int, int]:
@@ -188,27 +210,33 @@ def usable_size(path: Path | str) -> tuple[int, int]:
 
 def orientation(path: Path | str) -> int:
     """The EXIF orientation, 1 to 8, from the header: how a viewer is to turn the pixels."""
-    return _header(path)[1]
+    return header(path).orientation
 
 
 def camera(path: Path | str) -> str:
     """Make and model of the camera, from the header; "" where the EXIF does not name a model."""
-    return _header(path)[2]
+    return header(path).camera
 
 
-def _header(path: Path | str) -> tuple[tuple[int, int], int, str]:
-    """Height and width in sensor orientation, EXIF's orientation, and make and model.
+def header(path: Path | str) -> Header:
+    """What the header tells; `InputError` if it cannot be read.
 
     Nothing is decoded but a PNG, which may tell its orientation behind its pixels.
     """
-    with files.opened(path, "photo") as file, _reasons(path, file):
+    with files.opened(path, "photo") as file:
+        return header_in(path, file)
+
+
+def header_in(path: Path | str, file: File) -> Header:
+    """As `header`, of an open file; its path is for messages, and tells RAW files."""
+    with _reasons(path, file):
         image, kind = _opened(path, file)
         turn = _orientation(image)
         across = kind in _UPRIGHT and turn >= 5
         size = (image.width, image.height) if across else (image.height, image.width)
         tags = image.getexif()
         make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
-    return size, turn, f"{make} {model}".strip() if model else ""
+    return Header(size, turn, f"{make} {model}".strip() if model else "")
 
 
 # ----------------------------------------------------------------------------------------- reasons
@@ -222,6 +250,8 @@ def _reasons(path: Path | str, file: File) -> Iterator[None]:
             yield
     except InputError:
         raise
+    except MemoryError:
+        raise too_much(path) from None
     except Image.DecompressionBombError:
         raise InputError(
             f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
@@ -234,8 +264,18 @@ def _reasons(path: Path | str, file: File) -> Iterator[None]:
         raise InputError(_reason(path, file.read(), known=known)) from None
 
 
+def too_much(path: Path | str) -> InputError:
+    """A photo that the memory does not suffice for."""
+    return InputError(
+        f"photo {path} takes more memory to decode than there is for it; crop it, or leave it out: "
+        "it may be damaged or made to do harm"
+    )
+
+
 def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
     """Why a photo, of a format that was known or not, could not be decoded."""
+    if odd := tiff16.odd_numbers(data) if data.startswith(_TIFF) else "":
+        return _of_odd_numbers(path, odd)
     if rare := _rare_jpeg(data):
         return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
     if known:
@@ -250,6 +290,10 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
     kind = _other_kind(data)
     known_as = f" (its content is {kind})" if kind else ""
     return f"{path} is not a photo that can be read{known_as}; give a JPEG, PNG, TIFF, WebP or HEIC"
+
+
+def _of_odd_numbers(path: Path | str, odd: str) -> str:
+    return f"photo {path} is a TIFF of {odd} a channel; convert it to 8 or 16 bits a channel first"
 
 
 def _other_kind(data: bytes) -> str:
@@ -300,7 +344,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     words: list[str] = []
     image, kind = _opened(path, io.BytesIO(data))
     bits = _require_one_photo(path, image, data)
-    exif, turn = image.getexif(), _orientation(image)
+    turn = _orientation(image)  # and a PNG is read to its end, where more may stand
+    exif = metadata.block(image, data)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     words += _left_out(image, data, xmp)
     jpeg, colours = _jpeg(image, words), _colours(image, data)
@@ -418,13 +463,9 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     tags = image.tag_v2  # type: ignore[attr-defined]
     if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
         raise _raw(path)  # whatever its name is: sensor data, or a thumbnail before them
-    bits = max(tags.get(258, (1,)))
-    if bits not in (1, 8, 16) or max(tags.get(339, (1,))) > 1:
-        raise InputError(
-            f"photo {path} has {bits} bits a channel or other numbers than levels; convert it to 8 "
-            "or 16 bits first"
-        )
-    return max(bits, 8)
+    if odd := tiff16.odd_numbers(data):
+        raise InputError(_of_odd_numbers(path, odd))
+    return max(*tags.get(258, (1,)), 8)
 
 
 def _require_large(path: Path | str, width: int, height: int) -> None:

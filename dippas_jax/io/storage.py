@@ -50,7 +50,8 @@ def place(name: str | Path) -> Place:
     """The file or folder that a path or URL names, which need not exist.
 
     Raises:
-      InputError: A URL whose protocol is unknown, or needs a library that is not installed.
+      InputError: A URL whose protocol is unknown, needs a library that is not installed, or asks
+        for a server that does not answer or lets nobody in.
     """
     name = str(name)
     if not is_url(name):
@@ -60,12 +61,27 @@ def place(name: str | Path) -> Place:
             raise InputError(f"{name} is a path that no file can have; correct it") from None
     try:
         system, path = fsspec.core.url_to_fs(name, use_listings_cache=False)
-    except (ImportError, ValueError, OSError) as error:
+    except ImportError as error:
         raise InputError(
-            f"{name} cannot be reached ({error}); install what it needs, such as s3fs for s3:// "
-            "and gcsfs for gs://"
+            f"{name} needs a library that is not installed ({error}); install it, as s3fs for "
+            "s3:// or gcsfs for gs://"
+        ) from None
+    except ValueError as error:
+        raise InputError(
+            f"{name} is no URL that can be used ({error}); give a path, or a URL such as "
+            "s3://BUCKET/NAME"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - ftp and sftp log in here, with errors of their own
+        raise InputError(
+            f"{name} cannot be reached ({_said(error)}); check its address, the network, and the "
+            "name and password for its server"
         ) from None
     return Place(system, path.rstrip("/"), name.rstrip("/"))
+
+
+def _said(error: Exception) -> str:
+    """What a server or the network says of a failure."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def is_url(name: str) -> bool:

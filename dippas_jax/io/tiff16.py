@@ -23,6 +23,9 @@ _WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imag
 _EXTRA, _PHOTOMETRIC = 338, 262
 _GREY_OR_RGB = (0, 1, 2)  # photometric interpretations
 _PREMULTIPLIED, _OPACITY = 1, 2
+_BITS = (1, 8, 16)
+_OTHER_NUMBERS = {2: "signed", 3: "floating-point", 4: "undefined", 5: "complex", 6: "complex"}
+"""By SampleFormat."""
 _HEADER_ALONE = "read by tifffile"  # in place of how Pillow unpacks: it refuses to
 
 
@@ -47,6 +50,23 @@ def has_extra(image: Image.Image) -> bool:
     extra = tags.get(_EXTRA, ())
     known = extra == (_PREMULTIPLIED,) and tags.get(284, 1) == 1
     return bool(extra) and not known and tags.get(_PHOTOMETRIC) in _GREY_OR_RGB
+
+
+def odd_numbers(data: bytes) -> str:
+    """What a TIFF holds in place of levels of 1, 8 or 16 bits; "" where it does or cannot be told.
+
+    Its header alone is read.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page: Any = file.pages[0]
+            bits, kind = page.bitspersample, page.sampleformat
+    except Exception:  # noqa: BLE001 - tifffile meets damage with errors of every kind
+        return ""
+    bits, kind = np.max(bits), np.max(kind)
+    if kind in _OTHER_NUMBERS:
+        return f"{_OTHER_NUMBERS[kind]} numbers of {bits} bits"
+    return "" if bits in _BITS else f"{bits} bits"
 
 
 def read(

@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,12 +25,13 @@ from dippas_jax.cli import anonymize, console, pace, photo_record, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers
-from dippas_jax.io import exif, files, weights
+from dippas_jax.io import confinement, decoder, exif, files, weights
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, extractors, image, tiles
 from dippas_jax.types import Result
 from tests import oracles, tiny
+from tests.io import hostile_decoder
 from tests.io.test_photo import bad_files
 from tests.io.test_photo import exif as orientation_exif
 
@@ -186,13 +188,14 @@ def test_folders_keep_their_shape_and_what_is_done_is_skipped(dippas, tmp_path):
     assert set(tree(tmp_path / "out")) == {"one.anon.png"}
     first = tree(tmp_path / "out")
     code, out, err = dippas("in", "-r", "-o", "out", "--resume")
-    assert code == 0
+    assert code == console.TRACED, "one photo was not judged again"
     assert "exists, skipped" in err
+    assert "1 photo was there already and was not judged again" in err
     assert out.count("->") == 1
     assert set(tree(tmp_path / "out")) == {"one.anon.png", "deep/two.anon.PNG"}
     assert tree(tmp_path / "out")["one.anon.png"] == first["one.anon.png"]
     assert dippas("in", "-r")[0] == 0
-    assert dippas("in", "-r")[0] == 0, "what it made is not taken for a photo to be treated"
+    assert "->" not in dippas("in", "-r")[1], "what it made is not taken for a photo to be treated"
     assert not list((tmp_path / "in").rglob("*.anon.anon*"))
 
 
@@ -601,7 +604,8 @@ def test_a_photo_that_comes_back_unchanged_says_so(dippas, tmp_path):
     assert record["psnr"] is None
     assert any("nothing was changed" in warning for warning in record["warnings"])
     save(tmp_path / "b.png")
-    assert dippas("same.jpg", "b.png", "--report", "r.html")[0] == 0, "the null is read back"
+    code = dippas("same.jpg", "b.png", "--report", "r.html")[0]
+    assert code == console.TRACED, "the null is read back, and its verdict with it"
     first, second = json.loads((tmp_path / "r.json").read_text())["photos"]
     assert first["psnr"] is None
     assert second["psnr"] > 30
@@ -746,7 +750,7 @@ def test_what_was_written_before_is_no_original_when_the_shell_names_it_too(dipp
     assert dippas("a.jpg")[0] in DONE
     before = tree(tmp_path)
     code, _, err = dippas("a.jpg", "a.anon.jpg")
-    assert code == 0, err
+    assert code == console.TRACED, err
     assert "a.anon.jpg: what this command made of a.jpg, skipped" in err
     assert tree(tmp_path) == before
     code, _, err = dippas("a.jpg", "a.anon.jpg", "--overwrite", "-n")
@@ -888,6 +892,59 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
 
 def test_one_score_in_twenty_around_what_no_photo_may_show_is_a_find():
     assert stats.norm.sf(photo_record.FOUND, loc=photo_record.TRACED) == pytest.approx(0.05)
+
+
+@pytest.mark.skipif(bool(confinement.possible()), reason="no limits on this system")
+def test_photos_that_attack_their_decoder_fail_and_the_others_are_done(dippas, monkeypatch):
+    """In a run to the end, and told by a dry run already."""
+    limits = confinement.Limits(memory=1 << 30, seconds=1, patience=5.0)
+    hostile = decoder.Decoder((sys.executable, "-P", hostile_decoder.__file__), limits)
+    monkeypatch.setattr(decoder, "_ours", hostile)
+    attacks = {"b.png": "crash", "c.png": "eat", "d.png": "loop"}
+    for name, attack in attacks.items():
+        Path(name).write_text(f"{attack}!")
+    for more in (["-n"], []):
+        code, out, err = dippas("a.jpg", *attacks, "--blind", *more)
+        assert code == console.FAILED
+        assert out.count(" -> ") == 1
+        assert "photo b.png makes its decoder crash (SIGSEGV)" in err
+        assert "photo c.png takes more memory to decode than there is" in err
+        assert "photo d.png keeps its decoder busy for more than 1 seconds" in err
+    hostile.stop()
+    assert Path("a.anon.jpg").exists()
+
+
+def test_a_photo_that_is_skipped_is_not_called_done(dippas, monkeypatch):
+    """Its verdict was told when it was treated, and only a report keeps it."""
+    save(Path("b.png"), 1)
+    assert dippas("a.jpg", "b.png", "--blind")[0] == 0
+    code, out, err = dippas("a.jpg", "b.png", "--blind")
+    assert (code, out) == (console.TRACED, "")
+    assert "2 photos were there already and were not judged again; --overwrite" in err
+    code, out, _ = dippas("a.jpg", "--blind", "--json")
+    assert code == console.TRACED
+    assert json.loads(out)["skipped"] == "a.anon.jpg exists and was not judged again"
+    assert dippas("a.jpg", "--blind", "-n")[0] == 0, "a dry run judges nothing"
+    assert dippas("a.jpg", "none.jpg", "--blind")[0] == console.FAILED
+
+
+def test_a_report_keeps_the_verdict_of_what_is_skipped(dippas, monkeypatch):
+    command = ("a.jpg", "--blind", "--report", "r.html")
+    assert dippas(*command)[0] == 0
+    code, _, err = dippas(*command)
+    assert code == 0
+    assert "judged" not in err
+    with monkeypatch.context() as patch:
+        patch.setattr(treatment, "CAMERA_Z", 1e5)
+        assert dippas(*command, "--overwrite")[0] == console.TRACED
+    code, _, err = dippas(*command)
+    assert code == console.TRACED
+    assert "1 photo that was there already can probably be traced, by the report" in err
+    assert dippas(*command, "--overwrite")[0] == 0
+    shutil.copy("a.jpg", "a.anon.jpg")
+    code, _, err = dippas(*command)
+    assert code == console.TRACED, "it is another file than the one that was judged"
+    assert "1 photo was there already and was not judged again" in err
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dippas_jax.cli import main as cli
-from dippas_jax.io import files
+from dippas_jax.io import confinement, decoder, files
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Result
 
@@ -35,8 +35,8 @@ def test_all_is_well(dippas):
     assert found["versions"]["jax"]
     assert found["devices"]
     assert found["memory"]["in all"].endswith("GiB")
-    assert [check["ok"] for check in found["checks"]] == [True, True]
-    assert "PSNR 39." in found["checks"][1]["says"]
+    assert [check["ok"] for check in found["checks"]] == [True, True, True]
+    assert "PSNR 39." in found["checks"][2]["says"]
 
 
 def test_what_works_is_told_in_lines(dippas, monkeypatch):
@@ -66,10 +66,28 @@ def test_a_method_that_does_not_work_is_told(dippas, monkeypatch, wrong):
     assert "; install" in line
 
 
+def test_how_photos_are_decoded_is_told(dippas, monkeypatch):
+    monkeypatch.setattr(sparse, "anonymize", working)
+    if confinement.possible():
+        assert "decoder   ok: photos are decoded in the program itself" in dippas("doctor")[1]
+        return
+    assert "decoder   ok: photos are decoded in a process of its own: 120 s" in dippas("doctor")[1]
+    broken = decoder.Decoder(("false",))
+    monkeypatch.setattr(decoder, "unconfined", broken.unconfined)
+    code, out, _ = dippas("doctor")
+    assert code == 1
+    assert "decoder   FAILED: photos are decoded in the program itself, without limits" in out
+    monkeypatch.setattr(confinement, "resource", None)
+    monkeypatch.setattr(decoder, "unconfined", decoder.Decoder().unconfined)
+    code, out, _ = dippas("doctor")
+    assert code == 0
+    assert "decoder   ok: photos are decoded in the program itself, without limits" in out
+
+
 def test_a_cache_that_cannot_be_written_to_is_told(dippas, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "file")
     monkeypatch.setattr(sparse, "anonymize", working)
     code, out, _ = dippas("doctor", "--json")
     assert code == 1
-    assert [check["ok"] for check in json.loads(out)["checks"]] == [False, True]
+    assert [check["ok"] for check in json.loads(out)["checks"]] == [False, True, True]

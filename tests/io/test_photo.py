@@ -549,6 +549,44 @@ def heic_brand():
     return struct.pack(">I", 24) + b"ftypheic" + b"\0" * 64
 
 
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
+def test_a_photo_without_exif_is_kept_without(tmp_path, kind):
+    photo = photo_file.read(put(tmp_path, saved(pixels()), "a.png"))
+    written = photo_writer.encode(photo, photo.pixels, kind=kind, kept="keep")
+    assert photo_file.read(put(tmp_path, written)).exif == (written if kind == "tiff" else b"")
+
+
+def test_the_exif_of_a_tiff_in_the_layout_for_more_than_4_gib_are_kept(tmp_path):
+    data = saved(pixels(), "TIFF", big_tiff=True, exif=exif(6))
+    assert data.startswith(b"II+\0")
+    photo = photo_file.read(put(tmp_path, data, "a.tif"))
+    written = photo_writer.encode(photo, photo.pixels, kind="jpeg", kept="keep")
+    with Image.open(io.BytesIO(written)) as image:
+        assert image.getexif()[272] == "Nikon-1234 D70"
+
+
+def odd_numbers():
+    """TIFFs of other numbers than levels, which Pillow knows in part and without saying so."""
+    colours = np.random.default_rng(0).random((70, 80, 3))
+    clear = {"extrasamples": ["unassalpha"]}
+    planes = {"planarconfig": "separate"}
+    made = {
+        "floats-rgb.tif": (np.float32(colours), {}, "floating-point numbers of 32 bits"),
+        "floats-rgba.tif": (np.float32(colours[..., [0, 1, 2, 0]]), clear, "floating-point"),
+        "floats-planes.tif": (np.float32(colours.transpose(2, 0, 1)), planes, "floating-point"),
+        "halves.tif": (np.float16(colours), {}, "floating-point numbers of 16 bits"),
+        "doubles.tif": (colours, {}, "floating-point numbers of 64 bits"),
+        "signed.tif": (np.int16(1000 * colours), {}, "signed numbers of 16 bits"),
+        "wide-rgb.tif": (np.uint32(1000 * colours), {}, "a TIFF of 32 bits a channel"),
+    }
+    found = {}
+    for name, (array, options, said) in made.items():
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, array, photometric="rgb", **options)
+        found[name] = buffer.getvalue(), said
+    return found
+
+
 def bad_files():
     good = saved(pixels(), "JPEG")
     png, tiff = saved(pixels()), saved(pixels(), "TIFF")
@@ -587,7 +625,8 @@ def bad_files():
         "animation.webp": (animation, "frames"),
         "pages.tif": (pages, "frames"),
         "floats.tif": (floats, "32 bits"),
-        "wide.tif": (wide, "32 bits"),
+        "wide.tif": (wide, "signed numbers of 32 bits"),
+        **odd_numbers(),
         "lab.tif": (saved(lab, "TIFF"), "LAB"),
         "small.png": (saved(pixels(63, 80)), "80x63"),
         "one.png": (saved(pixels()[:1, :1]), "too small"),

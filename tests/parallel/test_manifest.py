@@ -1,14 +1,18 @@
 """Manifests: three forms, what they refuse, and parts of them."""
 
+import ftplib
 import hashlib
+import importlib.util
 import itertools
 import json
 
 import pytest
 
+from dippas_jax.io import storage
 from dippas_jax.parallel import manifest
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.types import InputError
+from tests.messages import assert_one_sentence
 
 HASH = "ab" * 32
 
@@ -88,8 +92,38 @@ def test_bytes_that_are_no_text_and_files_that_are_missing_are_refused(tmp_path)
         manifest.read(str(tmp_path / "m.txt"))
     with pytest.raises(InputError, match=r"manifest .*none.txt cannot be read"):
         manifest.read(str(tmp_path / "none.txt"))
-    with pytest.raises(InputError, match="cannot be reached"):
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "advice"),
+    [
+        (ImportError("requires paramiko"), "not installed (requires paramiko)", "install it"),
+        (OSError(-2, "Name or service not known"), "reached (Name or service", "its address"),
+        (ftplib.error_perm("530 Login incorrect."), "reached (530 Login", "name and password"),
+        (EOFError(), "cannot be reached (EOFError)", "check its address"),
+    ],
+)
+def test_a_server_that_does_not_let_us_in_is_told_from_a_library_that_is_missing(
+    monkeypatch, error, says, advice
+):
+    def broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr(storage.fsspec.core, "url_to_fs", broken)
+    with pytest.raises(InputError) as refusal:
+        manifest.read("ftp://far/m.txt")
+    assert_one_sentence(str(refusal.value), "ftp://far/m.txt", advice)
+    assert says in str(refusal.value)
+
+
+def test_urls_that_nobody_can_reach_are_refused_for_the_right_reason():
+    with pytest.raises(InputError, match=r"no URL that can be used \(Protocol not known"):
         manifest.read("nosuchthing://m.txt")
+    with pytest.raises(InputError, match=r"cannot be reached .*refused.*; check its address"):
+        manifest.read("ftp://127.0.0.1:9/m.txt")
+    if importlib.util.find_spec("paramiko") is None:
+        with pytest.raises(InputError, match=r"not installed .*paramiko.*; install it"):
+            manifest.read("sftp://127.0.0.1:9/m.txt")
 
 
 def test_every_photo_is_in_one_shard():
