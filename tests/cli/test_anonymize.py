@@ -21,7 +21,7 @@ import tifffile
 from PIL import Image
 from scipy import stats
 
-from dippas_jax.cli import anonymize, console, pace, photo_record, treatment
+from dippas_jax.cli import anonymize, console, methods, pace, photo_record, prediction, treatment
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers
@@ -451,8 +451,8 @@ def small_network(monkeypatch):
         used.append(honest(options))
         return NETWORK
 
-    honest = treatment._prior_config
-    monkeypatch.setattr(treatment, "_prior_config", config)
+    honest = methods.prior_config
+    monkeypatch.setattr(methods, "prior_config", config)
     return used
 
 
@@ -876,7 +876,7 @@ def test_the_leakage_is_printed_with_its_sign(leakage, words):
 
 def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dippas, monkeypatch):
     """Whether predicted from the leakage, measured with K, or found by an attacker."""
-    monkeypatch.setattr(treatment, "CAMERA_Z", 1e5)
+    monkeypatch.setattr(prediction, "CAMERA_Z", 1e5)
     code, out, err = dippas("a.jpg", "--blind")
     assert code == console.TRACED == 4
     assert re.search(r"can probably be traced: [+-]\d+ % of a planted fingerprint remain", out)
@@ -935,7 +935,7 @@ def test_a_report_keeps_the_verdict_of_what_is_skipped(dippas, monkeypatch):
     assert code == 0
     assert "judged" not in err
     with monkeypatch.context() as patch:
-        patch.setattr(treatment, "CAMERA_Z", 1e5)
+        patch.setattr(prediction, "CAMERA_Z", 1e5)
         assert dippas(*command, "--overwrite")[0] == console.TRACED
     code, _, err = dippas(*command)
     assert code == console.TRACED
@@ -962,7 +962,7 @@ def test_the_z_to_expect_is_that_of_the_worst_part_or_of_a_photo_that_shows_much
     """By hand: 100 at six megapixels, over √4 or √7; 0.15 times the z of one percent."""
     visible = {} if shown is None else {"whole": float(shown)}
     made = Result(photo(0), 40.0, {}, leakage, {}, visible=visible)
-    found = treatment.expected_z(6_000_000, made)
+    found = prediction.expected_z(6_000_000, made)
     assert found == pytest.approx((parts, whole), rel=1e-3, nan_ok=True)
 
 
@@ -972,7 +972,7 @@ def test_of_a_photo_that_was_moved_less_is_unsure_and_both_figures_are_printed()
     made = Result(photo(0), 20.7, {}, {"whole": 0.01}, settings, visible={"whole": 600.0})
     kept = sum(math.exp(-8 * (math.pi * k / 16) ** 2) for k in range(1, 8)) / 7
     assert kept == pytest.approx(0.156, abs=1e-3)
-    _, whole = treatment.expected_z(6_000_000, made)
+    _, whole = prediction.expected_z(6_000_000, made)
     assert whole == pytest.approx(90 * (0.01 + 0.05 * kept))
     text = photo_record.text(record(psnr=20.7, settings=settings))
     assert "PSNR 36.20 dB, then moved by 2 pixels (20.70 dB)" in text

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax.cli import campaign, campaign_arguments, console, outputs, pace, treatment
+from dippas_jax.cli import campaign, campaign_arguments, console, methods, outputs, pace
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import checkpoint, files, storage
@@ -126,7 +126,7 @@ def test_photos_of_the_papers_method_share_slots_and_are_those_of_anonymize(
 ):
     """Four tiles of one shape of three photos; a flat photo, a bad one, and one K does not fit."""
     small = dataclasses.replace(tiny.settings(stop_psnr=90.0), tile=SIZE)
-    monkeypatch.setattr(treatment, "_prior_config", lambda options: small)
+    monkeypatch.setattr(methods, "prior_config", lambda options: small)
     monkeypatch.setitem(batch.SLOTS, "cpu", slots)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
     pixels = synthetic.expose(CAMERA, synthetic.scene(5, 96)[:SIZE], 5)
@@ -171,7 +171,7 @@ def test_a_photo_of_the_papers_method_goes_on_where_a_worker_was_cut_off(dippas,
     """After both of its tiles had been saved in one try, and with what another try left damaged."""
     small = tiny.settings(stop_psnr=90.0)
     small = dataclasses.replace(small, tile=SIZE, checkpoint_seconds=0.0)
-    monkeypatch.setattr(treatment, "_prior_config", lambda options: small)
+    monkeypatch.setattr(methods, "prior_config", lambda options: small)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
     pixels = synthetic.expose(CAMERA, synthetic.scene(5, 96)[:SIZE], 5)
     Image.fromarray(pixels).save("wide.png")
