@@ -39,7 +39,8 @@ class PhotoRecord:
       others: How many other photos K is from; 0 where it is not from such.
       psnr: dB, behind the output's format.
       settings: What the method settled on; see `types.Result`.
-      z_before: By extractor, z of the known fingerprint in the photo as it came; empty where blind.
+      z_before: By extractor (`signal.extractors.NAMES`) and attacker (`prediction.ELSEWHERE`), z of
+        the known fingerprint in the photo as it came; empty where blind.
       z: The same in the output.
       leakage: By band and texture, the share of a fingerprint that is left, with its sign; empty
         where it was not measured.
@@ -124,7 +125,7 @@ def left(record: PhotoRecord) -> str:
         known = (
             f" (K from {console.counted(record.others, 'other photo')})" if record.others else ""
         )
-        return f"largest |z| of four extractors {before:.1f} before, {after:.1f} after{known}"
+        return f"largest |z| of seven attackers {before:.1f} before, {after:.1f} after{known}"
     if math.isnan(worst := cells.worst(record.leakage)):
         return "leakage not measured"
     return f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"

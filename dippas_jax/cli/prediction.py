@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from dippas_jax.signal import cells, displacement
+from dippas_jax.forensics import attackers
+from dippas_jax.io import photo
+from dippas_jax.signal import cells, displacement, tiles
 from dippas_jax.types import Result
 
 CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
@@ -14,6 +16,10 @@ STRENGTH = 0.15
 """z of a camera over that of a pattern of one percent in the same photo (`Result.visible`): ten of
 eleven whole photos of four Nikons have 0.02 to 0.17 (docs/photos.md)."""
 
+ELSEWHERE = ("bands", "texture", "blurred")
+"""Attackers that see what is left in a band, a texture or low frequencies, where the extractors may
+see nothing, as they look at all of the photo."""
+
 UNSURE = 0.05
 """Leakage of the whole photo that its parts and planted patterns may not show."""
 
@@ -21,12 +27,27 @@ UNSURE = 0.05
 def predicted_z(pixels: int, result: Result) -> float:
     """The largest |z| to expect of the photo's camera; nan where nothing was measured.
 
-    Where K is known, that of `result.z`.
+    Where K is known, that of `result.z`; the largest of several figures counts as one alone that
+    chance gives as rarely.
     """
-    if found := [abs(z) for z in result.z.values() if not math.isnan(z)]:
+    if found := [single(name, z) for name, z in result.z.items() if not math.isnan(z)]:
         return max(found)
     expected = expected_z(pixels, result)
     return max((z for z in expected if not math.isnan(z)), default=math.nan)
+
+
+def elsewhere(pixels: tiles.Pixels, plane: np.ndarray) -> dict[str, float]:
+    """z of K in a photo by the attackers of `ELSEWHERE`."""
+    photos, evidence = photo.eight_bits(pixels)[None], attackers.Evidence(plane[None])
+    return {
+        name: float(attackers.ATTACKERS[name].attack(photos, evidence)[0, 0]) for name in ELSEWHERE
+    }
+
+
+def single(name: str, z: float) -> float:
+    """The |z| of one figure that is as rare by chance as this one of an extractor or attacker."""
+    parts = attackers.ATTACKERS[name].figures if name in ELSEWHERE else 1
+    return abs(z) * attackers.limit_of(1) / attackers.limit_of(parts)
 
 
 def unsure(result: Result) -> float:

@@ -166,6 +166,9 @@ def _finished(
     task: Task, result: Result, spent: float, cameras: dict[str, Fingerprint]
 ) -> tuple[PhotoRecord, bytes]:
     data = task.encoded(result.pixels)
+    if task.plane is not None:
+        seen = prediction.elsewhere(task.decoded(data), task.plane)
+        result = result._replace(z={**result.z, **seen})
     return _record(task, result, data, spent, cameras), data
 
 
@@ -204,7 +207,9 @@ def _record(
 ) -> PhotoRecord:
     photo, options, plane = task.photo, task.options, task.plane
     others = 0 if plane is None or task.others is None else task.others.photos
-    examined = {}
+    examined, before = {}, {}
+    if plane is not None:
+        before = extractors.scores(photo.pixels, plane) | prediction.elsewhere(photo.pixels, plane)
     if options.report or options.check:
         with task.bar(bar_format="{desc}: looking for the camera"):
             examined = examine.examined(photo.pixels, task.decoded(data), cameras)
@@ -220,7 +225,7 @@ def _record(
         others=others,
         psnr=result.psnr,
         settings=result.settings,
-        z_before={} if plane is None else extractors.scores(photo.pixels, plane),
+        z_before=before,
         z=result.z,
         leakage=result.leakage,
         visible=result.visible,

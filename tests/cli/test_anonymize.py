@@ -483,8 +483,10 @@ def test_the_papers_method_writes_a_png_whose_record_is_that_of_the_file(dippas,
     assert written.shape == (SIZE, SIZE, 3)
     assert opened("b.anon.png").format == "PNG"
     assert record["psnr"] == pytest.approx(oracles.psnr(written, original), abs=1e-3)
-    assert record["z_before"] == pytest.approx(scores("b.png"))
-    assert record["z"] == pytest.approx(scores("b.anon.png"))
+    for known, path in ((record["z_before"], "b.png"), (record["z"], "b.anon.png")):
+        pixels = np.asarray(opened(path).convert("RGB"))
+        parts = prediction.elsewhere(pixels, np.float32(CAMERA.fingerprint(SIZE, SIZE)))
+        assert known == pytest.approx(scores(path) | parts)
     assert record["z"]["sigma-3"] == pytest.approx(z(written), abs=0.05)
     assert record["z_before"]["sigma-3"] == pytest.approx(z(original), abs=0.05)
     data = Path("b.anon.png").read_bytes()
@@ -890,6 +892,25 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
 
 
+def test_what_is_left_in_a_band_alone_is_seen():
+    """K in one band, taken out of the next one: no extractor finds it over all of the photo."""
+    side = 256
+    k = np.float32(CAMERA.fingerprint(side, side))
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij"))
+    low, high = ((radius > a) & (radius <= b) for a, b in ((1 / 16, 1 / 8), (3 / 16, 1 / 4)))
+    left = np.fft.irfft2(np.fft.rfft2(k) * (low - 0.2 * high), s=k.shape)
+    levels = 120 + np.random.default_rng(0).normal(0, 2, (side, side, 1)) + 120 * left[..., None]
+    pixels = np.repeat(np.clip(np.rint(levels), 0, 255).astype(np.uint8), 3, 2)
+    whole = extractors.scores(pixels, k)
+    parts = prediction.elsewhere(pixels, k)
+    assert max(map(abs, whole.values())) < 2 < 20 < abs(parts["bands"])
+    result = Result(pixels, 40.0, whole | parts, {}, {})
+    expected = max(
+        3 / attackers.ATTACKERS["bands"].limit * abs(parts["bands"]), abs(parts["blurred"])
+    )
+    assert prediction.predicted_z(side**2, result) == pytest.approx(expected)
+
+
 def test_one_score_in_twenty_around_what_no_photo_may_show_is_a_find():
     assert stats.norm.sf(photo_record.FOUND, loc=photo_record.TRACED) == pytest.approx(0.05)
 
@@ -982,7 +1003,7 @@ def test_of_a_known_fingerprint_the_largest_score_is_printed():
     known = {"mode": "aware", "z_before": {"a": 3.0, "b": 21.26}, "z": {"a": -1.8, "b": math.nan}}
     text = photo_record.text(record(**known, warnings=("one; two",), examined={"verdict": "Gone."}))
     _, figures, warning, verdict = text.splitlines()
-    assert "largest |z| of four extractors 21.3 before, 1.8 after" in figures
+    assert "largest |z| of seven attackers 21.3 before, 1.8 after" in figures
     assert (warning, verdict) == ("  Warning: one; two", "  Gone.")
 
 
@@ -1029,7 +1050,8 @@ def test_moved_pixels_are_said_to_be_found_and_end_with_a_code_of_their_own(dipp
     code, out, _ = dippas(
         "b.png", "--method", "warp", "--fingerprint", "K.npy", "--json", "--overwrite"
     )
-    assert json.loads(out)["z"].keys() == set(extractors.NAMES), "a known K is looked for"
+    names = {*extractors.NAMES, *prediction.ELSEWHERE}
+    assert json.loads(out)["z"].keys() == names, "a known K is looked for"
 
 
 def test_what_other_methods_cannot_be_asked_for_is_refused(dippas, tmp_path):

@@ -166,7 +166,7 @@ def test_a_method_of_other_authors_is_said_to_know_no_fingerprint_and_to_move_pi
 def test_a_known_fingerprint_without_attackers_is_told_by_its_scores():
     _, words = parsed(made(record(examined=NONE_LOOKED)))
     assert (
-        "Largest |z| of four extractors with the known fingerprint: sigma-2 −0.6, busy —." in words
+        "Largest |z| of seven attackers with the known fingerprint: sigma-2 −0.6, busy —." in words
     )
 
 
