@@ -160,6 +160,12 @@ def anonymize(
     found, pixels, done = _made(work, found, alphas, goal, exact=bool(target_psnr))
     if k is not None:
         of_known = leakage.look_at(sample, photo, pixels, k)
+        if config.compensation == 1 and not goal.late:
+            before = leakage.look_at(sample._replace(output=None), photo, photo, k)
+            found = balance.recalibrated(sample, found, before, of_known)
+            found, part = _lightened(work, found, _psnr(work, found), least)
+            found, pixels, done = _made(work, found, None, goal, exact=bool(target_psnr))
+            of_known = leakage.look_at(sample, photo, pixels, k)
         alphas = balance.subtraction(sample, found, of_known)
         if np.any(alphas):
             found, pixels, done = _made(work, found, alphas, goal, exact=bool(target_psnr))

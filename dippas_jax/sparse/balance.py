@@ -18,6 +18,7 @@ from dippas_jax.sparse.leakage import Leakage, Sample
 
 UPDATES = 3  # corrections of the flips, from nothing
 _PARTS = 1.0, 0.75, 0.5, 0.25  # of what a straight line says is to be subtracted
+_FALLS = 0.5, 4.0  # by how much one flip changes the leakage of K, at least and at most
 _PROBE = 0.5  # times I·K of one percent that is subtracted to see what that changes
 
 
@@ -97,6 +98,23 @@ def measured(
     shares = _shares(of, left, found.threshold, flips)
     by_name = cells.by_name(shares * left.before, left.before)
     return found._replace(flips=flips, left=shares, by_name=by_name)
+
+
+def recalibrated(of: Sample, found: Balance, before: leakage.Look, after: leakage.Look) -> Balance:
+    """`found` with its flips corrected once by what is left of a known K in the whole photo.
+
+    The parts measured on show less of K than the whole photo does.
+
+    Args:
+      of: The parts measured on.
+      found: Flips, and what they are said to leave.
+      before: What `leakage.look_at` sees of K in the photo as it came.
+      after: What it sees in the version with these flips.
+    """
+    left = calibration.drawn(found.left, after.sums, before.sums, before.chance)
+    falls = np.clip(leakage.falls_evenly(of, found.threshold, found.flips), *_FALLS)
+    flips = np.clip(found.flips + left / falls, 0, calibration.MOST)
+    return measured(of, found, flips.astype(np.float32))
 
 
 def _shares(of: Sample, found: Leakage, threshold: float, flips: np.ndarray) -> np.ndarray:

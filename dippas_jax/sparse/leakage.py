@@ -39,6 +39,7 @@ SURELY = 1.4  # times as well as a planted pattern the own noise is kept where i
 MOST_OWN = 0.6  # of its weight against that of planted patterns; it holds detail, which is kept
 MOVED = 3, 5  # pixels; odd, and no multiple of a JPEG's block
 APART = 12.0  # grey levels: threshold by which a compressed photo is taken apart
+_STEP = 0.25  # flips, to see what they change
 _PLANTED = 0.01  # standard deviation of a pattern, relative to the signal
 
 
@@ -210,6 +211,30 @@ def measure(
     spread = [a - result.shares * plant.before for a, (_, plant) in of_each]
     scatter = np.sqrt(np.sum(np.square(spread), 0) * len(found) / max(len(found) - 1, 1))
     return result._replace(error=scatter / np.where(before > 0, before, np.inf))
+
+
+def falls_evenly(of: Sample, threshold: float, flips: np.ndarray) -> np.ndarray:
+    """By how much one flip more lowers the leakage of its cell [7 4], as `look` sees it.
+
+    Args:
+      of: The parts.
+      threshold: Grey levels.
+      flips: By cell.
+    """
+    fallen, before = np.zeros((2, cells.BANDS, cells.CLASSES))
+    more = (flips + _STEP).astype(np.float32)
+    for part, plant in _plants(of):
+
+        def seen(*pair: np.ndarray, of: tuple[Plant, Part] = (plant, part)) -> np.ndarray:
+            return np.asarray(_response_evenly(*pair, of[0].pattern, of[1].where), np.float64)
+
+        left, less = (
+            seen(*(made(of, part, x, threshold, by) for x in (plant.without, plant.planted)))
+            for by in (flips, more)
+        )
+        fallen = fallen + (left - less) / _STEP
+        before = before + seen(plant.without, plant.planted)
+    return np.where(before > 0, fallen / np.where(before > 0, before, 1), 0)
 
 
 def _processed(of: Sample) -> float:
@@ -398,6 +423,12 @@ def _planted(
 @jax.jit
 def _response(without: Array, planted: Array, pattern: Array, where: Array) -> Array:
     return cells.products(cells.seen(planted) - cells.seen(without), pattern, where)[0]
+
+
+@jax.jit
+def _response_evenly(without: Array, planted: Array, pattern: Array, where: Array) -> Array:
+    seen = cells.seen_evenly(planted) - cells.seen_evenly(without)
+    return cells.products(seen, pattern, where)[0]
 
 
 @jax.jit

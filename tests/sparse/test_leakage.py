@@ -131,6 +131,29 @@ def test_what_is_left_of_a_known_fingerprint_is_subtracted_and_never_added(aware
     np.testing.assert_array_equal(balance.subtraction(opposite, flat) < 0.2 * alphas.max(), True)
 
 
+@pytest.mark.parametrize("times", [0.4, 1.6])
+def test_what_is_left_of_a_known_fingerprint_corrects_the_flips_either_way(
+    photo, sample, balanced, times
+):
+    """Too few leave K, too many turn it over; a K that the photo does not have says nothing."""
+
+    def seen(found):
+        (part,) = sample.parts
+        levels = leakage.made(sample, part, part.levels, 24.0, found.flips)
+        return leakage.look_at(sample, photo, tiles.rounded(levels, photo.dtype), K)
+
+    wrong = balance.measured(sample, balanced, (times * balanced.flips).astype(np.float32))
+    before, after = leakage.look_at(sample, photo, photo, K), seen(wrong)
+    found = balance.recalibrated(sample, wrong, before, after)
+    assert np.all((found.flips >= 0) & (found.flips <= calibration.MOST))
+    assert np.sign(times - 1) * after.sums[1:].sum() < 0
+    assert abs(seen(found).sums[1:].sum()) < 0.5 * abs(after.sums[1:].sum())
+    absent = before._replace(sums=np.zeros_like(before.sums))
+    still = balance.recalibrated(sample, balanced, absent, after)
+    expected = np.clip(balanced.flips + balanced.left / balanced.falls, 0, calibration.MOST)
+    np.testing.assert_allclose(still.flips, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_what_chance_gives_is_not_subtracted():
     """Only what is above zero can be, so that it would be taken from every photo alike."""
     draws = np.random.default_rng(0).normal(size=(500, 7, 4))
