@@ -156,32 +156,23 @@ def anonymize(
     exact = bool(target_psnr) or config.strength == "strong"
     found, psnr = _balanced(work, goal, least, exact=exact)
     found, part = _lightened(work, found, psnr, least)
-    alphas = None
-    found, pixels, done = _made(work, found, alphas, goal, exact=bool(target_psnr))
+    version = _made(work, found, part, None, goal, exact=bool(target_psnr))
     if k is not None:
-        of_known = leakage.look_at(sample, photo, pixels, k)
-        if config.compensation == 1 and not goal.late:
-            before = leakage.look_at(sample._replace(output=None), photo, photo, k)
-            found = balance.recalibrated(sample, found, before, of_known)
-            found, part = _lightened(work, found, _psnr(work, found), least)
-            found, pixels, done = _made(work, found, None, goal, exact=bool(target_psnr))
-            of_known = leakage.look_at(sample, photo, pixels, k)
-        alphas = balance.subtraction(sample, found, of_known)
-        if np.any(alphas):
-            found, pixels, done = _made(work, found, alphas, goal, exact=bool(target_psnr))
+        version = _by_known(work, version, goal, least, exact=bool(target_psnr))
+    found, pixels, alphas = version.found, version.pixels, version.alphas
     settings = {
-        "threshold": done.threshold,
-        "compensation": part * config.compensation,
+        "threshold": version.threshold,
+        "compensation": version.part * config.compensation,
         "alpha": 0.0 if alphas is None else float(np.mean(alphas)) / unit,
     }
     if not config.displacement:
         return _result(work, pixels, found.by_name, settings)
-    settings |= {"displacement": config.displacement, "psnr_in_place": done.psnr}
+    settings |= {"displacement": config.displacement, "psnr_in_place": version.psnr}
     height, width = photo.shape[:2]
     field_key = jax.random.fold_in(key, _FIELD)
     field = displacement.Field(field_key, height, width, config.displacement)
     moved = displacement.displaced(pixels, field, execution)
-    seen = found._replace(threshold=done.threshold)
+    seen = found._replace(threshold=version.threshold)
     left = balance.measured(sample._replace(move=field.move), seen, found.flips, execution)
     return _result(work, moved, left.by_name, settings)
 
@@ -189,13 +180,14 @@ def anonymize(
 def expected_ticks(height: int, width: int, *, aware: bool = False) -> int:
     """How often `anonymize` is expected to call `Execution.on_tile` for a photo of that size.
 
-    Where a fingerprint is known the photo is made twice: the first time to see what is left of it.
+    Where a fingerprint is known the photo is made three times at most: to see what is left of it,
+    to turn over as much as that asks for, and to subtract the rest.
     """
     every = tiles.grid(height, width)
     few = min(len(every), FEW)
     plants = max(leakage.PATTERNS, min(leakage.FEW, len(tiles.windows(height, width))))
     first = 2 * plants * (balance.UPDATES + 1)
-    return first + 2 * plants * balance.UPDATES + 3 * few + (2 if aware else 1) * len(every)
+    return first + 2 * plants * balance.UPDATES + 3 * few + (3 if aware else 1) * len(every)
 
 
 def _balanced(
@@ -247,9 +239,35 @@ def _lightened(
     return lighter, part
 
 
+class _Version(NamedTuple):
+    """The whole photo, treated.
+
+    Attributes:
+      found: What was done to its cells.
+      part: Share of the flips that the PSNR allowed.
+      alphas: Times I·K that were subtracted; None for none.
+      threshold: Of the coefficients.
+      psnr: Behind the output codec.
+      pixels: The photo.
+    """
+
+    found: Balance
+    part: float
+    alphas: np.ndarray | None
+    threshold: float
+    psnr: float
+    pixels: Pixels
+
+
 def _made(
-    work: _Work, found: Balance, alphas: np.ndarray | None, goal: threshold.Goal, *, exact: bool
-) -> tuple[Balance, Pixels, Reconstruction]:
+    work: _Work,
+    found: Balance,
+    part: float,
+    alphas: np.ndarray | None,
+    goal: threshold.Goal,
+    *,
+    exact: bool,
+) -> _Version:
     """The whole photo; with another threshold where the PSNR is to be met exactly."""
     slope = 4.0
     if exact and not goal.late:
@@ -260,7 +278,29 @@ def _made(
     else:
         done = attempt(found.threshold)
     assert done.pixels is not None
-    return found, done.pixels, done
+    return _Version(found, part, alphas, done.threshold, done.psnr, done.pixels)
+
+
+def _by_known(
+    work: _Work, version: _Version, goal: threshold.Goal, least: threshold.Goal, *, exact: bool
+) -> _Version:
+    """The photo made again by what all of it shows of K: first its flips, then what is subtracted.
+
+    The parts that the balance is measured on show less of K, so that chance counts more there.
+    """
+    assert work.fingerprint is not None
+    look = functools.partial(leakage.look_at, photo=work.pixels, fingerprint=work.fingerprint)
+    seen = look(work.sample, version=version.pixels)
+    if work.compensation == 1 and not goal.late:
+        before = look(work.sample._replace(output=None), version=work.pixels)
+        found = balance.recalibrated(work.sample, version.found, before, seen)
+        found, part = _lightened(work, found, _psnr(work, found), least)
+        version = _made(work, found, part, None, goal, exact=exact)
+        seen = look(work.sample, version=version.pixels)
+    alphas = balance.subtraction(work.sample, version.found, seen)
+    if not np.any(alphas):
+        return version
+    return _made(work, version.found, version.part, alphas, goal, exact=exact)
 
 
 def _exact(
