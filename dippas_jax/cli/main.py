@@ -127,7 +127,8 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
             from dippas_jax.types import InputError
 
             if options.verb in _READERS:
-                decoder.start()  # while this process imports jax
+                with contextlib.suppress(OSError):  # then photos are decoded in this process
+                    decoder.start()  # while this process imports jax
             importlib.import_module(f"dippas_jax.cli.{options.verb}")
     except KeyboardInterrupt:
         _tell("interrupted")

@@ -935,6 +935,22 @@ def test_photos_that_attack_their_decoder_fail_and_the_others_are_done(dippas, m
     assert Path("a.anon.jpg").exists()
 
 
+def test_where_the_decoder_may_not_be_started_photos_are_decoded_in_the_program(
+    dippas, tmp_path, monkeypatch
+):
+    """As for a user who may not run this Python again."""
+    closed = tmp_path / "python"
+    closed.write_text("")
+    nobody = decoder.Decoder((str(closed),))
+    monkeypatch.setattr(decoder, "_ours", nobody)
+    for name in ("start", "unconfined"):
+        monkeypatch.setattr(decoder, name, getattr(nobody, name))
+    code, out, err = dippas("a.jpg", "--blind")
+    assert code in DONE, err
+    assert out.count(" -> ") == 1
+    assert "cannot start a process" in nobody.unconfined()
+
+
 def test_a_photo_that_is_skipped_is_not_called_done(dippas, monkeypatch):
     """Its verdict was told when it was treated, and only a report keeps it."""
     save(Path("b.png"), 1)
