@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks import fuzz_seeds as seeds
 from dippas_jax import config
-from dippas_jax.cli import anonymize, console, examine, outputs, photo_record, treatment
+from dippas_jax.cli import anonymize, console, examine, methods, outputs, photo_record
 from dippas_jax.datasets import manifests
 from dippas_jax.experiments import report, runs
 from dippas_jax.io import (
@@ -172,12 +172,12 @@ def _heic(rng: Random, data: bytes, folder: Path) -> None:
 
 def _stub(task: Any, started: float) -> Any:
     """In place of a method: the last bit of every level turned over."""
-    return treatment._behind_output(task, photo.eight_bits(task.photo.pixels) ^ 1)
+    return methods.behind_output(task, photo.eight_bits(task.photo.pixels) ^ 1)
 
 
 def _anonymize(rng: Random, data: bytes, folder: Path) -> None:
     """`dippas anonymize` from file to file, with a method that takes no time."""
-    treatment.OURS["sparse"] = _stub
+    methods.OURS["sparse"] = _stub
     out = folder / "out"
     options = outputs.Options(
         output=f"{out}/",

@@ -103,7 +103,7 @@ def inverted(task: Task, result: Result | Exception) -> Result:
         )
     if isinstance(result, Exception):
         raise result
-    behind = _behind_output(task, result.pixels)
+    behind = behind_output(task, result.pixels)
     return result._replace(pixels=behind.pixels, psnr=behind.psnr, z=behind.z)
 
 
@@ -136,14 +136,14 @@ def by_other(task: Task, started: float) -> Result:
             codecs = plain.codecs
             left = leakage.measure(key, anonymized, pixels, kinds=("white",), codecs=codecs).named()
     pace.remember(task.options.method, time.monotonic() - started, _units(task))
-    return _behind_output(task, made)._replace(leakage=left)
+    return behind_output(task, made)._replace(leakage=left)
 
 
 def _units(task: Task) -> float:
     return pace.work(task.size, method=task.options.method)
 
 
-def _behind_output(task: Task, pixels: np.ndarray) -> Result:
+def behind_output(task: Task, pixels: np.ndarray) -> Result:
     """What a method made of a photo's 8 bits, as readers of the output see it."""
     if task.photo.pixels.dtype == np.uint16:
         pixels = pixels.astype(np.uint16) * 257
