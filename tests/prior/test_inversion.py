@@ -217,9 +217,9 @@ def weights_of(tree):
 def test_a_batch_is_its_photos_one_by_one(network, options):
     """Chunk by chunk from the same states: rounding differs, and later steps would magnify it.
 
-    Within a chunk the numbers agree to 1e-4 (where PSNR collapses 4e-5 was seen, elsewhere 1e-6) and
-    the weights to 1e-3 of their root mean square; two photos, or two keys, differ by ten times as
-    much.
+    Within a chunk the numbers agree to 1e-4 and the weights to 5e-3 of their root mean square: on
+    some CPUs 4e-5 and 2e-3 where PSNR collapses, else less by far. Two photos, or two keys, differ
+    by ten times as much.
     """
     settings = tiny.settings(network, **options)
     given = ({"seed": 0, "key": 0}, {"seed": 1, "key": 0}, {"seed": 0, "key": 1})
@@ -250,7 +250,7 @@ def test_a_batch_is_its_photos_one_by_one(network, options):
             (state.optimizer[0].nu, same.optimizer[0].nu),
         ):
             x, y = weights_of(one), weights_of(other)
-            assert np.sqrt(np.mean((x - y) ** 2)) < 1e-3 * np.sqrt(np.mean(y**2))
+            assert np.sqrt(np.mean((x - y) ** 2)) < 5e-3 * np.sqrt(np.mean(y**2))
 
 
 def test_amsgrad_is_another_run_from_the_same_start():
