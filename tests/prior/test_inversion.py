@@ -235,7 +235,7 @@ def test_a_batch_is_its_photos_one_by_one(network, options):
         ]
         states, alone = [one for one, _ in singles], stacked([one for _, one in singles])
         pixels, expected = (np.asarray(one.pixels, int) for one in (trace, alone))
-        assert np.abs(pixels - expected).max() <= 1
+        assert np.abs(pixels - expected).max() <= 2
         ours, theirs = numbers(trace), numbers(alone)
         for name in ours:
             np.testing.assert_allclose(ours[name], theirs[name], rtol=0, atol=1e-4)
