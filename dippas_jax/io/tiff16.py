@@ -60,10 +60,9 @@ def odd_numbers(data: bytes) -> str:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page: Any = file.pages[0]
-            bits, kind = page.bitspersample, page.sampleformat
+            bits, kind = int(np.max(page.bitspersample)), int(np.max(page.sampleformat))
     except Exception:  # noqa: BLE001 - tifffile meets damage with errors of every kind
         return ""
-    bits, kind = np.max(bits), np.max(kind)
     if kind in _OTHER_NUMBERS:
         return f"{_OTHER_NUMBERS[kind]} numbers of {bits} bits"
     return "" if bits in _BITS else f"{bits} bits"
