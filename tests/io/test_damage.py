@@ -14,13 +14,14 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from benchmarks import fuzz_seeds
 from dippas_jax.cli import examine, outputs
 from dippas_jax.datasets import manifests
 from dippas_jax.experiments import report, runs
-from dippas_jax.io import checkpoint, exif, files, mat5, photo
+from dippas_jax.io import checkpoint, exif, files, mat5, photo, tiff16
 from dippas_jax.parallel import manifest
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError, Record, Sample, Window
@@ -75,6 +76,15 @@ def test_what_libtiff_has_to_say_does_not_reach_stderr(tmp_path, capfd):
         photo.read(tmp_path / "a.tif")
     os.write(2, b"heard again")
     assert capfd.readouterr().err == "heard again"
+
+
+def test_a_tiff_whose_bits_are_bytes_and_no_numbers_is_damaged_and_no_more():
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, PIXELS.astype(np.uint16), photometric="rgb")
+    data = bytearray(buffer.getvalue())
+    at = data.index(struct.pack("<HH", 258, 3))  # BitsPerSample, of type SHORT
+    struct.pack_into("<H", data, at + 2, 7)  # becomes UNDEFINED
+    assert tiff16.odd_numbers(bytes(data)) == ""
 
 
 @pytest.mark.parametrize("name", ["PIL", "tifffile"])
