@@ -147,7 +147,7 @@ class _Watch:
 
     def __init__(self, runs: list[_Run], lines: progress_line.Lines, config: configuration.Config):
         self._runs, self._lines, self._config = runs, lines, config
-        self._saved, self._pause = time.monotonic(), config.checkpoint_seconds
+        self._pause = batch.Pause(config.checkpoint_seconds)
 
     def job(self, photo: _Photo, index: int) -> batch.Job:
         """The next tile's run, from its checkpoint if there is one."""
@@ -168,17 +168,14 @@ class _Watch:
     def chunk(self, running: batch.Running) -> None:
         """Shows the chunk and, if it is time, saves the runs that are not over."""
         self._lines.show(running.psnr, self._name(running))
-        now = time.monotonic()
-        if now - self._saved < self._pause:
-            return
+        self._pause.then(lambda: self._save(running))
+
+    def _save(self, running: batch.Running) -> None:
         for number, psnr in running.psnr.items():
             run, progress = self._runs[number], running.progress(number)
             if len(psnr) and not bool(prior.over(progress, self._config)):
                 tree = progress, run.photo.elapsed
                 checkpoint.save(_place(run.photo, run.tile), int(progress.steps), tree)
-        self._saved = time.monotonic()
-        took = self._saved - now
-        self._pause = max(self._config.checkpoint_seconds, 10 * took * (self._pause > 0))
 
     def _name(self, running: batch.Running) -> str:
         """How far the photo at work is, if it is one of several tiles."""

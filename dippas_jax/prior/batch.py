@@ -85,6 +85,25 @@ class Running:
         return self._take(number)
 
 
+class Pause:
+    """Between two times at which runs at work are saved."""
+
+    def __init__(self, seconds: float):
+        """One of so many seconds at least, and ten times as long as saving takes; 0 for none."""
+        self._least = self._pause = seconds
+        self._ended = time.monotonic()
+
+    def then(self, save: Callable[[], None]) -> None:
+        """Saves, if the pause is over."""
+        begun = time.monotonic()
+        if begun - self._ended < self._pause:
+            return
+        save()
+        self._ended = time.monotonic()
+        if self._pause > 0:
+            self._pause = max(self._least, 10 * (self._ended - begun))
+
+
 def invert_batch(
     key: Key[Array, ""],
     photos: Sequence[ArrayLike],

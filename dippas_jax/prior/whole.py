@@ -158,22 +158,19 @@ def invert_all(
                     break
                 yield (number, index, planted), job
 
-    saved, pause = time.monotonic(), config.checkpoint_seconds
+    pause = batch.Pause(config.checkpoint_seconds)
+
+    def save(running: batch.Running, places: dict[int, tuple[int, int, Planted | None]]) -> None:
+        for count, psnr in running.psnr.items():
+            number, index, _ = places[count]
+            if len(psnr) and number in at_work and (keep := at_work[number].asked.save):
+                keep(index, running.progress(count))
 
     def tell(running: batch.Running, places: dict[int, tuple[int, int, Planted | None]]) -> None:
-        nonlocal saved, pause
         tiles = sum(len(photo.tiled.every) for photo in at_work.values())
         done = sum(len(photo.results) for photo in at_work.values())
         on_chunk(At(tiles, done, running.psnr))
-        now = time.monotonic()
-        if now - saved < pause:
-            return
-        for count, psnr in running.psnr.items():
-            number, index, _ = places[count]
-            if len(psnr) and number in at_work and (save := at_work[number].asked.save):
-                save(index, running.progress(count))
-        saved = time.monotonic()
-        pause = max(config.checkpoint_seconds, 10 * (saved - now) * (pause > 0))
+        pause.then(functools.partial(save, running, places))
 
     for _, group in itertools.groupby(jobs(), lambda one: one[1].problem.pixels.shape):
         places: dict[int, tuple[int, int, Planted | None]] = {}  # by the number of the job

@@ -224,16 +224,13 @@ def falls_evenly(of: Sample, threshold: float, flips: np.ndarray) -> np.ndarray:
     fallen, before = np.zeros((2, cells.BANDS, cells.CLASSES))
     more = (flips + _STEP).astype(np.float32)
     for part, plant in _plants(of):
-
-        def seen(*pair: np.ndarray, of: tuple[Plant, Part] = (plant, part)) -> np.ndarray:
-            return np.asarray(_response_evenly(*pair, of[0].pattern, of[1].where), np.float64)
-
-        left, less = (
-            seen(*(made(of, part, x, threshold, by) for x in (plant.without, plant.planted)))
-            for by in (flips, more)
+        came = plant.without, plant.planted
+        treated = [[made(of, part, x, threshold, by) for x in came] for by in (flips, more)]
+        seen, left, less = (
+            np.asarray(_response_evenly(*pair, plant.pattern, part.where), np.float64)
+            for pair in (came, *treated)
         )
-        fallen = fallen + (left - less) / _STEP
-        before = before + seen(plant.without, plant.planted)
+        fallen, before = fallen + (left - less) / _STEP, before + seen
     return np.where(before > 0, fallen / np.where(before > 0, before, 1), 0)
 
 

@@ -137,18 +137,24 @@ def test_tiles_that_are_done_survive_and_the_bytes_are_the_same(
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_a_damaged_tile_is_done_again(finished, tmp_path, monkeypatch, capsys):
+def stop_after_a_tile(folder, monkeypatch, before_save=lambda: None):
+    """A run that is interrupted as soon as its first tile is kept."""
     save = checkpoint.save
 
-    def interrupted(folder, step, tree):
-        save(folder, step, tree)
-        if folder.parent.name == "made":
+    def interrupted(place, step, tree):
+        before_save()
+        save(place, step, tree)
+        if place.parent.name == "made":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        done(tmp_path)
-    monkeypatch.setattr(checkpoint, "save", save)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            done(folder)
+
+
+def test_a_damaged_tile_is_done_again(finished, tmp_path, monkeypatch, capsys):
+    stop_after_a_tile(tmp_path, monkeypatch)
     (manifest,) = (tmp_path / "checkpoints" / "cam_1" / "made").glob("*/*/manifest.json")
     manifest.write_bytes(b"{}")
     done(tmp_path)
@@ -159,18 +165,11 @@ def test_a_damaged_tile_is_done_again(finished, tmp_path, monkeypatch, capsys):
 def test_the_seconds_of_tiles_before_a_kill_count(tmp_path, monkeypatch):
     clock = [1000.0]
     monkeypatch.setattr(runs.time, "monotonic", lambda: clock[0])
-    save = checkpoint.save
 
-    def interrupted(folder, step, tree):
+    def tick():
         clock[0] += 50.0
-        save(folder, step, tree)
-        if folder.parent.name == "made":
-            raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        done(tmp_path)
-    monkeypatch.setattr(checkpoint, "save", save)
+    stop_after_a_tile(tmp_path, monkeypatch, tick)
     spent = clock[0] - 1000.0 - 50.0  # when the tile was done, before it was saved
     clock[0] = 0.0
     (record,) = done(tmp_path)
