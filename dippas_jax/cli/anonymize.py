@@ -298,9 +298,12 @@ def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]
     """How long every photo will take, and whether that rests on a measurement."""
     attacked = bool(options.check) or bool(options.report and options.fingerprint)
     estimates: dict[Job, tuple[float, bool]] = {}
-    for job, size in waiting.items():
-        units = pace.work(size, method=options.method, aware=bool(options.fingerprint))
+    aware = bool(options.fingerprint)
+    waits = pace.waits(list(waiting.values()), options.method, aware=aware)
+    for (job, size), wait in zip(waiting.items(), waits, strict=True):
+        units = pace.work(size, method=options.method, aware=aware)
         seconds, measured = pace.seconds(units, options.method, attacked=attacked)
+        seconds += wait
         if options.max_minutes:
             seconds = min(seconds, 60 * options.max_minutes)
         estimates[job] = seconds if estimates else seconds + pace.START, measured

@@ -26,8 +26,10 @@ def by_sparse(task: Task, started: float) -> Result:
     """By the sparse method, behind the camera's and the output's files."""
     photo, options = task.photo, task.options
     size = task.size
-    units = pace.work(size, method="sparse", aware=task.plane is not None)
+    aware = task.plane is not None
+    units = pace.work(size, method="sparse", aware=aware)
     area = min(size[0], tiles.SIDE) * min(size[1], tiles.SIDE) / tiles.SIDE**2
+    begun = time.monotonic()
     ticks: list[float] = []  # when each tile was done; the first one waits for the compiler
     with task.bar(total=round(units / area), bar_format=_PROGRESS) as bar:
 
@@ -55,7 +57,10 @@ def by_sparse(task: Task, started: float) -> Result:
             execution=tiles.Execution(tiles.batches(tiles.PLAIN, console.note), on_tile),
         )
     if ticks:
-        pace.remember("sparse", ticks[-1] - ticks[0], (len(ticks) - 1) * area)
+        done = len(ticks) * area
+        pace.remember("sparse", ticks[-1] - ticks[0], done - area)
+        worked = pace.seconds(done, "sparse", attacked=False)[0]
+        pace.remember_wait("sparse", size, time.monotonic() - begun - worked, aware=aware)
     return result
 
 
@@ -64,6 +69,7 @@ def by_prior(task: Task, started: float) -> Result:
     options = task.options
     pixels = photo_file.eight_bits(task.photo.pixels)
     config = prior_config(options)
+    begun = time.monotonic()
     chunks: list[float] = []  # when each was done; the first entry is when all was compiled
     with contextlib.ExitStack() as stack:
         lines = None
@@ -90,6 +96,7 @@ def by_prior(task: Task, started: float) -> Result:
         except DivergedError as error:
             result = error
     made = inverted(task, result)
+    pace.remember_wait("prior", task.size, chunks[0] - begun, aware=task.plane is not None)
     pace.remember("prior", chunks[-1] - chunks[0], made.settings["steps"] * area(task, config))
     return made
 

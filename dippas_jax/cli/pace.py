@@ -1,7 +1,10 @@
 """How long `dippas anonymize` will take: one rate a method, remembered from the last photo.
 
-A photo takes its units of work times the rate. The first one of a command also takes `START`.
+A photo takes its units of work times the rate. The first one of a command also takes `START`, and
+the first one of a shape of tile waits for its programs to be compiled: that is remembered too.
 """
+
+from collections.abc import Sequence
 
 import jax
 
@@ -21,8 +24,10 @@ two methods, and of each of `baselines`."""
 _PLANTED = 16  # full tiles: eight parts are treated twice more to measure what a method leaves
 
 START = 15.0
-"""Seconds on two CPU cores until the programs are loaded; the first time they are compiled, which
-may take a minute."""
+"""Seconds on two CPU cores until the programs are loaded."""
+
+_COMPILING = 30.0
+"""Seconds to compile the programs of a shape of tile, until that was measured on this machine."""
 
 _LEAST = 8  # units, below which compiling and reading take longer than the work
 _STEPS = 300  # of an inversion; three quarters of real photos need fewer (benchmarks/defaults.py)
@@ -76,9 +81,45 @@ def remember(method: str, spent: float, units: float) -> None:
     """
     if units < _LEAST:
         return
+    _keep({_name(method): spent / units})
+
+
+def waits(sizes: Sequence[tuple[int, int]], method: str, *, aware: bool = False) -> list[float]:
+    """Seconds that each photo of a batch waits for its programs, if it is the first of its shape.
+
+    Only our own methods are compiled for a shape of tile.
+    """
+    known = _read()
+    name = _name(method)
+    shapes = set(known.get(f"{name} shapes", []))
+    found = []
+    for shape in (_shape(size, aware) for size in sizes):
+        there = method in baselines.METHODS or shape in shapes
+        found.append(0.0 if there else known.get(f"{name} compiling", _COMPILING))
+        shapes.add(shape)
+    return found
+
+
+def remember_wait(method: str, size: tuple[int, int], spent: float, *, aware: bool = False) -> None:
+    """Keep that the programs of a photo's shape are there, and what the first photo waited."""
+    known = _read()
+    name, shape = _name(method), _shape(size, aware)
+    shapes = known.get(f"{name} shapes", [])
+    if shape not in shapes:
+        _keep({f"{name} shapes": [*shapes, shape], f"{name} compiling": max(spent, 0.1)})
+
+
+def _shape(size: tuple[int, int], aware: bool) -> str:
+    """Of the tiles of a photo; what is known of K is looked at by programs of its own."""
+    height, width = (min(side, tiles.SIDE) for side in size)
+    return f"{width}x{height}{' aware' if aware else ''}"
+
+
+def _keep(more: dict) -> None:
+    """Beside what is known; what cannot be kept is no failure."""
     try:
         files.prepare_workdir(_file().parent)
-        files.write_json(_file(), _read() | {_name(method): spent / units})
+        files.write_json(_file(), _read() | more)
     except InputError:
         pass
 
@@ -91,12 +132,18 @@ def _name(method: str) -> str:
     return f"{jax.default_backend()} {method}"
 
 
-def _read() -> dict[str, float]:
-    """All rates that make sense; whatever else the file holds is left out."""
+def _read() -> dict:
+    """All that makes sense, seconds and shapes; whatever else the file holds is left out."""
     try:
         found = files.read_json(_file())
     except InputError:
         return {}
     if not isinstance(found, dict):
         return {}
-    return {k: v for k, v in found.items() if isinstance(v, int | float) and 0 < v < 1e4}
+    return {key: value for key, value in found.items() if _sensible(key, value)}
+
+
+def _sensible(key: str, value: object) -> bool:
+    if key.endswith(" shapes"):
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
+    return isinstance(value, int | float) and 0 < value < 1e4

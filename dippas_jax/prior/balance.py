@@ -19,9 +19,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
-from dippas_jax.signal import calibration, cells, image
+from dippas_jax.signal import calibration, cells, image, residual
 
-UPDATES = 3  # corrections of the flips, from nothing
+UPDATES = 4  # corrections of the flips, from nothing
+_SIGMAS = 2.0, 3.0, 5.0  # of the extractors whose mean residual looks at it
 _PLANTED = 0.01  # standard deviation of the pattern, relative to the signal
 _PATTERN = 6  # makes the pattern's key one of its own; `inversion` and `extensions` have 0 to 4
 
@@ -114,7 +115,9 @@ def _look(version: ArrayLike, grey: Array, where: np.ndarray) -> tuple[np.ndarra
 
 @jax.jit
 def _compiled(version: Array, grey: Array, where: Array) -> tuple[Array, Array]:
-    return cells.products(cells.seen(version), grey, where)
+    levels = jnp.clip(jnp.asarray(version, jnp.float32), 0, 255)
+    seen = jax.lax.map(lambda sigma: residual.residual(levels, sigma=sigma), jnp.array(_SIGMAS))
+    return cells.products(seen.mean(0), grey, where)
 
 
 @jax.jit

@@ -17,7 +17,7 @@ MOST = np.array([1, 3, 3, 3, 3, 3, 3], np.float32)[:, None]
 of a fingerprint is not brought to zero by that: it would only add noise. The lowest band shows
 through in the next one, so it is turned over once at most."""
 
-_FALLS = 0.2, 1.5  # by how much one flip changes the leakage, at least and at most
+_FALLS = 0.2, 4.0  # by how much one flip changes the leakage, at least and at most
 _MOVED = 0.05  # flips from which that can be measured
 _SPREAD = 0.05  # standard deviation of the leakage of K around that of planted patterns, at least
 
@@ -45,12 +45,14 @@ def search(
 
     Args:
       leakage: By cell [7 4], for flips [7 4].
-      updates: Corrections: a first step by λ/(1-λ), then along the secant.
+      updates: Corrections: a first step by λ/(1-λ), then along the secant, or between two flips
+        that leave something and take out too much.
       start: Of a problem near to this one, to begin with.
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     flips = nothing if start is None else start.flips
     last = None
+    between = _Between(*np.full((4, cells.BANDS, cells.CLASSES), np.nan))
     for update in range(updates + 1):
         left = leakage(flips)
         if start is None:
@@ -65,9 +67,42 @@ def search(
         if update == updates:
             break
         last = flips, left
-        flips = np.clip(flips + left / falls, 0, MOST).astype(np.float32)
+        between = between.narrowed(flips, left)
+        step = between.step(flips + left / falls)
+        flips = np.clip(step, 0, MOST).astype(np.float32)
     assert start is not None
     return start
+
+
+class _Between(NamedTuple):
+    """Flips on both sides of zero, by cell; nan where none is known yet.
+
+    What fine extractors see of a little that is turned over grows faster than that, and then hardly
+    any more. A straight line through two flips may miss zero by far, but it lies between them.
+    """
+
+    few: np.ndarray
+    many: np.ndarray
+    left: np.ndarray
+    over: np.ndarray
+
+    def narrowed(self, flips: np.ndarray, left: np.ndarray) -> "_Between":
+        """With one more measurement; the end that stays counts half (the Illinois method)."""
+        few = left > 0
+        return _Between(
+            np.where(few, flips, self.few),
+            np.where(few, self.many, flips),
+            np.where(few, left, self.left / 2),
+            np.where(few, self.over / 2, left),
+        )
+
+    def step(self, otherwise: np.ndarray) -> np.ndarray:
+        """Where the straight line is zero; `otherwise` where it has no two sides."""
+        known = self.many > self.few  # not so with nan, nor where another cell has moved this one
+        span = np.where(known, self.left - self.over, 1)
+        share = np.where(known, self.left, 0) / np.where(span > 0, span, 1)
+        inside = np.where(known, self.few, 0) + share * np.where(known, self.many - self.few, 0)
+        return np.where(known, inside, otherwise)
 
 
 def drawn(

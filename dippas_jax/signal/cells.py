@@ -20,8 +20,7 @@ from jaxtyping import Array, Float, Num
 from dippas_jax.signal import image, residual
 
 BANDS, CLASSES = 7, 4
-SIGMAS = (2.0, 3.0, 5.0)  # of the extractors whose mean residual `seen` is
-EVENLY = (1.0, 2.0, 5.0)  # those that `seen_evenly` adds up, each residual over its σ
+SIGMAS = (1.0, 2.0, 5.0)  # of the extractors that `seen` adds up
 REACH = 8  # pixels around a pixel that decide its class
 WHOLE = "whole"
 NAMES = (
@@ -60,17 +59,14 @@ def classes(gradient: Float[ArrayLike, "h w"], table: Quantiles) -> Float[Array,
 
 
 def seen(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
-    """What extractors see: the mean residual over `SIGMAS`."""
-    return _residuals(pixels, SIGMAS).mean(0)
-
-
-def seen_evenly(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
-    """The residuals at `EVENLY`, each divided by its σ so that all count about alike, added up.
+    """What extractors see: the residuals at `SIGMAS`, each over its σ so that all count alike.
 
     A small σ shows faint coefficients above all, which a method turns over; a large one also shows
     strong ones, which it keeps. Where the sum holds nothing of K, neither finds much of it.
     """
-    return jnp.einsum("shw,s->hw", _residuals(pixels, EVENLY), 1 / jnp.array(EVENLY))
+    levels = jnp.clip(jnp.asarray(pixels, jnp.float32), 0, 255)
+    found = jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(SIGMAS))
+    return jnp.einsum("shw,s->hw", found, 1 / jnp.array(SIGMAS))
 
 
 def products(
@@ -130,11 +126,6 @@ def worst(shares: Mapping[str, float]) -> float:
     """The share farthest from 0, with its sign, `LOWEST` left out; nan if none is known."""
     known = [value for name, value in shares.items() if name != LOWEST and not math.isnan(value)]
     return max(known, key=abs, default=math.nan)
-
-
-def _residuals(pixels: Num[ArrayLike, "h w 3"], sigmas: tuple[float, ...]) -> Array:
-    levels = jnp.clip(jnp.asarray(pixels, jnp.float32), 0, 255)
-    return jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(sigmas))
 
 
 def _hats(h: int, w: int) -> Float[Array, "7 h w2"]:

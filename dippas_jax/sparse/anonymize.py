@@ -187,7 +187,7 @@ def expected_ticks(height: int, width: int, *, aware: bool = False) -> int:
     few = min(len(every), FEW)
     plants = max(leakage.PATTERNS, min(leakage.FEW, len(tiles.windows(height, width))))
     first = 2 * plants * (balance.UPDATES + 1)
-    return first + 2 * plants * balance.UPDATES + 3 * few + (3 if aware else 1) * len(every)
+    return first + 2 * plants * (balance.FEWER + 1) + 3 * few + (3 if aware else 1) * len(every)
 
 
 def _balanced(

@@ -16,9 +16,10 @@ from dippas_jax.signal import calibration, cells, tiles
 from dippas_jax.sparse import leakage
 from dippas_jax.sparse.leakage import Leakage, Sample
 
-UPDATES = 3  # corrections of the flips, from nothing
+UPDATES = 5  # corrections of the flips, from nothing
+FEWER = 3  # from the flips of a near threshold
 _PARTS = 1.0, 0.75, 0.5, 0.25  # of what a straight line says is to be subtracted
-_FALLS = 0.5, 4.0  # by how much one flip changes the leakage of K, at least and at most
+_FALLS = 0.5, 8.0  # by how much one flip changes the leakage of K, at least and at most
 _PROBE = 0.5  # times I·K of one percent that is subtracted to see what that changes
 
 
@@ -81,7 +82,7 @@ def balance(
     if start is not None:
         flips = start.flips / compensation if compensation else start.flips
         first = calibration.Flips(flips, start.base, start.falls, start.left)
-    updates = (UPDATES if start is None else UPDATES - 1) if compensation else 0
+    updates = (UPDATES if start is None else FEWER) if compensation else 0
     found = calibration.search(left, updates, first)
     by_name = cells.by_name(found.left * before, before)
     whole = Balance(threshold, *found, by_name)
@@ -112,7 +113,7 @@ def recalibrated(of: Sample, found: Balance, before: leakage.Look, after: leakag
       after: What it sees in the version with these flips.
     """
     left = calibration.drawn(found.left, after.sums, before.sums, before.chance)
-    falls = np.clip(leakage.falls_evenly(of, found.threshold, found.flips), *_FALLS)
+    falls = np.clip(leakage.falls(of, found.threshold, found.flips), *_FALLS)
     flips = np.clip(found.flips + left / falls, 0, calibration.MOST)
     return measured(of, found, flips.astype(np.float32))
 

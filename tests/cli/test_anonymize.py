@@ -246,6 +246,8 @@ def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch
     kept = []
     monkeypatch.setattr(pace, "remember", lambda *known: kept.append(known))
     assert dippas("a.jpg")[0] == 0
+    assert pace.waits([(64, 64)], "sparse") == [0], "its programs are there now"
+    assert 0 < pace.waits([(64, 80)], "sparse")[0] < 120
     ((method, spent, units),) = kept
     assert method == "sparse"
     assert spent > 0
@@ -255,6 +257,7 @@ def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     pace.remember("sparse", 100.0, 10.0)
+    pace.remember_wait("sparse", (64, 64), 20.0)
     plan = json.loads(dippas("a.jpg", "-n", "--json", "--overwrite")[1])
     expected = pace.work((64, 64), method="sparse")
     assert plan["measured"] is True

@@ -70,6 +70,30 @@ def test_a_damaged_memory_is_none(cache, content):
     assert rate() == (1.0, True)
 
 
+def test_the_first_photo_of_a_shape_waits_for_its_programs():
+    sizes = [(64, 96), (64, 96), (600, 700), (2000, 3008), (64, 128)]
+    guess, again, full, larger, other = pace.waits(sizes, "sparse")
+    assert guess == full == other > 0
+    assert again == larger == 0, "tiles of one shape"
+    pace.remember_wait("sparse", (2000, 3008), 12.5)
+    assert pace.waits(sizes, "sparse") == [12.5, 0, 0, 0, 12.5]
+    pace.remember_wait("sparse", (600, 700), 99.0)
+    assert pace.waits([(64, 64)], "sparse") == [12.5], "the programs were there"
+    pace.remember_wait("sparse", (64, 96), 7.0)
+    assert pace.waits(sizes, "sparse") == [0, 0, 0, 0, 7.0]
+    assert pace.waits([(600, 700)], "sparse", aware=True) == [7.0]
+    assert pace.waits([(600, 700)], "prior") == [guess]
+    assert pace.waits([(600, 700)], "inpainting") == [0]
+
+
+def test_shapes_that_make_no_sense_are_forgotten(cache):
+    cache.parent.mkdir()
+    for shapes in ("7", "[7]", '"64x64"'):
+        cache.write_text(f'{{"cpu sparse shapes": {shapes}, "cpu sparse": 2.0}}')
+        assert pace.waits([(64, 64)], "sparse")[0] > 0
+        assert rate() == (2.0, True)
+
+
 def test_the_work_grows_with_the_photo():
     small, large = (pace.work((side, side), method="sparse") for side in (64, 256))
     assert large == pytest.approx(16 * small)

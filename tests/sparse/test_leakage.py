@@ -50,7 +50,8 @@ def balanced(sample):
 def test_all_goes_through_where_nothing_is_dropped_and_less_the_more_is(sample):
     np.testing.assert_allclose(leakage.measure(sample, 0.0, NOTHING).shares, 1, atol=1e-3)
     some, less = (leakage.measure(sample, t, NOTHING).shares for t in (6.0, 32.0))
-    assert np.all(less < some)
+    assert np.all(less[1:] < some[1:])
+    assert np.all(less[0] < some[0] + 0.02), "blocks hardly treat the lowest band"
     assert np.all(some < 1.4)
     assert less[5:].max() < 0.5
 
@@ -60,7 +61,7 @@ def test_the_share_is_what_the_oracles_residuals_see(sample):
     part = sample.parts[0]
     plant = part.plants[0]
     seen = [
-        np.mean([oracles.residual(np.clip(x, 0, 255), s) for s in cells.SIGMAS], axis=0)
+        np.sum([oracles.residual(np.clip(x, 0, 255), s) / s for s in cells.SIGMAS], axis=0)
         for x in (plant.without, plant.planted)
     ]
     total = np.sum((seen[1] - seen[0]) * plant.pattern)
@@ -101,17 +102,19 @@ def test_another_pattern_fares_as_those_that_were_planted(photo, balanced):
 
 
 def test_the_camera_that_was_not_known_is_hidden(photo, balanced, aware):
-    """From those that the balance is made by; a fine one alone sees it turned over."""
+    """From those that the balance is made by together, and from each of them alone."""
     pattern = oracles.pattern(photo, K)
 
     def z(levels):
-        planes = [oracles.residual(np.clip(levels, 0, 255), sigma) for sigma in cells.SIGMAS]
-        return oracles.ncc(np.mean(planes, axis=0), pattern) * np.sqrt(K.size)
+        residuals = [oracles.residual(np.clip(levels, 0, 255), s) / s for s in cells.SIGMAS]
+        planes = [np.sum(residuals, axis=0), *residuals]
+        return np.array([oracles.ncc(plane, pattern) for plane in planes]) * np.sqrt(K.size)
 
     before = z(aware.parts[0].levels)
     after = z(leakage.made(aware, aware.parts[0], aware.parts[0].levels, 24.0, balanced.flips))
-    assert before > 8
-    assert abs(after) < 3
+    assert before.min() > 8
+    assert abs(after[0]) < 3
+    assert np.abs(after).max() < 5
 
 
 def test_what_is_left_of_a_known_fingerprint_is_subtracted_and_never_added(aware):
@@ -150,7 +153,7 @@ def test_what_is_left_of_a_known_fingerprint_corrects_the_flips_either_way(
     assert abs(seen(found).sums[1:].sum()) < 0.5 * abs(after.sums[1:].sum())
     absent = before._replace(sums=np.zeros_like(before.sums))
     still = balance.recalibrated(sample, balanced, absent, after)
-    falls = np.clip(leakage.falls_evenly(sample, 24.0, balanced.flips), 0.5, 4)
+    falls = np.clip(leakage.falls(sample, 24.0, balanced.flips), *balance._FALLS)
     expected = np.clip(balanced.flips + balanced.left / falls, 0, calibration.MOST)
     np.testing.assert_allclose(still.flips, expected, rtol=1e-5, atol=1e-6)
 
@@ -178,8 +181,7 @@ def test_where_windows_overlap_a_pixel_counts_once(photo, aware, monkeypatch):
     k = np.zeros_like(K)
     k[HEIGHT - 64 : 64] = K[HEIGHT - 64 : 64]
     (whole,) = (
-        leakage._look_evenly(part.levels, oracles.luma(photo) * k, part.where)
-        for part in aware.parts
+        leakage._look(part.levels, oracles.luma(photo) * k, part.where) for part in aware.parts
     )
     found = leakage.look_at(aware, photo, photo, k)
     assert found.sums.sum() == pytest.approx(float(np.sum(whole[0])), rel=0.15)
@@ -317,7 +319,7 @@ def test_the_own_residual_tells_that_noise_was_left_where_there_is_structure(pho
     assert 0 <= fresh.processed <= processed.processed <= leakage.MOST_OWN
     assert leakage.sample(KEY, plain, None, tiles.LOSSLESS).processed == 0
     for part in processed.parts:
-        expected = np.mean([oracles.residual(part.levels, s) for s in cells.SIGMAS], axis=0)
+        expected = np.sum([oracles.residual(part.levels, s) / s for s in cells.SIGMAS], axis=0)
         np.testing.assert_allclose(part.own, expected, atol=2e-2)
     versions = [part.levels for part in processed.parts]
     np.testing.assert_allclose(leakage.own_share(processed, versions), 1)
