@@ -45,18 +45,18 @@ def search(
 
     Args:
       leakage: By cell [7 4], for flips [7 4].
-      updates: Corrections: a first step by λ/(1-λ), then along the secant, or between two flips
-        that leave something and take out too much.
+      updates: Corrections: a first step by λ/(1-λ), at most 1, then along the secant, or between
+        flips that leave something and flips that take out too much.
       start: Of a problem near to this one, to begin with.
     """
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     flips = nothing if start is None else start.flips
     last = None
-    between = _Between(*np.full((4, cells.BANDS, cells.CLASSES), np.nan))
+    between = _Between(*np.full((5, cells.BANDS, cells.CLASSES), np.nan))
     for update in range(updates + 1):
         left = leakage(flips)
         if start is None:
-            start = Flips(flips, left, np.clip(1 - left, *_FALLS), left)
+            start = Flips(flips, left, np.clip(np.maximum(1 - left, left), *_FALLS), left)
         falls = start.falls
         if last is not None:  # the secant through the last two
             moved = flips - last[0]
@@ -85,15 +85,18 @@ class _Between(NamedTuple):
     many: np.ndarray
     left: np.ndarray
     over: np.ndarray
+    last: np.ndarray
 
     def narrowed(self, flips: np.ndarray, left: np.ndarray) -> "_Between":
-        """With one more measurement; the end that stays counts half (the Illinois method)."""
+        """With one more measurement; an end that stays twice counts half (the Illinois method)."""
         few = left > 0
+        half = np.where((self.last > 0) == few, 0.5, 1.0)
         return _Between(
             np.where(few, flips, self.few),
             np.where(few, self.many, flips),
-            np.where(few, left, self.left / 2),
-            np.where(few, self.over / 2, left),
+            np.where(few, left, half * self.left),
+            np.where(few, half * self.over, left),
+            left,
         )
 
     def step(self, otherwise: np.ndarray) -> np.ndarray:

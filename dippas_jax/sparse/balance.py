@@ -16,7 +16,7 @@ from dippas_jax.signal import calibration, cells, tiles
 from dippas_jax.sparse import leakage
 from dippas_jax.sparse.leakage import Leakage, Sample
 
-UPDATES = 5  # corrections of the flips, from nothing
+UPDATES = 4  # corrections of the flips, from nothing
 FEWER = 3  # from the flips of a near threshold
 _PARTS = 1.0, 0.75, 0.5, 0.25  # of what a straight line says is to be subtracted
 _FALLS = 0.5, 8.0  # by how much one flip changes the leakage of K, at least and at most
