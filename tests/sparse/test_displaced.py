@@ -43,7 +43,7 @@ def test_what_is_left_in_place_is_measured_and_found_to_be_less(versions):
     plain, moved = versions
     for name in ("4/16 cycles", "5/16 cycles", "6/16 cycles", "7/16 cycles", "whole"):
         assert plain.leakage[name] > 0.9
-        assert abs(moved.leakage[name]) < 0.2
+        assert abs(moved.leakage[name]) < 0.25
     z = [extractors.scores(version.pixels, K)["sigma-3"] for version in versions]
     assert z[0] > 100
     assert z[1] / z[0] == pytest.approx(moved.leakage["whole"] / plain.leakage["whole"], abs=0.1)
