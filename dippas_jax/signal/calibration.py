@@ -79,6 +79,13 @@ class _Between(NamedTuple):
 
     What fine extractors see of a little that is turned over grows faster than that, and then hardly
     any more. A straight line through two flips may miss zero by far, but it lies between them.
+
+    Attributes:
+      few: Flips that left something.
+      many: Flips that took out too much.
+      left: What `few` left, or half of that where it has stayed for long.
+      over: Likewise of `many`; below 0.
+      last: What was measured last.
     """
 
     few: np.ndarray
