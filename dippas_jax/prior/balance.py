@@ -19,7 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, UInt8
 
-from dippas_jax.signal import calibration, cells, image, residual
+from dippas_jax.signal import calibration, cells, image
 
 UPDATES = 4  # corrections of the flips, from nothing
 _SIGMAS = 2.0, 3.0, 5.0  # of the extractors whose mean residual looks at it
@@ -115,9 +115,7 @@ def _look(version: ArrayLike, grey: Array, where: np.ndarray) -> tuple[np.ndarra
 
 @jax.jit
 def _compiled(version: Array, grey: Array, where: Array) -> tuple[Array, Array]:
-    levels = jnp.clip(jnp.asarray(version, jnp.float32), 0, 255)
-    seen = jax.lax.map(lambda sigma: residual.residual(levels, sigma=sigma), jnp.array(_SIGMAS))
-    return cells.products(seen.mean(0), grey, where)
+    return cells.products(cells.residuals(version, _SIGMAS).mean(0), grey, where)
 
 
 @jax.jit

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jax.typing import ArrayLike
 
 from dippas_jax.signal import cells
 
@@ -52,7 +53,7 @@ def search(
     nothing = np.zeros((cells.BANDS, cells.CLASSES), np.float32)
     flips = nothing if start is None else start.flips
     last = None
-    between = _Between(*np.full((5, cells.BANDS, cells.CLASSES), np.nan))
+    between = _Between(*np.full((4, cells.BANDS, cells.CLASSES), np.nan))
     for update in range(updates + 1):
         left = leakage(flips)
         if start is None:
@@ -66,8 +67,9 @@ def search(
         start = start._replace(flips=flips, falls=falls, left=left)
         if update == updates:
             break
+        again = False if last is None else (last[1] > 0) == (left > 0)
+        between = between.narrowed(flips, left, again)
         last = flips, left
-        between = between.narrowed(flips, left)
         step = between.step(flips + left / falls)
         flips = np.clip(step, 0, MOST).astype(np.float32)
     assert start is not None
@@ -85,25 +87,26 @@ class _Between(NamedTuple):
       many: Flips that took out too much.
       left: What `few` left, or half of that where it has stayed for long.
       over: Likewise of `many`; below 0.
-      last: What was measured last.
     """
 
     few: np.ndarray
     many: np.ndarray
     left: np.ndarray
     over: np.ndarray
-    last: np.ndarray
 
-    def narrowed(self, flips: np.ndarray, left: np.ndarray) -> "_Between":
-        """With one more measurement; an end that stays twice counts half (the Illinois method)."""
+    def narrowed(self, flips: np.ndarray, left: np.ndarray, again: ArrayLike) -> "_Between":
+        """With one more measurement.
+
+        Where it lies on the side of the one before (`again`), the end that stays counts half (the
+        Illinois method).
+        """
         few = left > 0
-        half = np.where((self.last > 0) == few, 0.5, 1.0)
+        half = np.where(again, 0.5, 1.0)
         return _Between(
             np.where(few, flips, self.few),
             np.where(few, self.many, flips),
             np.where(few, left, half * self.left),
             np.where(few, half * self.over, left),
-            left,
         )
 
     def step(self, otherwise: np.ndarray) -> np.ndarray:

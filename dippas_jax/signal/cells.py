@@ -64,9 +64,13 @@ def seen(pixels: Num[ArrayLike, "h w 3"]) -> Float[Array, "h w"]:
     A small σ shows faint coefficients above all, which a method turns over; a large one also shows
     strong ones, which it keeps. Where the sum holds nothing of K, neither finds much of it.
     """
+    return jnp.einsum("shw,s->hw", residuals(pixels, SIGMAS), 1 / jnp.array(SIGMAS))
+
+
+def residuals(pixels: Num[ArrayLike, "h w 3"], sigmas: tuple[float, ...]) -> Float[Array, "s h w"]:
+    """The residual at each σ, of grey levels that are clipped to what a file can hold."""
     levels = jnp.clip(jnp.asarray(pixels, jnp.float32), 0, 255)
-    found = jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(SIGMAS))
-    return jnp.einsum("shw,s->hw", found, 1 / jnp.array(SIGMAS))
+    return jax.lax.map(lambda s: residual.residual(levels, sigma=s), jnp.array(sigmas))
 
 
 def products(
