@@ -7,6 +7,7 @@ With --alone it expects a network namespace of its own, in which there is no way
 
 import errno
 import json
+import os
 import shutil
 import socket
 import struct
@@ -19,12 +20,6 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-
-DROP = """
-const transfer = new DataTransfer();
-transfer.items.add(new File(["no photo"], "notes.txt"));
-dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
-"""
 
 
 def loopback_up():
@@ -51,7 +46,17 @@ def browser(profile):
     for flag in ("headless=new", "no-sandbox", "disable-dev-shm-usage", f"user-data-dir={profile}"):
         options.add_argument(f"--{flag}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    # Its socket lies in TMPDIR, and the path of one is 107 characters at most.
+    env = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+    return webdriver.Chrome(options, Service(shutil.which("chromedriver"), env=env))
+
+
+def drop(view, path):
+    """Drops a file or a folder on the page, as from a window of the system's files."""
+    place = {"x": 100, "y": 100}
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        view.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, **place, "data": data})
 
 
 def visit(view, link, folder, photos):
@@ -90,7 +95,7 @@ def visit(view, link, folder, photos):
     until("No photos yet")
     by("photo").send_keys("\n".join(photos))
     seen["ready"] = until("2 photos ready", "Nothing")
-    view.execute_script(DROP)
+    drop(view, folder.with_name("dropped"))
     seen["dropped"] = until("2 photos ready", "Nothing")
     time.sleep(1)
     until("2 photos ready", "Nothing")

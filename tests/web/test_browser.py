@@ -41,6 +41,9 @@ def test_a_whole_visit_without_a_network(tmp_path):
     for number, photo in enumerate(photos):
         Image.fromarray(synthetic.expose(camera, synthetic.scene(number, 64), number)).save(photo)
     photos[1].write_bytes(photos[1].read_bytes()[:500])
+    (tmp_path / "dropped" / "below").mkdir(parents=True)
+    (tmp_path / "dropped" / "below" / "notes.txt").write_text("no photo")
+    (tmp_path / "dropped" / ".hidden").write_text("left where it is")
     folder = tmp_path / "folder"
     temporary = tmp_path / "temporary"
     for path in (folder, temporary):

@@ -214,7 +214,9 @@ function show(state) {
   document.body.classList.toggle("busy", state.busy);
   for (const input of document.querySelectorAll("#form input")) input.disabled = state.busy;
   get("progress").hidden = !state.busy;
-  if (working) get("progress").value = progress(state).share;
+  // A bar without a value moves: nothing can be said while programs are compiled.
+  const share = working ? progress(state).share : 0;
+  if (share) get("progress").value = share;
   else get("progress").removeAttribute("value");
   get("start").disabled = state.busy || state.state === "failed" || !photos.length;
   get("start").textContent = done ? "Start again" : "Start";
