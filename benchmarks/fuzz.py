@@ -87,7 +87,7 @@ def _input(name: str, kept: Sequence[bytes], seed: int, number: int) -> tuple[by
     return fuzz_seeds.mutated(Random(key), kept), key
 
 
-def _prepared() -> Path:
+def prepared() -> Path:
     """A child's folder, its stderr in a file, its memory limited."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir=_memory_folder()))
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
@@ -114,7 +114,7 @@ def _work(
     end: float,
 ) -> None:
     """A child: round after round until there is an end, or until it has found something new."""
-    folder, kept = _prepared(), {}
+    folder, kept = prepared(), {}
     (folder / "work").mkdir()
     first = max(int(state[-1, 0]), 0)  # where the child before was
     try:
@@ -202,7 +202,7 @@ def again(name: str, data: bytes, seed: str) -> str:
     with tempfile.NamedTemporaryFile() as told:
 
         def work() -> None:
-            folder = _prepared()
+            folder = prepared()
             (folder / "work").mkdir()
             try:
                 outcome = execute(name, data, seed, folder / "work") or ""
