@@ -1,13 +1,15 @@
 """Whole photos, aware and blind, before attackers that the anonymiser did not see; and seams.
 
     python -m benchmarks.whole --folder=FOLDER --photos=1 --workdir=runs/whole
+    python -m benchmarks.whole --folder=FOLDER --photos=4 --modes=own --workdir=runs/whole
 
 FOLDER is laid out as DEVICE/natural/*.JPG and DEVICE/flat/*.JPG. K comes from every second flat
 photo and K' from the others. `dippas anonymize` treats the first photos of each device at its
-defaults, JPEG to JPEG; scores are of the written files, over all pixels (the learned extractor: the
-centre). A seam would show as larger jumps of what was changed, from one pixel to the next, across
-the borders of tiles than elsewhere: printed are the mean jumps and how many standard errors lie
-between them.
+defaults, JPEG to JPEG; by "own", if there are four or more, they are given together, and each is
+treated with the K that the others show. Scores are of the written files, over all pixels (the
+learned extractor: the centre). A seam would show as larger jumps of what was changed, from one
+pixel to the next, across the borders of tiles than elsewhere: printed are the mean jumps and how
+many standard errors lie between them.
 """
 
 import argparse
@@ -16,10 +18,11 @@ import math
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dippas_jax.cli import anonymize, fingerprint, outputs
+from dippas_jax.cli import anonymize, fingerprint, outputs, own_photos
 from dippas_jax.datasets import layouts
 from dippas_jax.forensics import identification
 from dippas_jax.io import files
@@ -46,31 +49,46 @@ def main() -> None:
             if not Path(name).exists():
                 fingerprint.build(flats[index::2], name, json=True)
             names.append(name)
-        for photo in layouts.photos_in(device / "natural")[options.skip :][: options.photos]:
-            for mode in options.modes.split(","):
-                _measure(photo, mode, names, options.workdir, options.displace)
+        photos = layouts.photos_in(device / "natural")[options.skip :][: options.photos]
+        for mode in options.modes.split(","):
+            if mode == "own" and len(photos) < own_photos.FEWEST:
+                continue
+            for some in [photos] if mode == "own" else [[photo] for photo in photos]:
+                _measure(some, mode, names, options.workdir, options.displace)
 
 
-def _measure(photo: Path, mode: str, names: list[str], workdir: Path, displace: float) -> None:
-    stem = f"{photo.stem}.{mode}" + (".moved" if displace else "")
+def _measure(
+    photos: list[Path], mode: str, names: list[str], workdir: Path, displace: float
+) -> None:
+    folder = workdir / (mode + (".moved" if displace else ""))
+    report = folder / f"{photos[0].stem}.html"
     settings = outputs.Options(
-        output=str(workdir / f"{stem}.jpg"),
+        output=str(folder),
         fingerprint=names[0] if mode == "aware" else None,
+        blind=mode == "blind",
         check=tuple(names),
-        report=str(workdir / f"{stem}.html"),
+        report=str(report),
         displace=displace,
         orientation="tag",  # the fingerprints lie as the sensor does
         overwrite=True,
     )
     started = time.monotonic()
-    anonymize.anonymize([str(photo)], settings, json=True)
+    anonymize.anonymize([str(photo) for photo in photos], settings, json=True)
     elapsed = time.monotonic() - started
-    (record,) = json.loads((workdir / f"{stem}.json").read_text())["photos"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    records = json.loads(report.with_suffix(".json").read_text())["photos"]
     print(
-        f"{stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['examined']['ssim']:.4f}, "
-        f"{record['seconds']:.0f} s ({elapsed:.0f} s with the attackers), "
-        f"peak of the process {peak:.0f} MiB"
+        f"{mode}, {len(records)} of {len(photos)} photos: {elapsed:.0f} s with the attackers, peak "
+        f"of the process {peak:.0f} MiB"
+    )
+    for photo, record in zip(photos, records, strict=True):
+        _print(photo, record, names)
+
+
+def _print(photo: Path, record: dict[str, Any], names: list[str]) -> None:
+    print(
+        f"{photo.stem}: PSNR {record['psnr']:.2f} dB, SSIM {record['examined']['ssim']:.4f}, "
+        f"{record['seconds']:.0f} s"
     )
     print(
         f"  a fingerprint of one percent has z {record['visible'].get('whole', math.nan):.0f}, "
