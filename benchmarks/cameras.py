@@ -130,8 +130,12 @@ def phones(folder: Path, side: int) -> Iterator[tuple]:
         flats = sorted((device / "flat").iterdir())
         planes = [_plane(flats[half::2], side) for half in (0, 1)]
         for path in sorted((device / "natural").iterdir()):
-            codecs = tiles.Codecs(functools.partial(_compressed, photo_file.read(path)))
-            yield path.stem, _centre(path, side), *planes, codecs
+            yield path.stem, _centre(path, side), *planes, codecs(path)
+
+
+def codecs(path: Path) -> tiles.Codecs:
+    """The camera's, as it wrote a photo."""
+    return tiles.Codecs(functools.partial(_compressed, photo_file.read(path)))
 
 
 def _compressed(photo: photo_file.PhotoFile, pixels: np.ndarray) -> np.ndarray:
