@@ -16,6 +16,7 @@ import jax
 from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.cli import (
+    checkpoints,
     console,
     examine,
     outputs,
@@ -233,6 +234,7 @@ def _run(
         try:
             record, data = treatment.treat(source, job, cameras, options, own, place, tell)
         except InputError:
+            checkpoints.forget(job.target)
             raise
         except Exception as error:
             what = f"{type(error).__name__}: {error}".partition("\n")[0]
@@ -240,6 +242,7 @@ def _run(
                 f"photo {source} could not be treated ({what}); free memory, or report this fault"
             ) from error
         files.write_bytes(job.target, data)
+        checkpoints.forget(job.target)
         return record
 
     left = [seconds for seconds, _ in _estimates(waiting, options).values()]

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import jax
 
 from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, treatment
+from dippas_jax.cli.checkpoints import Checkpoints
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, fingerprint_file, storage
@@ -107,11 +108,11 @@ class Anonymiser(NamedTuple):
             worker.one_by_one(self._treat, photos, done)
             return
 
-        def job(given: Given) -> tuple[Job, str | None, treatment.Checkpoints | None]:
+        def job(given: Given) -> tuple[Job, str | None, Checkpoints | None]:
             known = str(given.fingerprint) if given.fingerprint else None
             kept = None
             if given.checkpoints:
-                kept = treatment.Checkpoints(given.checkpoints, given.earlier)
+                kept = Checkpoints(given.checkpoints, given.earlier)
             return self._job(given.photo), known, kept
 
         def on_made(number: int, made: tuple[PhotoRecord, bytes] | Exception) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dippas_jax import baselines
 from dippas_jax import config as configuration
-from dippas_jax.cli import console, pace
+from dippas_jax.cli import checkpoints, console, pace
 from dippas_jax.cli.outputs import Options
 from dippas_jax.cli.task import Task
 from dippas_jax.forensics import leakage
@@ -69,6 +69,9 @@ def by_prior(task: Task, started: float) -> Result:
     options = task.options
     pixels = photo_file.eight_bits(task.photo.pixels)
     config = prior_config(options)
+    kept = checkpoints.beside(task, config)
+    if kept.earlier:
+        console.note(f"{task.job.source}: goes on where an earlier command was cut off")
     begun = time.monotonic()
     chunks: list[float] = []  # when each was done; the first entry is when all was compiled
     with contextlib.ExitStack() as stack:
@@ -91,13 +94,16 @@ def by_prior(task: Task, started: float) -> Result:
                 task.plane,
                 config,
                 deadline=task.deadline(started),
+                restore=kept.restore,
+                save=kept.save,
                 on_chunk=on_chunk,
             )
         except DivergedError as error:
             result = error
     made = inverted(task, result)
     pace.remember_wait("prior", task.size, chunks[0] - begun, aware=task.plane is not None)
-    pace.remember("prior", chunks[-1] - chunks[0], made.settings["steps"] * area(task, config))
+    if not kept.earlier:  # some steps of a run that goes on were made before
+        pace.remember("prior", chunks[-1] - chunks[0], made.settings["steps"] * area(task, config))
     return made
 
 

@@ -1,26 +1,24 @@
 """One photo of `dippas anonymize`: read, anonymised by the method asked for, encoded, described."""
 
-import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.cli import console, examine, methods, pace, photo_record, prediction
+from dippas_jax.cli.checkpoints import Checkpoints
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.cli.task import Task
-from dippas_jax.io import checkpoint, decoder, photo_writer
+from dippas_jax.io import decoder, photo_writer
 from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import whole
-from dippas_jax.prior.anonymize import Progress
 from dippas_jax.signal import cells, extractors, placement
 from dippas_jax.types import Fingerprint, InputError, Result
 
@@ -54,31 +52,6 @@ def treat(
     started = time.monotonic()
     result = methods.OURS.get(options.method, methods.by_other)(task, started)
     return _finished(task, result, time.monotonic() - started, cameras)
-
-
-class Checkpoints(NamedTuple):
-    """Where the runs of a photo's tiles are kept.
-
-    Attributes:
-      folder: Of this command.
-      earlier: Of commands that may have been cut off, or may still write there, the last one first.
-    """
-
-    folder: Path
-    earlier: Sequence[Path] = ()
-
-    def restore(self, tile: int, start: Progress) -> Progress:
-        """The last run of a tile that is whole, or the one that is to start."""
-        for folder in self.earlier:
-            with contextlib.suppress(Exception):  # whoever writes there may remove it just now
-                if found := checkpoint.latest(folder / str(tile), start):
-                    return found[1]
-        return start
-
-    def save(self, tile: int, progress: Progress) -> None:
-        """Keep a run; one that cannot be kept is no failure."""
-        with contextlib.suppress(InputError):
-            checkpoint.save(self.folder / str(tile), int(progress.steps), progress)
 
 
 def treat_by_prior(

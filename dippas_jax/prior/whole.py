@@ -45,6 +45,8 @@ def invert(
     config: configuration.Config | None = None,
     *,
     deadline: float = math.inf,
+    restore: Callable[[int, Progress], Progress] = lambda tile, start: start,
+    save: Callable[[int, Progress], None] | None = None,
     on_chunk: Callable[[At], None] = lambda at: None,
 ) -> Result:
     """`anonymize.invert` for a photo of any size, in tiles of `config.tile` pixels a side.
@@ -59,6 +61,8 @@ def invert(
       config: As for `anonymize.invert`; `batch` tiles are worked on at a time on each device.
       deadline: Time of the monotonic clock, seconds. Each tile has its share of the time until then
         and is taken as it is when that is over.
+      restore: As for `Asked`.
+      save: Likewise.
       on_chunk: Called before the first step, when all is compiled, and after every chunk.
 
     Returns:
@@ -73,7 +77,7 @@ def invert(
     height, width = np.shape(photo)[:2]
     count = len(tiling.grid(height, width, config.tile))
     slots = batch.slots_on(devices, config.batch, count)
-    asked = Asked(key, photo, fingerprint, deadline)
+    asked = Asked(key, photo, fingerprint, deadline, restore, save)
     found: list[Result | Exception] = []
     invert_all(
         [asked],

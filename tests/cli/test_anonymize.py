@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tifffile
@@ -25,7 +26,7 @@ from dippas_jax.cli import anonymize, console, methods, pace, photo_record, pred
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers
-from dippas_jax.io import confinement, decoder, exif, files, weights
+from dippas_jax.io import checkpoint, confinement, decoder, exif, files, weights
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, extractors, image, tiles
@@ -537,6 +538,45 @@ def test_a_photo_larger_than_a_tile_has_a_network_for_each(dippas, small_network
     written, original = (np.asarray(opened(name)) for name in ("wide.anon.png", "wide.png"))
     assert written.shape == (SIZE, SIZE + 32, 3)
     assert record["psnr"] == pytest.approx(oracles.psnr(written, original), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_a_photo_of_the_papers_method_goes_on_where_it_was_cut_off(
+    dippas, small_network, monkeypatch
+):
+    """Both tiles had been saved; another seed, whose steps are others, does not go on from them."""
+    small = dataclasses.replace(NETWORK, tile=SIZE, checkpoint_seconds=0.0)
+    monkeypatch.setitem(globals(), "NETWORK", small)
+    monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
+    pixels = synthetic.expose(synthetic.Camera(seed=3), synthetic.scene(5, 96)[:SIZE], 5)
+    Image.fromarray(pixels).save("wide.png")
+    command = ("wide.png", "--method", "prior", "--blind")
+    honest, latest, went_on = checkpoint.save, checkpoint.latest, []
+
+    def cut_off(folder, step, tree):
+        honest(folder, step, tree)
+        if folder.name == "1":
+            raise KeyboardInterrupt
+
+    def remembered(folder, like):
+        found = latest(folder, like)
+        went_on.append((folder.name, found and found[0]))
+        return found
+
+    with monkeypatch.context() as cut:
+        cut.setattr(checkpoint, "save", cut_off)
+        assert dippas(*command)[0] == 130
+    assert not Path("wide.anon.png").exists()
+    monkeypatch.setattr(checkpoint, "latest", remembered)
+    dippas(*command, "--seed", 1, "-o", "other.png")
+    assert went_on == []
+    _, _, err = dippas(*command)
+    assert went_on == [("0", 12), ("1", 3)]
+    assert "goes on where an earlier command was cut off" in err
+    _, _, err = dippas(*command, "-o", "whole.png")
+    assert "goes on" not in err
+    assert Path("wide.anon.png").read_bytes() == Path("whole.png").read_bytes()
+    assert not list(Path().glob(".unfinished-*"))
 
 
 def test_the_papers_method_announces_its_tiles_for_a_photo_of_any_size(dippas):
