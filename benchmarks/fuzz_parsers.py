@@ -272,8 +272,9 @@ def _page_records() -> list[bytes]:
     fields = photo_record.PhotoRecord.__dataclass_fields__.values()
     one = {f.name: _figures(f.name, f.type) for f in fields} | {"fingerprint": None}
     two = one | {"mode": "blind", "psnr": None, "predicted_z": None, "leakage": {"whole": None}}
-    attack = {"attacker": "a", "fingerprint": "K", "before": 9.0, "after": 4.0, "found": True}
-    three = one | {"examined": {"attacks": [attack], "verdict": "found"}}
+    attack = {"attacker": "wavelet", "fingerprint": "K", "before": 9.0, "after": 4.0, "found": True}
+    found = {"attacks": [attack], "verdict": "found", "ssim": 0.9, "untested": ["learned"]}
+    three = one | {"examined": found}
     settings = examine._settings(outputs.Options(report="page.html"))
     return [json.dumps({"settings": settings, "photos": [one, two, three]}).encode()]
 
@@ -281,10 +282,16 @@ def _page_records() -> list[bytes]:
 def _page_record(rng: Random, data: bytes, folder: Path) -> None:
     with _file(folder, data, "page.json") as path:
         options = outputs.Options(report="page.html")
-        for record in examine.known_records((path.with_suffix(".html"), path), options):
+        page = path.with_suffix(".html")
+        records = examine.known_records((page, path), options)
+        for record in records:
             photo_record.text(record)
             photo_record.traced(record)
-            photo_record.verdict(record)
+        parts: dict[str, list] = {record.output: [] for record in records}
+        try:
+            examine.write((page, path), records, [], [], [], parts, options)
+        finally:
+            page.unlink(missing_ok=True)
 
 
 def _programs() -> list[bytes]:

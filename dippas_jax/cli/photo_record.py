@@ -8,6 +8,7 @@ from typing import Any
 
 from dippas_jax import baselines
 from dippas_jax.cli import console
+from dippas_jax.forensics import attackers
 from dippas_jax.io import records
 from dippas_jax.signal import cells
 
@@ -91,22 +92,30 @@ def from_json(values: Any) -> PhotoRecord:
     def numbers(found: Mapping[str, Any]) -> dict[str, float]:
         return {name: math.nan if value is None else value for name, value in found.items()}
 
-    shares = {name: numbers(values[name]) for name in ("z_before", "z", "leakage", "visible")}
-    psnr = math.inf if values["psnr"] is None else values["psnr"]
-    z = math.nan if values["predicted_z"] is None else values["predicted_z"]
-    rest = {"psnr": psnr, "predicted_z": z, "warnings": tuple(values["warnings"])}
-    return PhotoRecord(**{**values, **shares, **rest})
+    settings = values["settings"]
+    if settings.get("displacement") and "psnr_in_place" not in settings:
+        raise ValueError("a photo was moved, and its PSNR before that is not known")
+    names = ("settings", "z_before", "z", "leakage", "visible")
+    rest: dict[str, Any] = {name: numbers(values[name]) for name in names}
+    rest |= numbers({name: values[name] for name in ("predicted_z", "seconds")})
+    rest["psnr"] = math.inf if values["psnr"] is None else values["psnr"]
+    rest["warnings"] = tuple(values["warnings"])
+    return PhotoRecord(**{**values, **rest})
 
 
 def _require_examined(found: Mapping[str, Any]) -> None:
     """`ValueError` for what `examine.examined` does not give."""
-    attacks = found.get("attacks", [])
+    if not found:
+        return
+    attacks: Any = found.get("attacks")
     if not (
         records.fits(attacks, list[dict[str, Any]])
-        and all(records.fits(one.get(k), kind) for one in attacks for k, kind in _ATTACK.items())
-        and records.fits(found.get("untested", []), list[str])
-        and records.fits(found.get("ssim"), float)
-        and records.fits(found.get("verdict", ""), str)
+        and all(one.keys() >= _ATTACK.keys() for one in attacks)
+        and all(records.fits(one[k], kind) for one in attacks for k, kind in _ATTACK.items())
+        and all(one["attacker"] in attackers.ATTACKERS for one in attacks)
+        and records.fits(found.get("untested"), list[str])
+        and records.fits(found.get("ssim", ""), float)
+        and records.fits(found.get("verdict"), str)
     ):
         raise ValueError("examined is of another type")
 
@@ -153,11 +162,9 @@ def figures(record: PhotoRecord) -> str:
     """Size, PSNR, what is left and the time, in a line."""
     size = console.size_text((record.height, record.width))
     psnr = f"PSNR {record.psnr:.2f} dB" if math.isfinite(record.psnr) else "no pixel changed"
-    if moved := record.settings.get("displacement"):
-        psnr = (
-            f"PSNR {record.settings['psnr_in_place']:.2f} dB, then moved by {moved:g} pixels "
-            f"({record.psnr:.2f} dB)"
-        )
+    if (moved := record.settings.get("displacement", 0.0)) > 0:
+        before = record.settings["psnr_in_place"]
+        psnr = f"PSNR {before:.2f} dB, then moved by {moved:g} pixels ({record.psnr:.2f} dB)"
     return f"{size}, {psnr}, {left(record)}, {record.seconds:.0f} s"
 
 

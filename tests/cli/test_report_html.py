@@ -193,6 +193,33 @@ def test_a_record_is_the_same_when_it_comes_back_from_its_json():
     assert dataclasses.fields(back) == dataclasses.fields(record())
 
 
+def test_a_record_whose_figures_are_all_null_can_be_told():
+    """Null stands for any figure that is not finite, also where this program writes none."""
+    values = json.loads(files.json_text(record()))
+    values |= dict.fromkeys(("psnr", "predicted_z", "seconds"))
+    moved = {"displacement": 2.0, "psnr_in_place": None}
+    for settings, says in ((moved, "then moved"), ({"displacement": None}, "no pixel changed")):
+        back = photo_record.from_json({**values, "settings": settings})
+        assert says in photo_record.text(back)
+        made(back)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"settings": {"displacement": 2.0}},
+        {"examined": {"verdict": "Gone."}},
+        {"examined": {**EXAMINED, "attacks": [{"attacker": "wavelet", "found": True}]}},
+        {"examined": {**EXAMINED, "attacks": [{**EXAMINED["attacks"][0], "attacker": "nobody"}]}},
+    ],
+)
+def test_a_record_that_no_page_can_show_is_damaged(damage):
+    values = json.loads(files.json_text(record()))
+    photo_record.from_json(values)
+    with pytest.raises(ValueError, match=r"another type|was moved"):
+        photo_record.from_json(values | damage)
+
+
 def test_the_index_says_of_each_photo_what_is_left_and_what_to_think_of_it():
     blind = {"mode": "blind", "fingerprint": None, "z_before": {}, "z": {}}
     records = (
