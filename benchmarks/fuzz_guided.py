@@ -89,7 +89,9 @@ def fuzz(options: argparse.Namespace) -> None:
         (options.corpus / f"seed-{number}").write_bytes(seed)
     folder = fuzz.prepared()
     (folder / "work").mkdir()
-    os.dup2(os.open(log_of(options.corpus), os.O_RDWR | os.O_CREAT | os.O_TRUNC), 2)
+    log = os.open(log_of(options.corpus), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):  # Atheris tells findings on the first, libFuzzer all else on the second
+        os.dup2(log, stream)
 
     def test(data: bytes) -> None:
         chosen = hashlib.sha256(data).hexdigest()

@@ -25,6 +25,7 @@ from dippas_jax.types import InputError
 
 _KEPT = 2  # checkpoints of a run: the newest, and one in case that is damaged
 _MANIFEST = "manifest.json"  # written last: layout of the tree, CRC-32 of every other file
+_QUOTED = 200  # characters of a damaged manifest, in a message
 _BLOCKS = "blocks.index"  # where in the file of blocks, which the manifest names, every block lies
 
 
@@ -191,8 +192,8 @@ def latest(folder: Path | str, like: Any) -> tuple[int, Any] | None:
             if layout != _layout(like):
                 differ = sorted(set(layout) ^ set(_layout(like))) or ["the order"]
                 raise InputError(
-                    f"checkpoint {checkpoint} was made with other settings ({differ[0]} differs); "
-                    "give those settings or delete that folder"
+                    f"checkpoint {checkpoint} was made with other settings ({differ[0][:_QUOTED]} "
+                    "differs); give those settings or delete that folder"
                 )
             pools = _pools(checkpoint, manifest, like)
             if pools is None:

@@ -1,5 +1,6 @@
 """Checkpoints: what comes back, and what a kill or a bad disk may leave."""
 
+import json
 import logging
 import os
 import subprocess
@@ -170,6 +171,17 @@ def test_a_checkpoint_of_other_settings_is_refused_and_kept(tmp_path):
         checkpoint.latest(tmp_path, carry(0, side=9))
     assert_one_sentence(str(caught.value), tmp_path, "params['block']['kernel']")
     assert checkpoint.latest(tmp_path, carry(0))[0] == 1
+
+
+def test_a_manifest_of_any_length_is_refused_in_one_sentence(tmp_path):
+    checkpoint.save(tmp_path, 1, carry(1))
+    manifest = tmp_path / "1" / "manifest.json"
+    known = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(known | {"layout": ["[2, " * 20_000]}))
+    with pytest.raises(InputError) as caught:
+        checkpoint.latest(tmp_path, carry(0))
+    assert_one_sentence(str(caught.value), tmp_path, "differs")
+    assert len(str(caught.value)) < 1000
 
 
 def test_checkpoints_in_a_bad_place_are_refused(tmp_path):
