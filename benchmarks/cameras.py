@@ -3,7 +3,7 @@
     python -m benchmarks.cameras --folder=FOLDER
     python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --strength=strong
     python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --photos=1 --modes=blind
-        --psnr=32,34,36,38,40,42 --plot=docs/front.png
+        --strength=fast --psnr=34,36,38,40,42 --plot=docs/front.png
 
 FOLDER holds DEVICE/crop512/*, DEVICE/prnu.npy (K, of the same pixels) and DEVICE/flat/*, from whose
 centres K' is estimated. PHONES holds DEVICE/natural/* and DEVICE/flat/*, whole JPEGs: K is
@@ -111,6 +111,8 @@ def plot(front: list[tuple[str, float, float]], path: Path) -> None:
         axes.plot(x, y, marker="o", markersize=3, linewidth=1, label=name)
     axes.axhline(1.9, color="black", linewidth=0.5, linestyle=":")
     axes.set(xlabel="PSNR, dB", ylabel="largest |z| of 13, K and K'", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.legend(fontsize=7)
     figure.savefig(path, dpi=150)
 
