@@ -130,9 +130,9 @@ def phones(folder: Path, side: int) -> Iterator[tuple]:
     """Name, pixels, K, K' and the camera's codec of the centres of whole photos."""
     for device in sorted(folder.iterdir()):
         flats = sorted((device / "flat").iterdir())
-        planes = [_plane(flats[half::2], side) for half in (0, 1)]
+        planes = [plane(flats[half::2], side) for half in (0, 1)]
         for path in sorted((device / "natural").iterdir()):
-            yield path.stem, _centre(path, side), *planes, codecs(path)
+            yield path.stem, centre(path, side), *planes, codecs(path)
 
 
 def codecs(path: Path) -> tiles.Codecs:
@@ -145,11 +145,13 @@ def _compressed(photo: photo_file.PhotoFile, pixels: np.ndarray) -> np.ndarray:
     return photo_writer.decode(photo_writer.encode(photo, pixels), photo)
 
 
-def _plane(paths: list[Path], side: int) -> np.ndarray:
-    return np.asarray(flat_field.estimate(_centre(path, side) for path in paths).plane)
+def plane(paths: list[Path], side: int) -> np.ndarray:
+    """K [side side] from the centres of flat-field photos."""
+    return np.asarray(flat_field.estimate(centre(path, side) for path in paths).plane)
 
 
-def _centre(path: Path, side: int) -> np.ndarray:
+def centre(path: Path, side: int) -> np.ndarray:
+    """The middle of a photo, uint8 [side side 3]."""
     return np.asarray(image.center_crop(photo_file.read_pixels(path), side, side))
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import flat_field, image
+from benchmarks import cameras
 
 SIDE = 512
 
@@ -39,17 +38,11 @@ def cut(phone: Path, to: Path) -> None:
     (to / "crop512").mkdir(parents=True)
     (to / "flat").mkdir()
     for path in sorted((phone / "natural").iterdir()):
-        Image.fromarray(centre(path)).save(to / "crop512" / f"{path.stem}.png")
+        Image.fromarray(cameras.centre(path, SIDE)).save(to / "crop512" / f"{path.stem}.png")
     flats = sorted((phone / "flat").iterdir())
-    known = flat_field.estimate(centre(path) for path in flats[::2])
-    np.save(to / "prnu.npy", np.asarray(known.plane))
+    np.save(to / "prnu.npy", cameras.plane(flats[::2], SIDE))
     for path in flats[1::2]:
         (to / "flat" / path.name).symlink_to(path.resolve())
-
-
-def centre(path: Path) -> np.ndarray:
-    """The middle of a photo, uint8[512 512 3]."""
-    return np.asarray(image.center_crop(photo_file.read_pixels(path), SIDE, SIDE))
 
 
 if __name__ == "__main__":

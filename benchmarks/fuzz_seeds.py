@@ -21,7 +21,7 @@ from PIL import Image, ImageCms
 SIZE = 64
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_MOST = 1 << 17  # bytes that a mutation may make of a file
+MOST = 1 << 17  # bytes that a mutation may make of a file
 _ODD = (0, 1, 2, 3, 7, 8, 15, 16, 63, 64, 65, 127, 128, 255, 256, 32767, 32768, 65535, 65536)
 _HUGE = (2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 _TEXTS = ("", "\0", "\n", "é", "\ud800", "nan", "../../x", "s3://", "://", "'" * 9, "x" * 400)
@@ -278,7 +278,7 @@ def mutated(rng: Random, seeds: Sequence[bytes]) -> bytes:
                 data = change(rng, data)
         else:
             data = _spoiled(rng, data, seeds)
-        data = data[:_MOST]
+        data = data[:MOST]
     return _mended(data) if data.startswith(_PNG) and rng.random() < 0.8 else data
 
 

@@ -5,8 +5,9 @@
 The middle of each photo (--crop pixels a side) is treated blind by `sparse`, without and with
 `--grain`. From it come the squares that are brightest and darkest among the calm ones (sky or wall,
 and night), the busiest (foliage), and the one with most colours of skin, if there are any. A row of
-FOLDER/PHOTO.png is one of them: original, without grain, with grain. Printed are PSNR, SSIM, and
-the standard deviation of what 3x3 means do not show in each square: how waxy it became.
+FOLDER/PHOTO.png is one of them: original, without grain, with grain. Printed are PSNR, SSIM, the
+standard deviation of what 3x3 means do not show in each square, and the share of it that is left:
+a square that looks like wax has lost most of it.
 """
 
 import argparse
@@ -20,8 +21,7 @@ from scipy import ndimage
 from benchmarks import cameras, defaults
 from dippas_jax import config
 from dippas_jax.forensics import scores
-from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import image, tiles
+from dippas_jax.signal import tiles
 from dippas_jax.sparse import anonymize as sparse
 
 SKIN = 0.3  # of a square's pixels, at least
@@ -38,8 +38,9 @@ def main() -> None:
     options.to.mkdir(parents=True, exist_ok=True)
     defaults.print_header("photo place texture psnr ssim texture_left psnr ssim texture_left")
     for path in options.photos:
-        came = np.asarray(image.center_crop(photo_file.read_pixels(path), *2 * [options.crop]))
-        codecs = cameras.codecs(path) if path.suffix.lower() in (".jpg", ".jpeg") else None
+        came = cameras.centre(path, options.crop)
+        jpeg = path.suffix.lower() in (".jpg", ".jpeg")
+        codecs = cameras.codecs(path) if jpeg else tiles.LOSSLESS
         versions = [came, *(treated(came, codecs, grain) for grain in (0.0, 1.0))]
         rows = []
         for name, (top, left) in places(came, options.side).items():
@@ -58,12 +59,9 @@ def main() -> None:
         Image.fromarray(np.concatenate(rows)).save(options.to / f"{path.stem}.png")
 
 
-def treated(pixels: np.ndarray, codecs: tiles.Codecs | None, grain: float) -> np.ndarray:
+def treated(pixels: np.ndarray, codecs: tiles.Codecs, grain: float) -> np.ndarray:
     settings = config.Sparse(grain=grain, strength="fast")
-    made = sparse.anonymize(
-        jax.random.key(0), pixels, None, settings, codecs=codecs or tiles.LOSSLESS
-    )
-    return made.pixels
+    return sparse.anonymize(jax.random.key(0), pixels, None, settings, codecs=codecs).pixels
 
 
 def places(pixels: np.ndarray, side: int) -> dict[str, tuple[int, int]]:

@@ -60,7 +60,7 @@ def main() -> None:
 def _measure(
     photos: list[Path], mode: str, names: list[str], workdir: Path, displace: float
 ) -> None:
-    folder = workdir / (mode + (".moved" if displace else ""))
+    folder = files.prepare_workdir(workdir / (mode + (".moved" if displace else "")))
     report = folder / f"{photos[0].stem}.html"
     settings = outputs.Options(
         output=str(folder),
