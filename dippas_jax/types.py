@@ -45,6 +45,7 @@ class Fingerprint(NamedTuple):
       reliability: Correlation ρ of the estimates from two halves of the photos; nan where unknown.
       sha256: Of the plane's bytes, float32 little-endian, row by row; hexadecimal.
       mean: That the plane had in its file and that was subtracted; 0 where none was.
+      outliers: How many values of the plane in its file were set to 0.
     """
 
     plane: Float[np.ndarray, "h w"]
@@ -58,6 +59,7 @@ class Fingerprint(NamedTuple):
     reliability: float
     sha256: str
     mean: float = 0.0
+    outliers: int = 0
 
 
 class History(NamedTuple):

@@ -76,7 +76,7 @@ def anonymize(
     failed = console.Failures(json=json)
     jobs, skipped = outputs.given(photos, options, failed)
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]
-    cameras = console.cameras(list(dict.fromkeys(fingerprints)))
+    cameras = {file: console.read_fingerprint(file) for file in dict.fromkeys(fingerprints)}
     page_file = examine.page_files(options)
     known = examine.known_records(page_file, options)
     there = {} if options.overwrite else _there(jobs, known)

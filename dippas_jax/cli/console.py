@@ -32,19 +32,19 @@ photo was anonymised, and its camera can probably still be found."""
 class Failures:
     """Files that could not be used, each named on stderr when it is met, and why.
 
-    With `json` each is also a line of JSON on stdout.
+    With `json` each is also a line of JSON on stdout, under what it was to be: "photo" mostly.
     """
 
     def __init__(self, *, json: bool = False) -> None:
         self.reasons: dict[Path, str] = {}
         self._json = json
 
-    def add(self, path: Path, reason: str) -> None:
+    def add(self, path: Path, reason: str, *, kind: str = "photo") -> None:
         """A file that failed."""
         self.reasons[path] = reason
         note(reason if str(path) in reason else f"{path}: {reason}")
         if self._json:
-            say(files.json_text({"photo": str(path), "failed": reason}))
+            say(files.json_text({kind: str(path), "failed": reason}))
 
     def catch(self, read: Callable[..., Any], path: Path, *rest: Any) -> Any:
         """`read(path, *rest)`, or None after the failure was told."""
@@ -153,16 +153,32 @@ def require_new(path: str, overwrite: bool) -> None:
         raise InputError(f"you may not write to the folder of {path}; choose another one")
 
 
-def cameras(paths: Sequence[str]) -> dict[str, Fingerprint]:
-    """The fingerprints to look for, by the paths of their files."""
-    found = {path: files.read_fingerprint_file(path) for path in paths}
-    for name, camera in found.items():
-        if camera.mean:
-            std = float(camera.plane.std(dtype=np.float64))
-            note(
-                f"fingerprint {name} had a mean of {camera.mean:.3g} (its standard deviation is "
-                f"{std:.3g}), which belongs to no camera and was subtracted"
-            )
+def cameras(paths: Sequence[str], failed: Failures) -> dict[str, Fingerprint]:
+    """The fingerprints to look for, by the paths of their files; one of no use has failed."""
+    found = {}
+    for path in dict.fromkeys(paths):
+        try:
+            found[path] = read_fingerprint(path)
+        except InputError as error:
+            failed.add(Path(path), str(error), kind="fingerprint")
+    return found
+
+
+def read_fingerprint(path: str) -> Fingerprint:
+    """A fingerprint; what of its plane was changed is told on stderr."""
+    found = files.read_fingerprint_file(path)
+    if found.mean:
+        std = float(found.plane.std(dtype=np.float64))
+        note(
+            f"fingerprint {path} had a mean of {found.mean:.3g} (its standard deviation is "
+            f"{std:.3g}), which belongs to no camera and was subtracted"
+        )
+    if found.outliers:
+        values = "value" if found.outliers == 1 else "values"
+        note(
+            f"fingerprint {path} had {found.outliers} {values} so large that all others would not "
+            "count, as of dead pixels; they were set to 0"
+        )
     return found
 
 

@@ -1,17 +1,16 @@
 """`dippas fingerprint build`, `show` and `convert`."""
 
-import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dippas_jax.cli import console
+from dippas_jax.cli import console, flats
 from dippas_jax.io import decoder, files, fingerprint_file
-from dippas_jax.signal import flat_field, placement
+from dippas_jax.signal import flat_field
 from dippas_jax.types import Fingerprint, InputError, Window
 
 UNEVEN = 0.3
@@ -22,8 +21,6 @@ CLIPPED = 0.1
 
 FEW = 20
 """Flats below which a fingerprint is called weak."""
-
-_HELD = {1, 3, 6, 8}  # EXIF orientations without a mirror
 
 
 def build(
@@ -40,46 +37,44 @@ def build(
     console.require_new(output, overwrite)
     fingerprint_file.require_writable(output)
     failed = console.Failures()
-    sizes = {
-        path: header.size
+    headers = {
+        path: header
         for path in console.expand(photos, failed)
         if (header := failed.catch(decoder.header, path))
     }
-    if not sizes:
+    if not headers:
         return console.UNUSABLE
-    window = _window(sizes, crop, any_orientation=any_orientation)
-    used: list[Path] = []
-    copies: list[Path] = []
-    flats = _readable(list(sizes), window, failed, used, copies)
-    first = next(flats, None)
+    headers = flats.of_one_size(headers, failed)
+    if not any_orientation:
+        flats.require_one_orientation(headers)
+    window = _window(headers, crop)
+    used = flats.Used()
+    pixels = flats.readable(list(headers), window, failed, used)
+    first = next(pixels, None)
     if first is None:
         return console.UNUSABLE
-    result = flat_field.estimate(itertools.chain([first], flats), sigma=sigma)
+    result = flat_field.estimate(itertools.chain([first], pixels), sigma=sigma)
     plane = np.asarray(result.plane)
     if not plane.std() > 0:
         raise InputError(
-            f"{next(iter(sizes))} and all others, {console.counted(len(used), 'photo')} without "
-            "copies, have no noise at all; give photos as the camera wrote them"
+            f"{used.photos[0]} and all others, {console.counted(len(used.photos), 'photo')} "
+            "without copies, have no noise at all; give photos as the camera wrote them"
         )
+    told = flats.told_by_halves(used)
     fingerprint = fingerprint_file.new(
         plane,
         unit=flat_field.UNIT,
         photo=window.photo,
         offset=(window.top, window.left),
         orientation="sensor",
-        photos=len(used),
+        photos=len(used.photos),
         extractor=flat_field.EXTRACTOR,
         sigma=sigma,
-        reliability=float(result.reliability),
+        reliability=float(result.reliability) if told else math.nan,
     )
     files.write_fingerprint_file(output, fingerprint)
     flatness, saturation = float(result.flatness), float(result.saturation)
-    if copies:
-        console.note(
-            f"{console.counted(len(copies), 'photo')} of {len(used) + len(copies)}, {copies[0]} "
-            "for one, show the very pixels of another and were left out: a copy tells nothing new"
-        )
-    _warn_of_flats(len(used), flatness, saturation)
+    _warn_of_flats(len(used.photos), flatness, saturation)
     _warn_of_bare_plane(output, fingerprint)
     if json:
         console.print_json(
@@ -97,43 +92,15 @@ def build(
     return console.FAILED if failed.reasons else console.DONE
 
 
-def _window(sizes: dict[Path, tuple[int, int]], crop: int, *, any_orientation: bool) -> Window:
-    """The pixels that the fingerprint is to cover, of photos that must be of one kind."""
-    _require_one_size(sizes)
-    if not any_orientation:
-        _require_one_orientation(list(sizes), next(iter(sizes.values())))
-    first, size = next(iter(sizes.items()))
-    if crop > min(size):
+def _window(headers: flats.Headers, crop: int) -> Window:
+    """The pixels that the fingerprint is to cover."""
+    first, header = next(iter(headers.items()))
+    if crop > min(header.size):
         raise InputError(
-            f"--crop {crop} is more than photo {first} of {console.size_text(size)} pixels has; "
-            "give less"
+            f"--crop {crop} is more than photo {first} of {console.size_text(header.size)} pixels "
+            "has; give less"
         )
-    return console.centre(size, crop or None)
-
-
-def _readable(
-    paths: Sequence[Path],
-    window: Window,
-    failed: console.Failures,
-    used: list[Path],
-    copies: list[Path],
-) -> Iterator[np.ndarray]:
-    """The window's pixels of every photo that can be read, whose path then joins `used`.
-
-    One that shows the pixels of an earlier one joins `copies`.
-    """
-    seen = set()
-    for path in console.bar(paths, "photo"):
-        pixels = failed.catch(decoder.read_pixels, path)
-        if pixels is None:
-            continue
-        digest = hashlib.sha256(pixels.tobytes()).digest()
-        if digest in seen:
-            copies.append(path)
-            continue
-        seen.add(digest)
-        used.append(path)
-        yield placement.cut(pixels, window, offset=(0, 0))
+    return console.centre(header.size, crop or None)
 
 
 def _warn_of_flats(used: int, flatness: float, saturation: float) -> None:
@@ -161,7 +128,7 @@ def show(
         if Path(picture).suffix.lower() != ".png":
             raise InputError(f"picture {picture} would be a PNG; give it a name that ends in .png")
         console.require_new(picture, overwrite)
-    fingerprint = files.read_fingerprint_file(path)
+    fingerprint = console.read_fingerprint(path)
     if json:
         console.print_json(_metadata(path, fingerprint))
     else:
@@ -178,7 +145,7 @@ def show(
 def convert(source: str, target: str, *, overwrite: bool = False, json: bool = False) -> int:
     """Writes a fingerprint in another format and prints its unit."""
     console.require_new(target, overwrite)
-    fingerprint = files.read_fingerprint_file(source)
+    fingerprint = console.read_fingerprint(source)
     files.write_fingerprint_file(target, fingerprint)
     _warn_of_bare_plane(target, fingerprint)
     if json:
@@ -227,40 +194,3 @@ def _described(path: str, fingerprint: Fingerprint) -> str:
         "reliability": halves,
     }
     return "\n".join([path, *(f"  {key:<12} {value}" for key, value in rows.items())])
-
-
-def _require_one_size(sizes: dict[Path, tuple[int, int]]) -> None:
-    first, size = next(iter(sizes.items()))
-    for path, other in sizes.items():
-        if other == size:
-            continue
-        came = (
-            f"photos {first} of {console.size_text(size)} and {path} of {console.size_text(other)}"
-        )
-        if other == size[::-1]:
-            raise InputError(
-                f"{came} lie across each other, and a fingerprint belongs to the sensor; turn one "
-                "back or leave it out"
-            )
-        raise InputError(f"{came} differ in size; give photos of one size")
-
-
-def _require_one_orientation(paths: Sequence[Path], size: tuple[int, int]) -> None:
-    """Refuses photos of one size of which some may have been turned.
-
-    A phone stores every photo as its sensor lies, wider than high, and says by a tag how it was
-    held. So photos that all lie across are as the sensor has them, whatever their tags: one that
-    was turned upright would be higher than wide, and its tag reset.
-    """
-    first, *rest = paths
-    ours = decoder.header(first).orientation
-    as_stored = size[1] > size[0]
-    for path in rest:
-        other = decoder.header(path).orientation
-        if other == ours or (as_stored and {ours, other} <= _HELD):
-            continue
-        raise InputError(
-            f"photos {first} and {path} have the EXIF orientations {ours} and {other}, so the "
-            "pixels of one may have been turned; give photos of one orientation, or "
-            "--any-orientation if all are as the camera wrote them"
-        )

@@ -37,7 +37,10 @@ def identify(
       shifts: Whether the photos may be crops from anywhere, and all positions are tried.
       json: JSON in place of tables.
     """
-    cameras = console.cameras(fingerprints)
+    failed, done, found, hint = console.Failures(json=json), 0, False, False
+    cameras = console.cameras(fingerprints, failed)
+    if not cameras:
+        return console.UNUSABLE
 
     @functools.lru_cache(maxsize=1)  # photos of one size mostly come one after the other
     def covered(size: tuple[int, int]) -> list[Group]:
@@ -58,7 +61,6 @@ def identify(
             say_not_compared(path, size, missing, cameras, otherwise, fatal=not results)
         return size, sorted(results, key=_best_first)
 
-    failed, done, found, hint = console.Failures(json=json), 0, False, False
     for path in console.bar(console.expand(photos, failed), "photo", quiet=True):
         outcome = failed.catch(scored, path)
         if outcome is None:

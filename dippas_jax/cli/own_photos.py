@@ -7,7 +7,6 @@ metadata say is confirmed by the sensor.
 In memory is one camera at a time, and of its photos only sums.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from dippas_jax.cli import console
 from dippas_jax.io import decoder
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import extractors, fingerprint
+from dippas_jax.signal import copies, extractors, fingerprint
 from dippas_jax.types import InputError
 
 FEWEST = 4
@@ -104,16 +103,17 @@ def _kind(path: Path) -> Kind | None:
 
 def _sums(photos: Sequence[Path]) -> fingerprint.Accumulator | None:
     """Over all photos that can be read; of copies, which would tell a photo's own noise, one."""
-    total, seen = None, set()
+    total = None
+    noises: list[np.ndarray] = []
     for path in console.bar(photos, "photo"):
         try:
             pixels = decoder.read_pixels(path)
         except InputError:
             continue  # it is named when its turn comes
-        digest = hashlib.sha256(pixels.tobytes()).digest()
-        if digest in seen:
+        noise = copies.noise(pixels)
+        if any(noise @ other >= copies.SAME for other in noises):
             continue
-        seen.add(digest)
+        noises.append(noise)
         if total is None:
             total = fingerprint.init(pixels.shape[0], pixels.shape[1])
         total = _update(total, pixels)

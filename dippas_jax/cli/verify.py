@@ -36,7 +36,10 @@ def verify(
     came = decoder.read(original)
     before = photo_file.eight_bits(came.pixels)
     size = before.shape[0], before.shape[1]
-    cameras = console.cameras(fingerprints)
+    failed, done, found = console.Failures(json=json), 0, False
+    cameras = console.cameras(fingerprints, failed)
+    if not cameras:
+        return console.UNUSABLE
     groups = identify.groups(size, cameras, side)
     compared = [name for _, names, _ in groups for name in names]
     if missing := [name for name in cameras if name not in compared]:
@@ -46,7 +49,6 @@ def verify(
     learned = None if data is None else dncnn.parse(data)
     if learned is None:
         console.note("the learned extractor is left out; `dippas fetch learned` gets it")
-    failed, done, found = console.Failures(json=json), 0, False
     for path in console.bar(console.expand(anonymised, failed), "photo", quiet=True):
         after = failed.catch(_read, path, original, came)
         if after is None:

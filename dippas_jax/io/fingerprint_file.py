@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from dippas_jax.io import mat5
+from dippas_jax.io import fingerprint_checks, mat5
 from dippas_jax.types import Fingerprint, InputError
 
 FORMAT = "dippas fingerprint 1"
@@ -29,9 +29,6 @@ NAMES = ("fingerprint", "prnu", "k")
 
 EXTENSIONS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 
-_BY_CHANCE = 4.0  # standard errors by which a mean may differ from zero
-_LEAST_VARIATION = 1e-5  # of the mean; float32 has seven digits
-_SCALES = 1e-12, 1e9  # standard deviations between which all units in use lie
 _MOST_PACKED = 64  # bytes from one of an HDF5 file, which can claim any; noise hardly packs
 _USER_BLOCK = b"MATLAB 7.3"  # an HDF5 file with 512 bytes of MATLAB's in front
 _NO_H5PY = "needs h5py; install dippas-jax[h5]"
@@ -95,8 +92,8 @@ def decode(path: Path | str, data: bytes) -> Fingerprint:
         plane or is called fingerprint, prnu or K.
 
     Raises:
-      InputError: Damaged, pickled, not one plane of real numbers, not finite, nearly constant, of
-        no possible scale, or its metadata contradict it.
+      InputError: Damaged, pickled, not one plane of real numbers, not finite, no fingerprint
+        (`fingerprint_checks`), or its metadata contradict it.
     """
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -121,31 +118,11 @@ def decode(path: Path | str, data: bytes) -> Fingerprint:
             f"fingerprint {path} is constant ({plane.flat[0]:g} everywhere); estimate it again"
         )
     known = {"format", "sha256"} & arrays.keys()
-    return _centred(path, _with_metadata(path, plane, arrays) if known else new(plane))
-
-
-def _centred(path: Path | str, fingerprint: Fingerprint) -> Fingerprint:
-    """The fingerprint without the mean of its plane, which would correlate with every scene.
-
-    A picture of 8 bits and a map of gains around 1 have one; the plane of a fingerprint file hardly
-    has, and stays as it is.
-    """
-    mean = float(fingerprint.plane.mean(dtype=np.float64))
-    deviation = float(fingerprint.plane.std(dtype=np.float64))
-    if deviation < _LEAST_VARIATION * abs(mean):
-        raise InputError(
-            f"fingerprint {path} is nearly constant (mean {mean:g}, standard deviation "
-            f"{deviation:.2g}), so little but its rounding is left; estimate it again"
-        )
-    if not _SCALES[0] <= deviation <= _SCALES[1]:
-        raise InputError(
-            f"fingerprint {path} has a standard deviation of {deviation:.2g}, which no unit of a "
-            "fingerprint gives; estimate it again, or divide it by its standard deviation"
-        )
-    if abs(mean) <= _BY_CHANCE * deviation / fingerprint.plane.size**0.5:
-        return fingerprint
-    plane = (fingerprint.plane - mean).astype(np.float32)
-    return fingerprint._replace(plane=plane, sha256=sha256(plane), mean=mean)
+    found = _with_metadata(path, plane, arrays) if known else new(plane)
+    usable = fingerprint_checks.checked(path, found.plane)
+    if usable.plane is found.plane:
+        return found
+    return found._replace(**usable._asdict(), sha256=sha256(usable.plane))
 
 
 def _arrays(path: Path | str, data: bytes) -> dict[str, Any]:
@@ -311,7 +288,7 @@ def encode(path: Path | str, fingerprint: Fingerprint) -> bytes:
         np.save(buffer, plane, allow_pickle=False)
         return buffer.getvalue()
     entries = {"format": FORMAT, **fingerprint._asdict(), "sha256": sha256(plane)}
-    del entries["plane"], entries["mean"]
+    del entries["plane"], entries["mean"], entries["outliers"]
     entries = {"fingerprint": plane, **{k: np.asarray(v) for k, v in entries.items()}}
     if kind == ".npz":
         np.savez(buffer, **entries)

@@ -227,6 +227,58 @@ def test_where_no_photo_can_be_decoded_each_is_named_and_nothing_is_written(dipp
     assert not output.exists()
 
 
+def test_one_photo_of_another_size_is_left_out_and_named(dippas, tmp_path):
+    odd = write(tmp_path / "odd.png", WALL[:, :100])
+    output = tmp_path / "K.npz"
+    code, _, err = dippas("fingerprint", "build", odd, "flats/A", "-o", output)
+    assert code == 1
+    assert f"photos {odd} of 100x128 and flats/A/0.png of 128x128 differ in size" in err
+    np.testing.assert_array_equal(files.read_fingerprint(output), files.read_fingerprint("A.npz"))
+
+
+def realistic(folder, number):
+    """Flats of a camera whose fingerprint is as weak as that of a real one."""
+    shots = list(synthetic.flats(synthetic.Camera(5), SIZE, SIZE, number))
+    for i, pixels in enumerate(shots):
+        write(folder / f"{i}.png", pixels)
+    return shots
+
+
+def built(dippas, folder, output):
+    code, out, err = dippas("fingerprint", "build", folder, "-o", output, "--json")
+    assert code == 0
+    return lines(out)[0], err
+
+
+def test_copies_saved_again_do_not_make_a_fingerprint_look_reliable(dippas, tmp_path):
+    shots = realistic(tmp_path / "flats", 3)
+    honest, err = built(dippas, tmp_path / "flats", tmp_path / "K.npz")
+    assert "of their noise" not in err
+    assert 0 < honest["reliability"] < 0.2
+    for quality in (98, 95):
+        Image.fromarray(shots[0]).save(tmp_path / f"flats/{quality}.jpg", quality=quality)
+    record, err = built(dippas, tmp_path / "flats", tmp_path / "L.npz")
+    assert record["reliability"] is None
+    assert f"{tmp_path}/flats/0.png and {tmp_path}/flats/98.jpg share" in err
+    assert "no reliability is told" in err
+    assert math.isnan(files.read_fingerprint_file(tmp_path / "L.npz").reliability)
+
+
+def test_a_copy_of_other_brightness_is_left_out(dippas, tmp_path):
+    shots = realistic(tmp_path / "flats", 3)
+    honest, _ = built(dippas, tmp_path / "flats", tmp_path / "K.npz")
+    write(tmp_path / "flats/9.png", np.clip(shots[1] * 1.1 + 3, 0, 255).astype(np.uint8))
+    record, err = built(dippas, tmp_path / "flats", tmp_path / "L.npz")
+    assert f"flats/9.png shows the very noise of another, {tmp_path}/flats/1.png" in err
+    assert (record["photos"], record["sha256"]) == (3, honest["sha256"])
+
+
+def test_strong_fingerprints_are_no_copies(dippas, tmp_path):
+    _, err = built(dippas, "flats/A", tmp_path / "K.npz")
+    assert "two photos of a camera hardly a tenth" in err  # they are stronger than a sensor's
+    assert files.read_fingerprint_file(tmp_path / "K.npz").photos == 6
+
+
 def test_the_noise_looked_for_is_that_asked_for(dippas, tmp_path):
     output = tmp_path / "K.npz"
     assert dippas("fingerprint", "build", "flats/A", "-o", output, "--sigma", 5)[0] == 0
@@ -345,6 +397,38 @@ def test_a_photo_that_fails_wins_over_a_match(dippas):
     assert "No such file" in missing["failed"]
     assert done["photo"] == "A0.png"
     assert "absent.png" in err
+
+
+@pytest.mark.parametrize(
+    "command", ["identify A0.png --fingerprints {}", "verify A0.png A1.png --fingerprint {}"]
+)
+def test_a_fingerprint_of_no_use_does_not_stop_the_others(dippas, tmp_path, command):
+    bad = tmp_path / "bad.npy"
+    np.save(bad, np.full((SIZE, SIZE), np.nan))
+    both = f"{bad} A.npz" if command.startswith("identify") else f"{bad} --fingerprint A.npz"
+    code, out, err = dippas(*command.format(both).split(), "--json")
+    failed, done = lines(out)
+    assert code == 1
+    assert failed["fingerprint"] == str(bad)
+    assert "nan or infinite" in failed["failed"]
+    assert done == lines(dippas(*command.format("A.npz").split(), "--json")[1])[0]
+    assert str(bad) in err
+    refused(dippas(*command.format(bad).split()), "nan or infinite", bad)
+
+
+def test_the_channel_of_a_photo_matches_no_photo(dippas, tmp_path):
+    np.save(tmp_path / "green.npy", np.asarray(Image.open("A0.png"))[..., 1])
+    refused(dippas("identify", "A0.png", "--fingerprints", tmp_path / "green.npy"), "picture")
+
+
+def test_what_was_changed_in_a_fingerprint_is_said(dippas, tmp_path):
+    plane = files.read_fingerprint("A.npz").copy()
+    plane[5, 5] = 1e6
+    np.save(tmp_path / "K.npy", plane)
+    code, _, err = dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy")
+    assert code == 3
+    assert "had 1 value so large" in err
+    assert "set to 0" in err
 
 
 @pytest.mark.slow

@@ -1,0 +1,133 @@
+"""Which of the photos given are used for a fingerprint: of one size, of one orientation, no copies.
+
+One photo of another size, or a copy, does not stop the others.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dippas_jax.cli import console
+from dippas_jax.io import decoder
+from dippas_jax.io import photo as photo_file
+from dippas_jax.signal import copies, placement
+from dippas_jax.types import InputError, Window
+
+Headers = dict[Path, photo_file.Header]
+
+_HELD = {1, 3, 6, 8}  # EXIF orientations without a mirror
+_APART = 4.0  # times the least likeness of two photos, from where some may be copies
+
+
+class Used:
+    """What becomes of the photos that can be read.
+
+    Attributes:
+      photos: Those that count.
+      noises: Of each of them (`copies.noise`).
+      copies: The others, and of which photo each is a copy.
+    """
+
+    def __init__(self) -> None:
+        self.photos: list[Path] = []
+        self.noises: list[np.ndarray] = []
+        self.copies: list[tuple[Path, Path]] = []
+
+
+def of_one_size(headers: Headers, failed: console.Failures) -> Headers:
+    """The photos of the size that more than half have; the others have failed.
+
+    Raises:
+      InputError: No size is that of more than half.
+    """
+    sizes = Counter(header.size for header in headers.values())
+    (size, number), *_ = sizes.most_common(1)
+    first = next(path for path in headers if headers[path].size == size)
+    for path in [path for path in headers if headers[path].size != size]:
+        pair = [one for one in headers if one in (first, path)]
+        reason = _apart(*((one, headers[one].size) for one in pair))
+        if 2 * number <= len(headers):
+            raise InputError(reason)
+        failed.add(path, reason)
+    return {path: header for path, header in headers.items() if header.size == size}
+
+
+def _apart(one: tuple[Path, tuple[int, int]], two: tuple[Path, tuple[int, int]]) -> str:
+    """Why photos of two sizes cannot go together."""
+    came = " and ".join(f"{path} of {console.size_text(size)}" for path, size in (one, two))
+    if one[1] == two[1][::-1]:
+        return (
+            f"photos {came} lie across each other, and a fingerprint belongs to the sensor; turn "
+            "one back or leave it out"
+        )
+    return f"photos {came} differ in size; give photos of one size"
+
+
+def require_one_orientation(headers: Headers) -> None:
+    """Refuses photos of one size of which some may have been turned.
+
+    A phone stores every photo as its sensor lies, wider than high, and says by a tag how it was
+    held. So photos that all lie across are as the sensor has them, whatever their tags: one that
+    was turned upright would be higher than wide, and its tag reset.
+    """
+    (first, header), *rest = headers.items()
+    as_stored = header.size[1] > header.size[0]
+    for path, (_, other, _) in rest:
+        if other == header.orientation or (as_stored and {header.orientation, other} <= _HELD):
+            continue
+        raise InputError(
+            f"photos {first} and {path} have the EXIF orientations {header.orientation} and "
+            f"{other}, so the pixels of one may have been turned; give photos of one orientation, "
+            "or --any-orientation if all are as the camera wrote them"
+        )
+
+
+def readable(
+    paths: Sequence[Path], window: Window, failed: console.Failures, used: Used
+) -> Iterator[np.ndarray]:
+    """The window's pixels of every photo that can be read and is no copy of an earlier one."""
+    for path in console.bar(paths, "photo"):
+        pixels = failed.catch(decoder.read_pixels, path)
+        if pixels is None:
+            continue
+        part = placement.cut(pixels, window, offset=(0, 0))
+        noise = copies.noise(part)
+        likeness = np.array([noise @ other for other in used.noises])
+        if likeness.size and likeness.max() >= copies.SAME:
+            used.copies.append((path, used.photos[likeness.argmax()]))
+            continue
+        used.photos.append(path)
+        used.noises.append(noise)
+        yield part
+
+
+def told_by_halves(used: Used) -> bool:
+    """Whether halves of the photos tell how reliable the fingerprint is; if not, why, on stderr.
+
+    They do not where some photos are far more alike than others, as if saved from one.
+    """
+    if used.copies:
+        copy, of = used.copies[0]
+        number = len(used.copies)
+        were = "shows" if number == 1 else "for one, show"
+        console.note(
+            f"{console.counted(number, 'photo')} of {number + len(used.photos)}, {copy} {were} the "
+            f"very noise of another, {of}, and {'was' if number == 1 else 'were'} left out: a copy "
+            "tells nothing new"
+        )
+    noises = np.stack(used.noises)
+    pairs = np.triu_indices(len(noises), 1)
+    likeness = (noises @ noises.T)[pairs]
+    if not likeness.size or likeness.max() < copies.ALIKE:
+        return True
+    most = likeness.argmax()
+    first, second = (used.photos[side[most]] for side in pairs)
+    told = likeness.size == 1 or bool(likeness[most] < _APART * likeness.min())
+    console.note(
+        f"{first} and {second} share {100 * likeness[most]:.0f} % of their noise, two photos of a "
+        "camera hardly a tenth; if one was made of the other, leave it out"
+        + ("" if told else ". Others here share far less, so no reliability is told")
+    )
+    return told
