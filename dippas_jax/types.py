@@ -14,6 +14,11 @@ import numpy as np
 from jaxtyping import Float, UInt
 
 
+def printable(text: str) -> str:
+    """A text that does nothing to a terminal: what cannot be printed is shown escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
@@ -22,7 +27,7 @@ class InputError(ValueError):
     """
 
     def __str__(self) -> str:
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+        return printable(super().__str__())
 
 
 class FlatPhotoError(InputError):

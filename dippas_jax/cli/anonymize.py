@@ -350,11 +350,12 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
             "device": jax.default_backend(),
         }
         text = (
-            f"{job.source} -> {job.target}  {console.size_text((height, width))}, "
+            f"{console.shown(job.source)} -> {console.shown(job.target)}  "
+            f"{console.size_text((height, width))}, "
             f"{console.counted(parts, 'tile')}, {memory / 1024:.1f} GiB, about "
             f"{_time_text(seconds)} on the {plan['device']}{'' if measured else _GUESS}"
         )
-        console.say(files.json_text(plan) if json else text)
+        print(files.json_text(plan) if json else text, flush=True)
 
 
 def _time_text(seconds: float) -> str:

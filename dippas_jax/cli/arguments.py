@@ -5,6 +5,7 @@ Nothing heavy is imported here, nor in the `*_arguments` modules: `main` says wh
 
 import argparse
 import difflib
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -41,6 +42,13 @@ class Parser(argparse.ArgumentParser):
             meant = f", did you mean {like[0]}?" if like else ""
             verb.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
         return found
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As the original, which passes over what cannot be written; of stdout that is an error."""
+        if file is sys.stdout and file is not None:
+            print(message, end="", file=file, flush=True)
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         """Ends the program."""

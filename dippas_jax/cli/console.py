@@ -20,9 +20,12 @@ from dippas_jax.forensics import identification
 from dippas_jax.io import files
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
-from dippas_jax.types import Fingerprint, InputError, Window
+from dippas_jax.types import Fingerprint, InputError, Window, printable
 
 _NAMED = 5  # of the files that are skipped
+
+RAW = "RAW by the name, to be developed to a TIFF or JPEG"
+"""Why a RAW file in a folder is skipped."""
 
 DONE, FAILED, UNUSABLE, FOUND, TRACED = 0, 1, 2, 3, 4
 """Exit codes: done; a file failed and the others are done; nothing usable; a match was found; a
@@ -117,13 +120,25 @@ def photos_in(
 
 
 def skipped_text(folder: Path, others: Sequence[Path]) -> str:
-    """How many files in a folder are skipped, and which."""
-    names = ", ".join(str(path.relative_to(folder)) for path in others[:_NAMED])
-    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    return (
-        f"folder {folder}: {counted(len(others), 'file')} skipped, by the name no photo that can "
-        f"be read: {names}{more}"
-    )
+    """How many files in a folder are skipped, which, and why."""
+    by_reason: dict[str, list[Path]] = {}
+    for path in others:
+        by_reason.setdefault(why_skipped(path), []).append(path)
+    said = []
+    for why, paths in by_reason.items():
+        names = ", ".join(str(path.relative_to(folder)) for path in paths[:_NAMED])
+        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        said.append(f"{why}: {names}{more}")
+    return f"folder {folder}: {counted(len(others), 'file')} skipped, {'; '.join(said)}"
+
+
+def why_skipped(path: Path) -> str:
+    """Why a file that was found in a folder is not taken for a photo."""
+    if path.suffix.lower() not in photo_file.EXTENSIONS:
+        return RAW if photo_file.named_raw(path) else "by the name no photo that can be read"
+    if os.path.islink(path) and not os.path.exists(path):
+        return "a link to nothing"
+    return "no regular file"
 
 
 def centre(
@@ -220,7 +235,7 @@ def print_json(value: Any) -> None:
 def note(text: str) -> None:
     """A line on stderr, above the progress bar, if anybody listens."""
     try:
-        tqdm.tqdm.write(f"dippas: {text}", file=sys.stderr)
+        tqdm.tqdm.write(f"dippas: {printable(text)}", file=sys.stderr)
     except OSError:
         _to_nothing(sys.stderr)
 
@@ -249,9 +264,14 @@ def _to_nothing(stream: Any) -> None:
     os.close(nothing)
 
 
+def shown(name: Path | str) -> str:
+    """A file's name, or what a file says, for the terminal: a line break in it is escaped."""
+    return printable(str(name))
+
+
 def or_unknown(text: str) -> str:
     """What a file says, or that it does not."""
-    return text or "unknown (the file does not say)"
+    return shown(text) or "unknown (the file does not say)"
 
 
 def counted(number: int, noun: str) -> str:

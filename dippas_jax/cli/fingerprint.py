@@ -151,7 +151,7 @@ def convert(source: str, target: str, *, overwrite: bool = False, json: bool = F
     if json:
         console.print_json({"fingerprint": target, "unit": fingerprint.unit})
     else:
-        print(f"{target}  unit: {console.or_unknown(fingerprint.unit)}")
+        print(f"{console.shown(target)}  unit: {console.or_unknown(fingerprint.unit)}")
     return console.DONE
 
 
@@ -193,4 +193,6 @@ def _described(path: str, fingerprint: Fingerprint) -> str:
         "sha256": fingerprint.sha256,
         "reliability": halves,
     }
-    return "\n".join([path, *(f"  {key:<12} {value}" for key, value in rows.items())])
+    return "\n".join(
+        [console.shown(path), *(f"  {key:<12} {value}" for key, value in rows.items())]
+    )

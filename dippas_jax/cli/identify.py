@@ -193,16 +193,17 @@ def _table(
     path: Path, size: tuple[int, ...], results: Sequence[dict[str, Any]], threshold: float
 ) -> str:
     """A photo's scores, best camera first."""
-    wide = max(11, *(len(result["fingerprint"]) for result in results))
+    names = [console.shown(result["fingerprint"]) for result in results]
+    wide = max(11, *map(len, names))
     moved = "shift" in results[0]
     lines = [
-        f"{path}  {console.size_text(size)}",
+        f"{console.shown(path)}  {console.size_text(size)}",
         f"  {'fingerprint':<{wide}}  {console.SCORES_HEADER}  {'pixels':<11}"
         + ("at row, column" if moved else ""),
     ]
-    for result in results:
+    for name, result in zip(names, results, strict=True):
         lines.append(
-            f"  {result['fingerprint']:<{wide}}  {console.scores_text(result)}  "
+            f"  {name:<{wide}}  {console.scores_text(result)}  "
             f"{console.size_text(result['window'][-2:]):<11}"
             + (f"{result['shift'][0]}, {result['shift'][1]}".ljust(14) if moved else "")
             + ("  match" if result["p_value"] < threshold else "")

@@ -40,7 +40,7 @@ def link(
         alone = f"photo {paths[0]} alone" if paths else "nothing"
         raise InputError(f"{alone} cannot be linked; give two photos or more")
     read = {path: crop for path in paths if (crop := failed.catch(_read, path, side))}
-    wide = max(len(str(path)) for path in paths)
+    wide = max(len(console.shown(path)) for path in paths)
     pairs = list(itertools.combinations(read, 2))
     alike = [(a, b) for a, b in pairs if read[a].size == read[b].size]
     if len(alike) < len(pairs):
@@ -54,7 +54,8 @@ def link(
         else:
             if not done:
                 print(f"{'photo':<{wide}}  {'photo':<{wide}}  {console.SCORES_HEADER}")
-            line = f"{a!s:<{wide}}  {b!s:<{wide}}  {console.scores_text(scores)}"
+            first, second = console.shown(a), console.shown(b)
+            line = f"{first:<{wide}}  {second:<{wide}}  {console.scores_text(scores)}"
             print(line + "  match" * match, flush=True)
         done += 1
     return console.exit_code(done, failed, found)

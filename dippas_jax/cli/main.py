@@ -97,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = parser().parse_args(argv)
     except SystemExit as end:  # help, the version, or a usage error that was told
         return int(end.code or 0)
+    except OSError as error:
+        return _unwritten(error)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name may hold what it cannot encode
             stream.reconfigure(errors="backslashreplace")
@@ -145,11 +147,16 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
         _tell("interrupted")
         return 130
     except OSError as error:  # of stdout: other files give InputError
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at the end
-        if isinstance(error, BrokenPipeError):
-            return 141  # whoever read our lines has seen enough
-        _tell(f"output cannot be written ({error.strerror}); make room")
-        return 2
+        return _unwritten(error)
+
+
+def _unwritten(error: OSError) -> int:
+    """The exit code where stdout takes no more, which is told."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at the end
+    if isinstance(error, BrokenPipeError):
+        return 141  # whoever read our lines has seen enough
+    _tell(f"output cannot be written ({error.strerror}); make room")
+    return 2
 
 
 @contextlib.contextmanager

@@ -113,6 +113,7 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
     if not options.overwrite:
         made = _without_own(made, skipped)
     originals = {_place(job.source): job.source for job in made}
+    originals |= {file: job.source for job in made if (file := _file(job.source))}
     taken: dict[str, Path] = {}
     usable = [job for job in made if failed.catch(_writable, job.source, job, originals, taken)]
     return Given(usable, skipped)
@@ -124,6 +125,15 @@ def _place(path: Path) -> str:
         return os.path.join(os.path.realpath(path.parent), path.name)
     except ValueError:  # of a name that no file can have
         return str(path)
+
+
+def _file(path: Path) -> str:
+    """What two hard links to one file have in common; "" where there is no file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def _without_own(jobs: Sequence[Job], skipped: dict[Path, str]) -> list[Job]:
@@ -152,7 +162,7 @@ def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[st
             f"output {job.target} has a name too long to be written; choose a shorter --suffix, or "
             "give --random-name"
         )
-    for original in (place, _place(job.target)):
+    for original in (place, _place(job.target), _file(job.target)):
         if original in originals:
             raise InputError(
                 f"output {job.target} would replace the original {originals[original]}, which is "
@@ -232,19 +242,13 @@ def _expanded(
     own = [one for one in photos if options.suffix and one.stem.endswith(options.suffix)]
     if others:
         console.note(console.skipped_text(path, others))
-        skipped |= {one: _why_skipped(one) for one in others}
+        skipped |= {one: console.why_skipped(one) for one in others}
     skipped |= {one: "made by this command" for one in own}
     found: list[tuple[Path, Path | None]] = [(one, path) for one in photos if one not in set(own)]
     if not found and path not in failed.reasons:
         deeper = "" if options.recursive else ", or -r for those in folders below"
         raise InputError(f"folder {path} holds no photos; give one that does{deeper}")
     return found
-
-
-def _why_skipped(path: Path) -> str:
-    if photo_file.named_raw(path):
-        return "a RAW file by its name; develop it to a TIFF or JPEG"
-    return "by its name no photo that can be read"
 
 
 def _output_folder(photos: Sequence[str], sources: Sequence[Any], options: Options) -> Path | None:

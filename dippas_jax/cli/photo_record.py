@@ -171,7 +171,7 @@ def figures(record: PhotoRecord) -> str:
 def text(record: PhotoRecord) -> str:
     """A photo's record for the terminal."""
     said = [
-        f"{record.photo} -> {record.output}",
+        f"{console.shown(record.photo)} -> {console.shown(record.output)}",
         f"  {figures(record)}",
         *(f"  Warning: {warning}" for warning in record.warnings),
     ]

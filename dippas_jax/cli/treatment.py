@@ -215,6 +215,10 @@ def _record(
 def _warnings(task: Task, result: Result) -> list[str]:
     """What fell short, as clauses."""
     said = []
+    if task.photo.telling and task.options.icc != "drop":
+        said.append(
+            f"the colour profile {task.photo.telling!r} is not a common one and may name a device"
+        )
     if task.others is not None and not task.others.confirmed:
         said.append(
             f"its noise is not that of the {task.others.photos} other photos of this make, model "

@@ -110,18 +110,20 @@ def _record(
 def _table(record: dict[str, Any]) -> str:
     """One anonymised version's scores, an attacker a line."""
     rows = record["attacks"]
-    wide = max(11, *(len(row["fingerprint"]) for row in rows))
+    names = [console.shown(row["fingerprint"]) for row in rows]
+    wide = max(11, *map(len, names))
     long = max(10, *(len(row["attacker"]) for row in rows))
     lines = [
-        f"{record['anonymised']}  PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}",
+        f"{console.shown(record['anonymised'])}  PSNR {record['psnr']:.2f} dB, "
+        f"SSIM {record['ssim']:.4f}",
         f"  {'attacker':<{long}} {'fingerprint':<{wide}} {'before':>8} {'after':>8}"
         "         what it looks at",
     ]
-    for row in rows:
+    for name, row in zip(names, rows, strict=True):
         asks = attackers.ATTACKERS[row["attacker"]].question
         asks = f"{asks}: {row['part']}" if row["part"] else asks
         lines.append(
-            f"  {row['attacker']:<{long}} {row['fingerprint']:<{wide}} {_score(row['before'])} "
+            f"  {row['attacker']:<{long}} {name:<{wide}} {_score(row['before'])} "
             f"{_score(row['after'])}  {'found' if row['found'] else '     '}  {asks}"
         )
     return "\n".join([*lines, record["verdict"]])

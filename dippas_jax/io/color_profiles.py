@@ -59,6 +59,12 @@ def profile_name(icc: bytes) -> str:
         return "without a name"
 
 
+def telling_name(icc: bytes) -> str:
+    """The name of a profile that may tell a device, its maker or its owner; "" of a common one."""
+    name = profile_name(icc)
+    return "" if name.lower() in COMMON_PROFILES else name
+
+
 def is_grey(icc: bytes) -> bool:
     """Whether a colour profile is one of grey."""
     return icc[16:20] == b"GRAY"

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from dippas_jax.io import confinement, decoder_process, files, photo
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 """-P: modules are not looked for in the folder of the photos."""
@@ -246,6 +246,7 @@ def _photo(head: Mapping[str, Any], blocks: _Blocks, data: bytes) -> photo.Photo
         lossless=bool(head["lossless"]),
         words=tuple(_printable(word) for word in head["words"]),
         colours=text("colours") or b"",
+        telling=_printable(head.get("telling", "")),
     )
 
 
@@ -265,8 +266,7 @@ def _header(head: Mapping[str, Any], _: _Blocks) -> photo.Header:
 
 
 def _printable(text: Any) -> str:
-    """A text that does nothing to a terminal."""
-    return str(InputError(text))
+    return printable(str(text))
 
 
 # ----------------------------------------------------------------------------------- the usual one

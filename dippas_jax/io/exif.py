@@ -37,6 +37,7 @@ _LAYOUT = (
 """Of a TIFF: where its pixels, its profile and its XMP lie, which is not so in another file."""
 
 _NUMBERS = (int, float)
+_NAME = b"Exif\0\0"  # of the segment of a JPEG
 _BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
 
 
@@ -62,7 +63,20 @@ def parsed(found: bytes) -> Image.Exif:
         made.bigtiff = False  # it is written into other files
     else:
         made.load(found)
+        _require_whole(found.removeprefix(_NAME), made)
     return made
+
+
+def _require_whole(tiff: bytes, read: Image.Exif) -> None:
+    """`ValueError` where the directories do not lie within the block: Pillow leaves them out."""
+    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
+    if order is None:
+        return
+    places = [struct.unpack_from(f"{order}I", tiff, 4)[0], read.get(_EXIF, 0)]
+    for at in filter(None, places):
+        (entries,) = struct.unpack_from(f"{order}H", tiff, at)
+        if at + 2 + 12 * entries > len(tiff) or (entries and not read):
+            raise ValueError("cut off")
 
 
 def exif(

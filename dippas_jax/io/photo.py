@@ -118,6 +118,7 @@ class PhotoFile(NamedTuple):
       words: Clauses that say what had to be converted.
       colours: Chunks of a PNG that say what its colours mean (`png_colors`); of a HEIC, its codes
         for that in such a chunk.
+      telling: Name of a colour profile that is not a common one, and may name a device.
     """
 
     pixels: Pixels
@@ -132,6 +133,7 @@ class PhotoFile(NamedTuple):
     lossless: bool
     words: tuple[str, ...]
     colours: bytes = b""
+    telling: str = ""
 
 
 class Header(NamedTuple):
@@ -282,6 +284,10 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
         return (
             f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
         )
+    if kind := tiff16.rare(data) if data.startswith(_TIFF) else "":
+        if kind == tiff16.RAW:
+            return str(_raw(path))
+        return f"photo {path} is a TIFF of a rare kind ({kind}); save it as a usual TIFF of RGB"
     if data.startswith(_STARTS) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
         return (
             f"photo {path} is truncated or damaged near its start, or of a rare kind; save it as a "
@@ -367,11 +373,6 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         if kind in _UPRIGHT:
             pixels = metadata.turned_back(pixels, turn)
             alpha = alpha if alpha is None else metadata.turned_back(alpha, turn)
-    if (
-        icc
-        and (name := color_profiles.profile_name(icc)).lower() not in color_profiles.COMMON_PROFILES
-    ):
-        words.append(f"the colour profile {name!r} is not a common one and may name a device")
     return PhotoFile(
         np.ascontiguousarray(pixels),
         None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha,
@@ -385,6 +386,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         kind == "webp" and _is_lossless(data),
         tuple(words),
         colours,
+        color_profiles.telling_name(icc) if icc else "",
     )
 
 
@@ -434,7 +436,7 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     _require_developed(path, start)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         return _heic(path, file), "heic"
-    image = Image.open(file)
+    image = tiff16.opened(file) if start[:4] in _TIFF else Image.open(file)
     if image.format not in _PILLOW:
         article = "an" if str(image.format).startswith(tuple("AEIO")) else "a"
         raise InputError(

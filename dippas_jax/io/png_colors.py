@@ -19,8 +19,14 @@ _AFTER_HEADER = len(_START) + 25
 
 
 def chunks(data: bytes) -> bytes:
-    """The chunks of a file, whole, in their order; nothing for a file that is no PNG."""
-    return b"".join(chunk for _, _, chunk in _parts(data, len(_START)))
+    """The chunks of a file, whole, in their order; nothing for a file that is no PNG.
+
+    Of two of a kind the first one counts, as for libpng.
+    """
+    first: dict[bytes, bytes] = {}
+    for kind, _, chunk in _parts(data, len(_START)):
+        first.setdefault(kind, chunk)
+    return b"".join(first.values())
 
 
 def names(found: bytes, *, profile: bool = False) -> list[str]:

@@ -4,15 +4,17 @@ An extra channel is opacity only where the file says so (TIFF 6.0, ExtraSamples)
 out with a word.
 """
 
+import contextlib
 import io
 import itertools
+import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from dippas_jax.io import color_profiles, exif
 from dippas_jax.types import InputError
@@ -22,8 +24,13 @@ _WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imag
 
 _EXTRA, _PHOTOMETRIC = 338, 262
 _GREY_OR_RGB = (0, 1, 2)  # photometric interpretations
+_USUAL, _CMYK, _SENSOR = (*_GREY_OR_RGB, 3, 6), 5, (32803, 34892)
 _PREMULTIPLIED, _OPACITY = 1, 2
 _BITS = (1, 8, 16)
+_DNG = 50706  # a tag
+RAW = "sensor data"
+"""What `rare` says of a RAW file, whatever its name is."""
+
 _OTHER_NUMBERS = {2: "signed", 3: "floating-point", 4: "undefined", 5: "complex", 6: "complex"}
 """By SampleFormat."""
 _HEADER_ALONE = "read by tifffile"  # in place of how Pillow unpacks: it refuses to
@@ -66,6 +73,43 @@ def odd_numbers(data: bytes) -> str:
     if kind in _OTHER_NUMBERS:
         return f"{_OTHER_NUMBERS[kind]} numbers of {bits} bits"
     return "" if bits in _BITS else f"{bits} bits"
+
+
+def opened(file: Any) -> Image.Image:
+    """A TIFF's header, as Pillow reads it, of planes with extra channels as well.
+
+    Pillow fails on unspecified channels that lie in planes of their own. Told that the first one is
+    opacity it reads the header; the pixels are for `read`, which asks the file as it came.
+    """
+    try:
+        return Image.open(file)
+    except UnidentifiedImageError:
+        file.seek(0)
+        data = bytearray(file.read())
+        with contextlib.suppress(Exception), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            page: Any = tiff.pages[0]
+            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and not any(page.extrasamples):
+                at = page.tags[_EXTRA].valueoffset
+                data[at : at + 2] = struct.pack(f"{tiff.byteorder}H", _OPACITY)
+        return Image.open(io.BytesIO(data))
+
+
+def rare(data: bytes) -> str:
+    """What a TIFF is that Pillow cannot open; "" where it looks usual, or tells nothing."""
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page: Any = file.pages[0]
+            if _DNG in page.tags or page.photometric in _SENSOR:
+                return RAW
+            if page.photometric in _USUAL and not page.extrasamples:
+                return ""
+            name = "CMYK" if page.photometric == _CMYK else page.photometric.name
+            return (
+                f"{name}, {page.samplesperpixel} channels of {page.bitspersample} bits, "
+                f"{len(page.extrasamples)} of them extra"
+            )
+    except Exception:  # noqa: BLE001 - tifffile meets damage with errors of every kind
+        return ""
 
 
 def read(

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 from scipy import stats
 
 from dippas_jax.cli import anonymize, console, methods, pace, photo_record, prediction, treatment
@@ -346,6 +346,10 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
         refused(dippas("a.jpg", "--format", "heic"), "dippas-jax[heic]", "--format")
     os.symlink("a.jpg", "link.jpg")
     refused(dippas("a.jpg", "-o", "link.jpg", "--overwrite"), "never done")
+    os.unlink("link.jpg")
+    os.link("a.jpg", "link.jpg")  # the very file, which would be taken for a finished output
+    for flags in ([], ["--overwrite"]):
+        refused(dippas("a.jpg", "-o", "link.jpg", *flags), "never done")
     os.unlink("link.jpg")
     after = tree(tmp_path)
     assert after == before
@@ -780,7 +784,9 @@ def test_of_every_item_it_is_said_what_happened_and_why(dippas, tmp_path, monkey
     }
     assert "RAW" in skipped["in/raw.NEF"]
     assert "no photo" in skipped["in/notes.txt"]
-    assert "4 files skipped, by the name no photo that can be read: notes.txt, one.gif, p" in err
+    assert skipped["in/pipe.png"] == "no regular file"
+    assert "4 files skipped, by the name no photo that can be read: notes.txt, one.gif; " in err
+    assert "; no regular file: pipe.png; RAW by the name" in err
     assert [row["photo"] for row in rows if "output" in row] == ["in/good.png"]
     page, content = (tmp_path / f"r.{kind}" for kind in ("html", "json"))
     found = json.loads(content.read_bytes())
@@ -801,6 +807,51 @@ def test_what_was_written_before_is_no_original_when_the_shell_names_it_too(dipp
     code, _, err = dippas("a.jpg", "a.anon.jpg", "--overwrite", "-n")
     assert code == 1
     assert "would replace the original a.anon.jpg" in err
+
+
+@pytest.mark.parametrize("kept", ["safe", "keep"])
+@pytest.mark.parametrize("cut", [20, 60])
+def test_exif_that_is_cut_off_is_not_dropped_without_a_word(dippas, tmp_path, kept, cut):
+    tags = Image.Exif()
+    tags[271], tags[272] = "Make", "Model"
+    tags.get_ifd(34665)[33434] = 0.01
+    Image.fromarray(photo(0)).save(tmp_path / "b.jpg", exif=tags.tobytes()[:cut])
+    code, _, err = dippas("b.jpg", "--metadata", kept, "-n")
+    assert (code, "its EXIF is damaged" in err) == (2, True)
+    assert dippas("b.jpg", "-n")[0] == 0
+
+
+def test_a_profile_that_is_dropped_is_not_warned_of(dippas, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    own = profile.replace("sRGB built-in".encode("utf-16-be"), "Bob's monitor".encode("utf-16-be"))
+    Image.fromarray(photo(0)).save(tmp_path / "b.png", icc_profile=own)
+    for choice, told in (("keep", True), ("drop", False)):
+        out = dippas("b.png", "--icc", choice, "--overwrite")[1]
+        assert ("Bob's monitor" in out) == told
+        assert ("icc_profile" in opened("b.anon.png").info) == told
+
+
+def test_names_do_nothing_to_a_terminal(dippas, tmp_path):
+    name = "a\x1b[31m\nred.jpg"
+    (tmp_path / "a.jpg").rename(tmp_path / name)
+    for flags in (["-n"], []):
+        _, out, err = dippas(name, *flags)
+        assert r"a\x1b[31m\nred.jpg -> a\x1b[31m\nred.anon.jpg" in out
+        assert "\x1b" not in out + err
+        assert all(line.startswith(("a", "  ")) for line in out.splitlines())
+
+
+def test_links_to_nothing_and_other_folders_are_named_as_such(dippas, tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.jpg").rename(tmp_path / "in/a.jpg")
+    os.symlink("nowhere.jpg", "in/dangling.jpg")
+    os.symlink("loop.png", "in/loop.png")
+    os.mkfifo("in/pipe.tif")
+    code, _, err = dippas("in", "-n")
+    assert code == 0
+    assert (
+        "3 files skipped, a link to nothing: dangling.jpg, loop.png; no regular file: pipe" in err
+    )
 
 
 def test_a_fault_of_the_program_or_a_page_that_cannot_be_written_ends_no_batch(

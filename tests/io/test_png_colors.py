@@ -81,6 +81,8 @@ def test_the_strongest_word_decides_alone(tmp_path):
         (SRGB, GAMMA, PRIMARIES): [],
         (SRGB, HDR, GAMMA, MASTERING): ["cICP"],
         (MASTERING,): [],
+        (GAMMA, (b"gAMA", struct.pack(">I", 45455))): ["gAMA"],  # of two the first, as for libpng
+        ((b"gAMA", struct.pack(">I", 45455)), GAMMA): [],
     }
     for chunks, names in told.items():
         found = png_colors.chunks(png(*chunks))
