@@ -306,7 +306,7 @@ class Store:
             found = await asyncio.to_thread(self.program.described, dict(line), self.folder, into)
             found["output"] = line["output"]
         else:
-            names = ("minutes", "width", "height", "failed", "skipped", "progress")
+            names = ("minutes", "memory_mib", "width", "height", "failed", "skipped", "progress")
             found = {name: line[name] for name in names if name in line}
         self.photos[number] = _plain(found)
 

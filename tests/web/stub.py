@@ -27,7 +27,14 @@ def anonymize(arguments):
         if photo.name.startswith("bad"):
             say(photo=str(photo), failed=f"photo {photo} is damaged")
         elif "-n" in arguments:
-            say(photo=str(photo), output=str(target), minutes=0.5, width=64, height=64)
+            say(
+                photo=str(photo),
+                output=str(target),
+                minutes=0.5,
+                memory_mib=600,
+                width=64,
+                height=64,
+            )
         elif target.exists():
             say(photo=str(photo), skipped=f"{target} exists")
         else:

@@ -63,6 +63,7 @@ def test_a_whole_visit_without_a_network(tmp_path):
         assert seen["way_out"] == "ENETUNREACH", "there was no network but this machine's own"
 
     assert seen["ready"].startswith("2 photos ready, about ")
+    assert seen["ready"].endswith("and 0.6 GiB of memory.")
     assert seen["dropped"] == seen["ready"]
     assert seen["tabs"][0] == "photo"
     assert {"folder", "start"} <= set(seen["tabs"])
@@ -75,7 +76,7 @@ def test_a_whole_visit_without_a_network(tmp_path):
         assert "Reduced: as far as" in card or "can probably still be traced" in card
         assert "PSNR" in card
     assert "Not done: photo bad.png is truncated or damaged" in bad
-    assert dropped.startswith("notes.txt\nSkipped: by its name no photo")
+    assert dropped.startswith("notes.txt\nSkipped: by the name no photo")
 
     assert seen["edges"] == ["--at: 0px;", "--at: 64px;"]
     assert [width for width, _ in seen["pictures"]] == [64] * 4

@@ -338,9 +338,9 @@ def test_three_photos_of_which_one_is_bad(client, tmp_path):
     assert client.post("estimate").status == 202
     known = client.until("ready")
     assert known["photos"] == {
-        "1": {"minutes": 0.5, "width": 64, "height": 64},
+        "1": {"minutes": 0.5, "memory_mib": 600, "width": 64, "height": 64},
         "2": {"failed": "photo bad.jpg is damaged"},
-        "3": {"minutes": 0.5, "width": 64, "height": 64},
+        "3": {"minutes": 0.5, "memory_mib": 600, "width": 64, "height": 64},
     }
     assert client.post("start", b'{"displace": true, "strength": "strong"}').status == 202
     known = client.until("done")

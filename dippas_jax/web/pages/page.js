@@ -118,7 +118,8 @@ function statusText(state) {
     case "estimating": return `Looking at ${counted(photos, "photo")}.`;
     case "ready": {
       const time = usable.reduce((sum, photo) => sum + 60 * photo.minutes, 0);
-      return `${counted(usable.length, "photo")} ready, about ${timeText(time)}.`;
+      const memory = Math.max(0, ...usable.map((photo) => photo.memory_mib)) / 1024;
+      return `${counted(usable.length, "photo")} ready, about ${timeText(time)} and ${memory.toFixed(1)} GiB of memory.`;
     }
     case "working": return `${done} of ${counted(photos - refused, "photo")} done.`;
     case "done": return `Done: ${done} of ${counted(photos, "photo")}.`;
