@@ -146,13 +146,14 @@ def _compressed(photo: photo_file.PhotoFile, pixels: np.ndarray) -> np.ndarray:
 
 
 def plane(paths: list[Path], side: int) -> np.ndarray:
-    """K [side side] from the centres of flat-field photos."""
+    """K [side side] from the centres of flat-field photos; of whole ones where `side` is 0."""
     return np.asarray(flat_field.estimate(centre(path, side) for path in paths).plane)
 
 
 def centre(path: Path, side: int) -> np.ndarray:
-    """The middle of a photo, uint8 [side side 3]."""
-    return np.asarray(image.center_crop(photo_file.read_pixels(path), side, side))
+    """The middle of a photo, uint8 [side side 3]; all of it where `side` is 0."""
+    pixels = photo_file.read_pixels(path)
+    return np.asarray(image.center_crop(pixels, side, side)) if side else pixels
 
 
 def worst(pixels: np.ndarray, plane: np.ndarray) -> float:

@@ -20,12 +20,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks import defaults
+from benchmarks import cameras, defaults
 from dippas_jax.baselines import seams, subtraction, truncation, warp
 from dippas_jax.forensics import attackers
 from dippas_jax.io import files
-from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import displacement, flat_field, image
+from dippas_jax.signal import displacement, image
 
 SEARCHES = ("places", "pieces", "warps")
 
@@ -106,22 +105,12 @@ def read(
     if side is None:
         planes = [np.load(device / "prnu.npy") for device in devices]
     else:
-        planes = [_estimate(device / "flat", side) for device in devices]
+        planes = [cameras.plane(sorted((device / "flat").iterdir()), side) for device in devices]
         size = planes[0].shape
         devices = [d for d, plane in zip(devices, planes, strict=True) if plane.shape == size]
         planes = [plane for plane in planes if plane.shape == size]
     paths = [(n, p) for n, d in enumerate(devices) for p in sorted((d / kind).iterdir())[:count]]
-    return [(n, _centre(path, side or 0)) for n, path in paths], np.stack(planes)
-
-
-def _estimate(folder: Path, side: int) -> np.ndarray:
-    photos = (_centre(path, side) for path in sorted(folder.iterdir()))
-    return np.asarray(flat_field.estimate(photos).plane)
-
-
-def _centre(path: Path, side: int) -> np.ndarray:
-    pixels = photo_file.read_pixels(path)
-    return np.asarray(image.center_crop(pixels, side, side)) if side else pixels
+    return [(n, cameras.centre(path, side or 0)) for n, path in paths], np.stack(planes)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 import tqdm
 
 from dippas_jax.forensics import identification
-from dippas_jax.io import files
+from dippas_jax.io import files, photo_reasons
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
@@ -135,7 +135,7 @@ def skipped_text(folder: Path, others: Sequence[Path]) -> str:
 def why_skipped(path: Path) -> str:
     """Why a file that was found in a folder is not taken for a photo."""
     if path.suffix.lower() not in photo_file.EXTENSIONS:
-        return RAW if photo_file.named_raw(path) else "by the name no photo that can be read"
+        return RAW if photo_reasons.named_raw(path) else "by the name no photo that can be read"
     if os.path.islink(path) and not os.path.exists(path):
         return "a link to nothing"
     return "no regular file"

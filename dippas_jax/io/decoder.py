@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from dippas_jax.io import confinement, decoder_process, files, photo
+from dippas_jax.io import confinement, decoder_process, files, photo, photo_reasons
 from dippas_jax.types import InputError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
@@ -185,7 +185,7 @@ class Decoder:
             except (EOFError, ConnectionError):
                 raise _harmful(path, _CRASHED) from None
             except MemoryError:
-                raise photo.too_much(path) from None
+                raise photo_reasons.too_much(path) from None
             except _LIES:
                 raise _harmful(path, _NONSENSE) from None
         self._ready = True

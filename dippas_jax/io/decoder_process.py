@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dippas_jax.io import confinement, photo
+from dippas_jax.io import confinement, photo, photo_reasons
 from dippas_jax.types import InputError
 
 Head = dict[str, Any]
@@ -85,7 +85,7 @@ def _answer(line: socket.socket, answer: Callable[[Head, bytes], Answer]) -> Non
     except InputError as error:
         told = {"failed": str(error)}, {}
     except MemoryError:
-        told = {"failed": str(photo.too_much(question["path"]))}, {}
+        told = {"failed": str(photo_reasons.too_much(question["path"]))}, {}
     send(line, *told)
     os._exit(0)
 

@@ -11,15 +11,14 @@ cause raises `types.InputError`, with sizes as width x height.
 import contextlib
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt, UInt8
-from PIL import Image, JpegImagePlugin, UnidentifiedImageError
+from PIL import Image, JpegImagePlugin
 
-from dippas_jax.io import color_profiles, files, png_colors, tiff16
+from dippas_jax.io import color_profiles, files, photo_reasons, png_colors, tiff16
 from dippas_jax.io import exif as metadata
 from dippas_jax.types import InputError
 
@@ -32,11 +31,6 @@ EXTENSIONS = (
 )  # fmt: skip
 """What a folder is searched for, any case."""
 
-_RAW = (
-    ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".srf", ".sr2", ".dng", ".raf", ".orf", ".rw2",
-    ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".kdc", ".dcr", ".mrw", ".erf", ".rwl", ".gpr",
-)  # fmt: skip
-_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
 _PILLOW = {
     "JPEG": "jpeg",
@@ -49,22 +43,6 @@ _PILLOW = {
 _UPRIGHT = ("tiff", "heic")
 """Formats whose decoders turn the pixels as a viewer shows them."""
 
-_OTHERS = {
-    b"%PDF": "PDF", b"8BPS": "PSD", b"\xff\x0a": "JPEG XL", b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"\0\0\0\x0cjP  ": "JPEG2000", b"\xff\x4f\xff\x51": "JPEG2000", b"II\xbc\1": "JPEG XR",
-    b"v/1\1": "OpenEXR", b"#?RADIANCE": "Radiance HDR", b"gimp xcf": "GIMP", b"BPG\xfb": "BPG",
-    b"GIF8": "GIF", b"P7\n": "PAM", b"SDPX": "DPX", b"XPDS": "DPX", b"SIMPLE  =": "FITS",
-    b"\x1aE\xdf\xa3": "Matroska or WebM", b"OggS": "Ogg", b"PK\3\4": "ZIP", b"7z\xbc\xaf": "7-Zip",
-    b"\x1f\x8b": "gzip", b"Rar!": "RAR", b"\0\0\1\0": "ICO", b"qoif": "QOI", b"AT&TFORM": "DjVu",
-    b"\x93NUMPY": "NumPy", b"\x89HDF": "HDF5", b"MATLAB 5": "MATLAB",
-}  # fmt: skip
-_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"qt  ": "QuickTime", b"jxl ": "JPEG XL"}
-_RIFF = {b"AVI ": "AVI", b"WAVE": "WAVE"}
-_TEXTS = {b"<svg": "SVG", b"<html": "HTML", b"<!doctype html": "HTML", b"<?xml": "XML"}
-"""Files by their magic numbers, and by the brand behind "ftyp": what a message calls them."""
-
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of more than 4 GiB
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", *_TIFF)  # and RIFF....WEBP
 POINTS_ELSEWHERE = re.compile(
     rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|HasExtendedXMP"
 )
@@ -74,15 +52,13 @@ _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
 """How a film begins that a phone puts behind the picture of a JPEG."""
 
 _MAKE, _MODEL, _EXIF, _INTEROP, _COLORSPACE = 271, 272, 34665, 40965, 40961
-_LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
-_NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
 _COARSEST = 255  # step of a table that every reader of JPEGs takes
 _GREY_WITH_ALPHA = 4  # among the colour types of a PNG
 _PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
 _TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
-File = io.BufferedReader | io.BytesIO
+File = photo_reasons.File
 
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
@@ -166,8 +142,9 @@ def read(path: Path | str, *, srgb: bool = False) -> PhotoFile:
 
 def from_bytes(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     """As `read`, of a file's content; its path is for messages, and tells RAW files."""
-    quiet = files.quiet_libraries() if data.startswith(_TIFF) else contextlib.nullcontext()
-    with _reasons(path, io.BytesIO(data)), quiet:
+    tiff = data.startswith(photo_reasons.TIFF)
+    quiet = files.quiet_libraries() if tiff else contextlib.nullcontext()
+    with photo_reasons.reasons(path, io.BytesIO(data)), quiet:
         return decoded(path, data, srgb=srgb)
 
 
@@ -231,7 +208,7 @@ def header(path: Path | str) -> Header:
 
 def header_in(path: Path | str, file: File) -> Header:
     """As `header`, of an open file; its path is for messages, and tells RAW files."""
-    with _reasons(path, file):
+    with photo_reasons.reasons(path, file):
         image, kind = _opened(path, file)
         turn = _orientation(image)
         across = kind in _UPRIGHT and turn >= 5
@@ -239,107 +216,6 @@ def header_in(path: Path | str, file: File) -> Header:
         tags = image.getexif()
         make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
     return Header(size, turn, f"{make} {model}".strip() if model else "")
-
-
-# ----------------------------------------------------------------------------------------- reasons
-
-
-@contextlib.contextmanager
-def _reasons(path: Path | str, file: File) -> Iterator[None]:
-    """Says in a sentence what decoders raise in many ways: why the photo cannot be read."""
-    try:
-        with files.strict_pillow():
-            yield
-    except InputError:
-        raise
-    except MemoryError:
-        raise too_much(path) from None
-    except Image.DecompressionBombError:
-        raise InputError(
-            f"photo {path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels; crop it first"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - decoders meet damage with OSError, SyntaxError, struct.error and others
-        if getattr(error, "errno", None) is not None:  # the system's
-            raise files.unreadable(path, "photo", error) from None
-        file.seek(0)
-        known = not isinstance(error, UnidentifiedImageError)
-        raise InputError(_reason(path, file.read(), known=known)) from None
-
-
-def too_much(path: Path | str) -> InputError:
-    """A photo that the memory does not suffice for."""
-    return InputError(
-        f"photo {path} takes more memory to decode than there is for it; crop it, or leave it out: "
-        "it may be damaged or made to do harm"
-    )
-
-
-def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
-    """Why a photo, of a format that was known or not, could not be decoded."""
-    if odd := tiff16.odd_numbers(data) if data.startswith(_TIFF) else "":
-        return _of_odd_numbers(path, odd)
-    if rare := _rare_jpeg(data):
-        return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
-    if known:
-        return (
-            f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
-        )
-    if kind := tiff16.rare(data) if data.startswith(_TIFF) else "":
-        if kind == tiff16.RAW:
-            return str(_raw(path))
-        return f"photo {path} is a TIFF of a rare kind ({kind}); save it as a usual TIFF of RGB"
-    if data.startswith(_STARTS) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
-        return (
-            f"photo {path} is truncated or damaged near its start, or of a rare kind; save it as a "
-            "usual JPEG, PNG or TIFF"
-        )
-    kind = _other_kind(data)
-    known_as = f" (its content is {kind})" if kind else ""
-    return f"{path} is not a photo that can be read{known_as}; give a JPEG, PNG, TIFF, WebP or HEIC"
-
-
-def _of_odd_numbers(path: Path | str, odd: str) -> str:
-    return f"photo {path} is a TIFF of {odd} a channel; convert it to 8 or 16 bits a channel first"
-
-
-def _other_kind(data: bytes) -> str:
-    """What a file is that no decoder knew, by its first bytes; "" where they do not say."""
-    if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12], "MP4")
-    if data[:4] == b"RIFF":
-        return _RIFF.get(data[8:12], "RIFF")
-    if kind := next((kind for start, kind in _OTHERS.items() if data.startswith(start)), ""):
-        return kind
-    head = data[:512]
-    if not head.isascii() or b"\0" in head:
-        return ""
-    return next((name for tag, name in _TEXTS.items() if tag in head.lower()), "text")
-
-
-def _rare_jpeg(data: bytes) -> str:
-    """The kind of a JPEG that few decoders know, by the header of its frame; "" of any other."""
-    at = 2
-    while data[:2] == b"\xff\xd8" and at + 5 <= len(data) and data[at] == 0xFF:
-        marker, bits = data[at + 1], data[at + 4]
-        if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
-            if bits != 8:
-                return f"a JPEG of {bits} bits a channel"
-            return "a lossless JPEG" if marker in _LOSSLESS else ""
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return ""
-
-
-def _require_developed(path: Path | str, start: bytes) -> None:
-    raw = named_raw(path) or start.startswith(_RAW_STARTS)
-    if raw or start[8:10] == b"CR" or start[4:12] == b"ftypcrx ":
-        raise _raw(path)
-
-
-def _raw(path: Path | str) -> InputError:
-    return InputError(
-        f"photo {path} is a RAW file, whose pixels are not a picture yet; develop it to a TIFF or "
-        "JPEG and give that"
-    )
 
 
 # ---------------------------------------------------------------------------------------- decoding
@@ -433,10 +309,10 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     """The photo in an open file, of which the header alone was read, and its format."""
     start = file.read(32)
     file.seek(0)
-    _require_developed(path, start)
+    photo_reasons.require_developed(path, start)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         return _heic(path, file), "heic"
-    image = tiff16.opened(file) if start[:4] in _TIFF else Image.open(file)
+    image = tiff16.opened(file) if start[:4] in photo_reasons.TIFF else Image.open(file)
     if image.format not in _PILLOW:
         article = "an" if str(image.format).startswith(tuple("AEIO")) else "a"
         raise InputError(
@@ -464,9 +340,11 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
         return 8
     tags = image.tag_v2  # type: ignore[attr-defined]
     if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
-        raise _raw(path)  # whatever its name is: sensor data, or a thumbnail before them
+        raise photo_reasons.raw(
+            path
+        )  # whatever its name is: sensor data, or a thumbnail before them
     if odd := tiff16.odd_numbers(data):
-        raise InputError(_of_odd_numbers(path, odd))
+        raise InputError(photo_reasons.of_odd_numbers(path, odd))
     return max(*tags.get(258, (1,)), 8)
 
 
@@ -578,16 +456,11 @@ def kind_of(path: Path | str) -> str:
         start = b""
     if start[4:8] == b"ftyp":
         return "heic"
-    if start[:4] in _TIFF:
+    if start[:4] in photo_reasons.TIFF:
         return "tiff"
     if start[:4] == b"RIFF":
         return "webp"
     return "png" if start[:4] == b"\x89PNG" or start[:2] == b"BM" else "jpeg"
-
-
-def named_raw(path: Path | str) -> bool:
-    """Whether a file has the name of a RAW file."""
-    return Path(path).suffix.lower() in _RAW
 
 
 def suits(extension: str, kind: str) -> bool:
