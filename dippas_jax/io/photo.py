@@ -340,9 +340,7 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
         return 8
     tags = image.tag_v2  # type: ignore[attr-defined]
     if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
-        raise photo_reasons.raw(
-            path
-        )  # whatever its name is: sensor data, or a thumbnail before them
+        raise photo_reasons.raw(path)  # whatever its name is; or a thumbnail before the data
     if odd := tiff16.odd_numbers(data):
         raise InputError(photo_reasons.of_odd_numbers(path, odd))
     return max(*tags.get(258, (1,)), 8)
