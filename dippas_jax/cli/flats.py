@@ -18,7 +18,9 @@ from dippas_jax.types import InputError, Window
 Headers = dict[Path, photo_file.Header]
 
 _HELD = {1, 3, 6, 8}  # EXIF orientations without a mirror
-_APART = 4.0  # times the least likeness of two photos, from where some may be copies
+_APART = 4.0  # times the median likeness, from where two photos may be copies
+_EQUAL = 0.05  # of the most likeness: differences up to which all share one strong fingerprint
+_BY_CHANCE = 4.0  # standard errors of a likeness
 
 
 class Used:
@@ -106,7 +108,8 @@ def readable(
 def told_by_halves(used: Used) -> bool:
     """Whether halves of the photos tell how reliable the fingerprint is; if not, why, on stderr.
 
-    They do not where some photos are far more alike than others, as if saved from one.
+    They do not where photos are more alike than those of a camera, as if saved from one; unless all
+    are equally so, which copies are not: then a fingerprint is stronger than those of sensors.
     """
     if used.copies:
         copy, of = used.copies[0]
@@ -120,14 +123,20 @@ def told_by_halves(used: Used) -> bool:
     noises = np.stack(used.noises)
     pairs = np.triu_indices(len(noises), 1)
     likeness = (noises @ noises.T)[pairs]
-    if not likeness.size or likeness.max() < copies.ALIKE:
+    if not likeness.size:
         return True
     most = likeness.argmax()
+    usual = float(np.median(likeness))
+    chance = _BY_CHANCE / noises.shape[1] ** 0.5
+    suspect = max(copies.SUSPECT, 2 * chance)
+    if likeness[most] < copies.ALIKE and not suspect < likeness[most] > _APART * usual:
+        return True
+    told = bool(np.ptp(likeness) < _EQUAL * likeness[most] + chance)
     first, second = (used.photos[side[most]] for side in pairs)
-    told = likeness.size == 1 or bool(likeness[most] < _APART * likeness.min())
     console.note(
-        f"{first} and {second} share {100 * likeness[most]:.0f} % of their noise, two photos of a "
-        "camera hardly a tenth; if one was made of the other, leave it out"
-        + ("" if told else ". Others here share far less, so no reliability is told")
+        f"{first} and {second} share {100 * likeness[most]:.0f} % of their noise (half of all "
+        f"pairs at most {max(100 * usual, 0):.0f} %), two photos of a camera hardly a tenth; if "
+        "one was made of the other, leave it out"
+        + ("" if told else ", for until then no reliability is told")
     )
     return told

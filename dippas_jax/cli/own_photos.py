@@ -25,6 +25,10 @@ from dippas_jax.types import InputError
 FEWEST = 4
 """Photos of a camera from which the others' K is worth a look."""
 
+COPY = 0.5
+"""Correlation of residuals from which a photo is a copy of another one, in part at least: photos of
+real scenes by one camera have at most 0.01 (`copies`)."""
+
 CONFIRMED = 6.0
 """z of a photo's residual with the others' K from which they are one camera's: by chance one photo
 in a billion has it."""
@@ -52,6 +56,18 @@ class Known(NamedTuple):
         return self.z >= CONFIRMED
 
 
+class _Sums(NamedTuple):
+    """Over all photos of a camera that can be read; of copies of one, the first.
+
+    Attributes:
+      total: None where there is none.
+      copy_of: By the path of a copy, the photo that counts in its place.
+    """
+
+    total: fingerprint.Accumulator | None
+    copy_of: dict[Path, Path]
+
+
 class OwnPhotos:
     """The photos of a command, by the cameras that took them."""
 
@@ -64,7 +80,7 @@ class OwnPhotos:
         self.photos: Mapping[Path, list[Path]] = {
             path: paths for paths in kinds.values() if len(paths) >= FEWEST for path in paths
         }
-        self._learned: tuple[list[Path], fingerprint.Accumulator | None] = [], None
+        self._learned: tuple[list[Path], _Sums] = [], _Sums(None, {})
 
     def known(self, path: Path, pixels: np.ndarray) -> Known | None:
         """K from the other photos of the camera that took one; None if there are too few.
@@ -78,12 +94,13 @@ class OwnPhotos:
             return None
         if self._learned[0] is not photos:
             self._learned = photos, _sums(photos)
-        total = self._learned[1]
+        total, copy_of = self._learned[1]
         size = pixels.shape[0], pixels.shape[1]
         if total is None or total.numerator.shape[:2] != size:
             return None
         eight = photo_file.eight_bits(pixels)
-        own = _update(fingerprint.init(*size), eight)
+        counted = decoder.read_pixels(copy_of[path]) if path in copy_of else eight
+        own = _update(fingerprint.init(*size), counted)
         count = int(total.count) - 1
         if count < FEWEST - 1:
             return None
@@ -101,23 +118,25 @@ def _kind(path: Path) -> Kind | None:
         return None
 
 
-def _sums(photos: Sequence[Path]) -> fingerprint.Accumulator | None:
-    """Over all photos that can be read; of copies, which would tell a photo's own noise, one."""
+def _sums(photos: Sequence[Path]) -> _Sums:
     total = None
-    noises: list[np.ndarray] = []
+    copy_of: dict[Path, Path] = {}
+    noises: dict[Path, np.ndarray] = {}
     for path in console.bar(photos, "photo"):
         try:
             pixels = decoder.read_pixels(path)
         except InputError:
             continue  # it is named when its turn comes
         noise = copies.noise(pixels)
-        if any(noise @ other >= copies.SAME for other in noises):
+        like = next((one for one, other in noises.items() if noise @ other >= COPY), None)
+        if like is not None:
+            copy_of[path] = like
             continue
-        noises.append(noise)
+        noises[path] = noise
         if total is None:
             total = fingerprint.init(pixels.shape[0], pixels.shape[1])
         total = _update(total, pixels)
-    return total
+    return _Sums(total, copy_of)
 
 
 _update = jax.jit(fingerprint.update, donate_argnums=0)

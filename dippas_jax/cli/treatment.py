@@ -219,6 +219,7 @@ def _warnings(task: Task, result: Result) -> list[str]:
         said.append(
             f"the colour profile {task.photo.telling!r} is not a common one and may name a device"
         )
+    said += photo_writer.not_kept(task.photo, kind=task.job.kind, kept=task.options.metadata)
     if task.others is not None and not task.others.confirmed:
         said.append(
             f"its noise is not that of the {task.others.photos} other photos of this make, model "

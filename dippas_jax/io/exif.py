@@ -36,6 +36,15 @@ _LAYOUT = (
 )  # fmt: skip
 """Of a TIFF: where its pixels, its profile and its XMP lie, which is not so in another file."""
 
+PICTURES = {
+    330: "SubIFDs",
+    513: "JPEGInterchangeFormat",
+    514: "JPEGInterchangeFormatLength",
+    34377: "image resources of Photoshop",
+    37724: "layers of Photoshop",
+}
+"""In the main directory: other pictures, which show the original, or where they lie."""
+
 _NUMBERS = (int, float)
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
 _BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
@@ -110,7 +119,7 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
     if kept == "keep":
         # Pillow writes the fields of the main and the EXIF directory; the thumbnail's is left out.
         made.load(original.tobytes())
-        for tag in (_ORIENTATION, *_LAYOUT):
+        for tag in (_ORIENTATION, *_LAYOUT, *PICTURES):
             made.pop(tag, None)
         inner = made.get_ifd(_EXIF)
         if _WIDTH in inner:

@@ -44,9 +44,14 @@ _UPRIGHT = ("tiff", "heic")
 """Formats whose decoders turn the pixels as a viewer shows them."""
 
 POINTS_ELSEWHERE = re.compile(
-    rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|HasExtendedXMP"
+    rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|hdr-gain-map|HasExtendedXMP|"
+    rb"ItemURI|AuxiliaryImageType|subimage|jumbf|c2pa"
 )
 """In XMP: names of what lies behind the picture, in other parts of its file."""
+
+HOLDS_PICTURES = re.compile(rb"xmpGImg|xap/1\.0/g/img/|GImage|GDepth|google/depthmap|\0")
+"""In XMP: names of pictures that lie in it, which show the original; or text in another code, in
+which nothing can be found."""
 
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
 """How a film begins that a phone puts behind the picture of a JPEG."""
@@ -283,6 +288,8 @@ def _left_out(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
         if (bits := info.get("bit_depth", 8)) > 8:
             said.append(f"{bits} bits reduced to 8")
     tags = image.getexif()
+    if found := [name for tag, name in metadata.PICTURES.items() if tag in tags]:
+        said.append(f"other pictures that its file holds ({', '.join(found)}) are left out")
     adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
     if adobe and not info.get("icc_profile"):
         said.append("that its colours are Adobe RGB says its EXIF alone, which few viewers follow")

@@ -137,10 +137,28 @@ def require_writable(
         )
 
 
+def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
+    """Clauses on the metadata that were asked for and cannot be written.
+
+    Args:
+      photo: As it was read.
+      kind: The format written, one of `photo_file.FORMATS`, or "same".
+      kept: Of metadata, as for `encode`.
+    """
+    kind = photo.format if kind == "same" else kind
+    said = []
+    if kept != "strip" and kind == "tiff" and photo.pixels.dtype == np.uint16 and photo.exif:
+        said.append("a TIFF of 16 bits is written without its metadata")
+    if kept == "keep" and photo.xmp and not _xmp(photo, kind, kept, 1):
+        pictures = photo_file.HOLDS_PICTURES.search(photo.xmp)
+        said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
+    return said
+
+
 def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) -> bytes:
     """The XMP to be written, of which nothing may point to what is gone."""
     xmp = photo.xmp or b""
-    untrue = b"xmpGImg" in xmp or photo_file.POINTS_ELSEWHERE.search(xmp)
+    untrue = photo_file.HOLDS_PICTURES.search(xmp) or photo_file.POINTS_ELSEWHERE.search(xmp)
     if kept != "keep" or kind not in ("jpeg", "webp") or untrue:
         return b""
     return re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % orientation, xmp)

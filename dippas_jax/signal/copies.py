@@ -20,6 +20,9 @@ SAME = 0.97
 ALIKE = 0.3
 """Correlation that no two photos of a real camera are known to have."""
 
+SUSPECT = 0.1
+"""Correlation that they may have, but not while others of the camera have a quarter of it."""
+
 _SIDE = 256  # of the centre that is compared, pixels
 _FAR = 4.0  # times the median size of a residual, from where hot pixels would tell
 
