@@ -6,6 +6,7 @@ judged again: where no report holds its verdict, the exit code is that of one th
 """
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ def anonymize(
             waiting, cameras, options, failed, known, page, jobs, json=json, progress=progress
         )
     elif page and jobs:
-        page.write([record for record in known if Path(record.output).exists()])
+        page.write(_unchanged(known))
     code = console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
     return min(ends) if code == console.DONE and ends else code
 
@@ -113,13 +114,18 @@ def _there(jobs: Sequence[Job], known: Sequence[PhotoRecord]) -> dict[Job, str]:
     records = {record.output: record for record in known}
     there: dict[Job, str] = {}
     for job in jobs:
-        if not job.target.exists():
+        if not os.path.exists(job.target):
             continue
         record = records.get(str(job.target))
         there[job] = _UNKNOWN
         if record and record.sha256 == _sha256(job.target):
             there[job] = _TRACED if photo_record.traced(record) else _UNTRACED
     return there
+
+
+def _unchanged(known: Sequence[PhotoRecord]) -> list[PhotoRecord]:
+    """The records of outputs that are as they were written; others are judged no more."""
+    return [record for record in known if record.sha256 == _sha256(Path(record.output))]
 
 
 def _sha256(path: Path) -> str:
@@ -222,7 +228,7 @@ def _run(
     progress: bool,
 ) -> set[int]:
     """Anonymises, writes and reports photo after photo; exit codes of what fell short."""
-    records = [record for record in known if Path(record.output).exists()]
+    records = _unchanged(known)
     alone = options.fingerprint or options.blind or options.method in baselines.METHODS
     own = None if alone else OwnPhotos([job.source for job in jobs])
     ends: set[int] = set()

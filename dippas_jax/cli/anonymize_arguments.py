@@ -49,9 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-n", "--dry-run", action="store_true", help="estimate time and memory, and write nothing"
     )
     parser.add_argument(
-        "--report", metavar="HTML", help="write a page that shows what was done and found"
+        "--report",
+        metavar="HTML",
+        action=arguments.Once,
+        help="write a page that shows what was done and found",
     )
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
+    arguments.add_seed(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
     arguments.add_json(parser)
     parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)  # of `web`
@@ -75,7 +78,10 @@ def run(options: argparse.Namespace) -> int:
 def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
     known = parser.add_mutually_exclusive_group()
     known.add_argument(
-        "--fingerprint", metavar="FILE", help="fingerprint of the camera that took the photos"
+        "--fingerprint",
+        metavar="FILE",
+        action=arguments.Once,
+        help="fingerprint of the camera that took the photos",
     )
     known.add_argument(
         "--blind",

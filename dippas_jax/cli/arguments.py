@@ -21,6 +21,9 @@ SCORES = """
 """Explains the scores of photos, as the end of a help text."""
 
 
+_SEEDS = 2**32
+
+
 class Help(argparse.HelpFormatter):
     """Fills descriptions, and leaves a table of several lines as it is."""
 
@@ -78,6 +81,13 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, one object per line")
 
 
+def add_seed(parser: argparse.ArgumentParser) -> None:
+    """--seed."""
+    parser.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="same seed, same bytes (default 0)"
+    )
+
+
 def add_photos(parser: argparse.ArgumentParser) -> None:
     """PHOTO, one or more."""
     parser.add_argument(
@@ -124,6 +134,24 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
 
 
 # ------------------------------------------------------------------------------------------- types
+
+
+class Once(argparse.Action):
+    """An option of one value, which is refused where it is given twice."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        """Takes the value."""
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option} is given twice, and takes one value")
+        setattr(namespace, self.dest, values)
+
+
+def seed(text: str) -> int:
+    """A whole number that makes a random key."""
+    value = int(text)
+    if not 0 <= value < _SEEDS:
+        raise argparse.ArgumentTypeError(f"{value} is no seed, 0 to {_SEEDS - 1}")
+    return value
 
 
 def pixels(text: str) -> int:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     anonymize_arguments.add_method(parser)
     anonymize_arguments.add_format(parser)
-    parser.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default 0)")
+    arguments.add_seed(parser)
     _add_workers(parser)
     doing = parser.add_mutually_exclusive_group()
     doing.add_argument(

@@ -8,6 +8,7 @@ as width x height.
 
 import glob
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -64,10 +65,17 @@ class Failures:
 
 def expand(arguments: Sequence[str], failed: Failures) -> list[Path]:
     """The photos that files, folders and patterns name, each once; what names none has failed."""
+    require_names(arguments)
     paths: list[Path] = []
     for argument in arguments:
         paths += failed.catch(named, Path(argument), failed) or []
     return list({path.absolute(): path for path in paths}.values())
+
+
+def require_names(arguments: Sequence[str]) -> None:
+    """`InputError` for an argument that is empty, as of a variable that is not set."""
+    if "" in arguments:
+        raise InputError("an empty name was given, which names no photo; check the command line")
 
 
 def named(path: Path, failed: Failures) -> list[Path]:
@@ -83,9 +91,7 @@ def named(path: Path, failed: Failures) -> list[Path]:
             )
         return inside
     if glob.has_magic(str(path)) and not os.path.exists(path):
-        matches = [
-            match for name in sorted(glob.glob(str(path))) if (match := Path(name)).is_file()
-        ]
+        matches = [match for name in sorted(glob.glob(str(path))) if _readable(match := Path(name))]
         if not matches:
             raise InputError(f"no file matches {path}; check the pattern")
         return matches
@@ -111,12 +117,20 @@ def photos_in(
         found += [Path(at, name) for name in names if not name.startswith(".")]
     found.sort()
     photos = [
-        path
-        for path in found
-        if path.suffix.lower() in photo_file.EXTENSIONS and os.path.isfile(path)
+        path for path in found if path.suffix.lower() in photo_file.EXTENSIONS and _readable(path)
     ]
     kept = set(photos)
     return photos, [path for path in found if path not in kept]
+
+
+def _readable(path: Path) -> bool:
+    """Whether a path is a regular file, or may be one: why it is not is said when it is read."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def skipped_text(folder: Path, others: Sequence[Path]) -> str:

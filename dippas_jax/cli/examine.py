@@ -1,6 +1,7 @@
 """What `dippas anonymize` says of a photo afterwards: every attacker's figure, and the page."""
 
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from dippas_jax.io import files as store
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn, placement
 from dippas_jax.types import Fingerprint, InputError
+
+_HEAD = 1000  # bytes of a page that hold its title
 
 LEARNED_SIDE = 1024
 """Most pixels a side of the centre that the learned extractor looks at; the others look at all."""
@@ -77,19 +80,33 @@ def _settings(options: Options) -> dict[str, Any]:
 
 def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[PhotoRecord]:
     """Of photos that an earlier start of the same command has done."""
-    if paths is None or not paths[1].exists() or options.overwrite:
+    if paths is None:
         return []
-    earlier = store.read_json(paths[1])
+    page, data = paths
+    theirs = os.path.lexists(page) and not options.overwrite
+    if theirs and report_html.TITLE.encode() not in store.read_bytes(page, "report")[:_HEAD]:
+        raise InputError(
+            f"report {page} exists and is no page of this program; choose another --report, or "
+            "give --overwrite"
+        )
+    if os.path.isfile(data) and b'"settings"' not in store.read_bytes(data, "report"):
+        raise InputError(
+            f"{data}, where the figures of the report would be written, exists and is none of this "
+            "program; choose another --report"
+        )
+    if not os.path.lexists(data) or options.overwrite:
+        return []
+    earlier = store.read_json(data)
     if not isinstance(earlier, dict) or earlier.get("settings") != _settings(options):
         raise InputError(
-            f"report {paths[1]} was made with other settings; choose another --report, or give "
+            f"report {data} was made with other settings; choose another --report, or give "
             "--overwrite"
         )
     try:
         return [photo_record.from_json(values) for values in earlier["photos"]]
     except (KeyError, TypeError, ValueError):
         raise InputError(
-            f"report {paths[1]} is damaged or was made by another version of this program; choose "
+            f"report {data} is damaged or was made by another version of this program; choose "
             "another --report, or give --overwrite"
         ) from None
 

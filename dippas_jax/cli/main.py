@@ -151,7 +151,10 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
 
 
 def _unwritten(error: OSError) -> int:
-    """The exit code where stdout takes no more, which is told."""
+    """The exit code where stdout takes no more, or a file cannot be asked for, which is told."""
+    if error.filename is not None:
+        _tell(f"{error.filename} cannot be used ({error.strerror}); check its path")
+        return 2
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed at the end
     if isinstance(error, BrokenPipeError):
         return 141  # whoever read our lines has seen enough

@@ -93,6 +93,7 @@ class Given(NamedTuple):
 
 def given(photos: Sequence[str], options: Options, failed: console.Failures) -> Given:
     """Every photo and where it goes; what cannot be used has failed, and the others go on."""
+    console.require_names(photos)
     skipped: dict[Path, str] = {}
     found: list[tuple[Path, Path | None]] = []
     for argument in photos:
@@ -207,14 +208,23 @@ def _require_heic() -> None:
 
 def _require_writable(folder: Path) -> None:
     """`InputError` if nothing may be written to a folder, or where it is still to be created."""
+    try:
+        os.stat(folder)
+    except FileNotFoundError:
+        pass  # it is created
+    except OSError as error:
+        why = files.reason(error)
+        raise InputError(
+            f"folder {folder} cannot be used ({why}); choose another with -o"
+        ) from None
     there = existing(folder.absolute())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    if not os.path.isdir(there) or not os.access(there, os.W_OK):
         raise InputError(f"folder {folder} cannot be written to; choose another with -o")
 
 
 def existing(path: Path) -> Path:
     """A path, or the nearest folder above it that exists."""
-    return next(one for one in (path, *path.parents) if one.exists())
+    return next(one for one in (path, *path.parents) if os.path.exists(one))
 
 
 def _single(path: Path, target: Path, kind: str) -> Job:

@@ -26,6 +26,9 @@ LIMIT = 3.0
 """|z| from which an attacker of one figure finds the camera."""
 
 MOST = 4  # parts shown of a photo
+
+TITLE = "<title>Camera fingerprint: before and after</title>"
+"""By which a page of this program is known; as the template has it."""
 BUDGET = 720_000  # bytes of a photo's pictures, which take a third more in the page: 1 MB at most
 _BAR = 12.0  # z at which a bar is full
 

@@ -52,7 +52,7 @@ def opened(path: Path | str, noun: str) -> Iterator[io.BufferedReader]:
       InputError: There is none, it is empty, no file, or the system cannot read it.
     """
     try:
-        _require_file(path, noun)
+        require_file(path, noun)
         with open(path, "rb") as file:
             if not file.peek(1):
                 raise InputError(f"{noun} {path} is empty (0 bytes); copy or export it again")
@@ -63,7 +63,7 @@ def opened(path: Path | str, noun: str) -> Iterator[io.BufferedReader]:
         raise unreadable(path, noun, error) from None
 
 
-def _require_file(path: Path | str, noun: str) -> None:
+def require_file(path: Path | str, noun: str) -> None:
     """`InputError` for a pipe, a device or a socket: to read from one may never end."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # the system refuses a folder itself

@@ -31,6 +31,7 @@ _LEAST_VARIATION = 1e-5  # of the mean; float32 has seven digits
 _SCALES = 1e-12, 1e9  # standard deviations between which all units in use lie
 _BLOCK = 32
 _FEW = 1e-3  # of the values, or of the frequencies
+_LEAST = 1000  # values that differ, of a plane that holds something
 _CENTRE = 1024  # pixels a side of the part whose spectrum is looked at
 
 
@@ -101,12 +102,17 @@ def checked(path: Path | str, plane: Float[np.ndarray, "h w"]) -> Checked:
 
 
 def outliers(plane: Float[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
-    """The values farther from the median than `FAR`, and their share of the distances' squares."""
+    """The values farther from the median than `FAR`, and their share of the distances' squares.
+
+    Where hardly any differ from it these are all.
+    """
     apart = np.abs(plane - np.median(plane))
-    most = np.quantile(apart, 1 - _FEW, method="lower")
-    far = apart > FAR * np.sqrt(np.mean(apart[apart <= most] ** 2))
-    total = np.sum(apart**2)
-    return far, float(np.sum(apart[far] ** 2) / total) if total else 0.0
+    held = apart[apart > 0]  # a plane may be empty in part
+    if held.size < min(_LEAST, plane.size // 2):
+        return apart > 0, float(held.size > 0)
+    most = np.quantile(held, 1 - _FEW, method="lower")
+    far = apart > FAR * np.sqrt(np.mean(held[held <= most] ** 2))
+    return far, float(np.sum(apart[far] ** 2) / np.sum(apart**2))
 
 
 def smooth(plane: Float[np.ndarray, "h w"]) -> float:

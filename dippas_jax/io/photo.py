@@ -11,6 +11,7 @@ cause raises `types.InputError`, with sizes as width x height.
 import contextlib
 import io
 import re
+import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,7 @@ _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
 """How a film begins that a phone puts behind the picture of a JPEG."""
 
 _MAKE, _MODEL, _EXIF, _INTEROP, _COLORSPACE = 271, 272, 34665, 40965, 40961
+_BMP_HEADER, _BMP_CALIBRATED = 14, 108  # where it lies, and its length from version 4 on
 _COARSEST = 255  # step of a table that every reader of JPEGs takes
 _GREY_WITH_ALPHA = 4  # among the colour types of a PNG
 _PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
@@ -234,6 +236,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     turn = _orientation(image)  # and a PNG is read to its end, where more may stand
     exif = metadata.block(image, data)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
+    if image.format == "BMP":
+        icc = _bmp_profile(data, words)
     words += _left_out(image, data, xmp)
     jpeg, colours = _jpeg(image, words), _colours(image, data)
     if srgb and (told := png_colors.names(colours, profile=bool(icc))):
@@ -437,6 +441,20 @@ def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
             sampling = 0
         words.append(f"its sampling of colours is written as {_SAMPLINGS[sampling]}")
     return Jpeg(tuple(tables), sampling, progressive)
+
+
+def _bmp_profile(data: bytes, words: list[str]) -> bytes | None:
+    """The profile in a BMP's header of version 5, which Pillow passes over."""
+    (length,) = struct.unpack_from("<I", data, _BMP_HEADER)
+    if length < _BMP_CALIBRATED:
+        return None
+    kind = data[_BMP_HEADER + 56 : _BMP_HEADER + 60]
+    if kind == b"DEBM":
+        at, size = struct.unpack_from("<II", data, _BMP_HEADER + 112)
+        return data[_BMP_HEADER + at : _BMP_HEADER + at + size] or None
+    if kind not in (b"BGRs", b" niW"):
+        words.append("what its BMP header says of its colours is left out")
+    return None
 
 
 def _is_lossless(data: bytes) -> bool:

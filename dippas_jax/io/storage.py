@@ -98,7 +98,11 @@ def read(at: Place, noun: str) -> bytes:
         succeed.
     """
     try:
+        if at.local:
+            files.require_file(at.local, noun)
         data = at.local.read_bytes() if at.local else at.system.cat_file(at.path)
+    except InputError:
+        raise
     except (*_GONE, ValueError) as error:
         raise _unreadable(at, noun, error) from None
     if not data:
@@ -134,7 +138,7 @@ def size(at: Place) -> int:
     """Of a file, bytes; `InputError` if there is none."""
     try:
         return at.local.stat().st_size if at.local else at.system.size(at.path)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a name that no file can have
         raise _unreadable(at, "photo", error) from None
 
 

@@ -19,9 +19,6 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from dippas_jax.io import color_profiles, exif
 from dippas_jax.types import InputError
 
-_WITHOUT_CODEC = (5, 50000)  # LZW and Zstandard, which tifffile reads with imagecodecs
-
-
 _EXTRA, _PHOTOMETRIC = 338, 262
 _GREY_OR_RGB = (0, 1, 2)  # photometric interpretations
 _USUAL, _CMYK, _SENSOR = (*_GREY_OR_RGB, 3, 6), 5, (32803, 34892)
@@ -130,11 +127,14 @@ def read(
                 f"photo {path} is a TIFF with premultiplied transparency; flatten it, or save it "
                 "with 8 bits and transparency that is not premultiplied"
             )
-        if page.compression in _WITHOUT_CODEC:
+        try:
+            array = page.asarray()
+        except (ValueError, ImportError) as error:
+            if isinstance(error, ValueError) and "imagecodecs" not in str(error):
+                raise
             if extra not in ((), (_OPACITY,)):
-                raise _rare(path)
-            return _by_pillow(path, data)
-        array = page.asarray()
+                raise _rare(path, page) from None
+            return _by_pillow(path, page, data)
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and array.ndim == 3:
             array = np.moveaxis(array, 0, -1)
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
@@ -152,20 +152,31 @@ def read(
     return color_profiles.parted(array[..., [*range(colours), *opacity]])
 
 
-def _rare(path: Path | str) -> InputError:
-    return InputError(f"photo {path} is a TIFF of a rare layout; save it without LZW")
+def _rare(path: Path | str, page: Any) -> InputError:
+    return InputError(
+        f"photo {path} is a TIFF of a rare layout for its compression, {page.compression.name}; "
+        "save it with Deflate or without compression"
+    )
 
 
-def _by_pillow(path: Path | str, data: bytes) -> tuple[np.ndarray, np.ndarray | None, bool]:
+def _by_pillow(
+    path: Path | str, page: Any, data: bytes
+) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """The same, of a compression that tifffile knows by another library only.
 
-    Pillow keeps the high bytes of colours; told that the bytes lie in the other order it gives the
-    low ones. It turns what it gives upright.
+    Of 16 bits Pillow keeps the high bytes of colours; told that the bytes lie in the other order it
+    gives the low ones. It turns what it gives upright.
     """
     image: Any = Image.open(io.BytesIO(data))
     orientation = image.getexif().get(274, 1)
     if image.tag_v2.get(284, 1) != 1 or image.tag_v2.get(262) == 0:
-        raise _rare(path)
+        raise _rare(path, page)
+    if page.dtype == np.uint8 and image.mode in ("L", "LA", "RGB", "RGBA"):
+        array = np.asarray(image)
+        array = array[..., None] if array.ndim == 2 else array
+        return color_profiles.parted(exif.turned_back(array, orientation))
+    if len(page.extrasamples) and image.mode != "RGBA":
+        raise _rare(path, page)
     again: Any = Image.open(io.BytesIO(data))
     other = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
     again.tile = [

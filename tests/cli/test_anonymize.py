@@ -1,6 +1,7 @@
 """`dippas anonymize`: what is written where, what is never touched, and what survives a kill."""
 
 import dataclasses
+import errno
 import hashlib
 import importlib.util
 import json
@@ -839,6 +840,94 @@ def test_names_do_nothing_to_a_terminal(dippas, tmp_path):
         assert r"a\x1b[31m\nred.jpg -> a\x1b[31m\nred.anon.jpg" in out
         assert "\x1b" not in out + err
         assert all(line.startswith(("a", "  ")) for line in out.splitlines())
+
+
+def layered(path):
+    """A TIFF as Photoshop writes it: beside the picture, layers and a thumbnail of the original."""
+    secret, thumbnail = b"layers " * 50, b"thumbnail " * 50
+    extra = [(37724, 7, len(secret), secret, False), (34377, 7, len(thumbnail), thumbnail, False)]
+    extra += [(315, 2, 5, "Alice", False)]
+    tifffile.imwrite(path, photo(0), photometric="rgb", extratags=extra, metadata=None)
+    return secret, thumbnail
+
+
+def test_pictures_of_the_original_do_not_go_along_with_the_metadata(dippas, tmp_path):
+    hidden = layered(tmp_path / "b.tif")
+    out = dippas("b.tif", "--metadata", "keep")[1]
+    written = (tmp_path / "b.anon.tif").read_bytes()
+    assert not [one for one in hidden if one[:20] in written]
+    assert b"Alice" in written
+    assert "layers of Photoshop) are left out" in out
+
+
+@pytest.mark.parametrize(
+    "within",
+    ['c2pa="self#jumbf=x"', 'subimage offset="9"', 'GDepth:Data="AAAA"', 'Item:ItemURI="x"'],
+)
+def test_xmp_that_points_to_what_is_gone_or_holds_pictures_is_left_out(dippas, tmp_path, within):
+    xmp = f"<x:xmpmeta><rdf:Description {within}/></x:xmpmeta>".encode()
+    Image.fromarray(photo(0)).save(tmp_path / "b.jpg", xmp=xmp)
+    out = dippas("b.jpg", "--metadata", "keep")[1]
+    assert b"x:xmpmeta" not in (tmp_path / "b.anon.jpg").read_bytes()
+    assert "its XMP" in out
+    assert "left out" in out
+
+
+def test_metadata_that_a_format_cannot_take_are_not_dropped_without_a_word(dippas, tmp_path):
+    deep(tmp_path / "b.tif")
+    assert "written without its metadata" in dippas("b.tif", "--metadata", "keep")[1]
+    assert "written without its metadata" not in dippas("b.tif", "--overwrite")[1]
+
+
+def test_a_report_never_replaces_a_file_that_is_none(dippas, tmp_path):
+    (tmp_path / "page.html").write_text("mine")
+    refused(dippas("a.jpg", "--report", "page.html"), "no page of this program", "--overwrite")
+    (tmp_path / "other.json").write_text('{"title": "IMG"}')
+    for flags in ([], ["--overwrite"]):
+        refused(dippas("a.jpg", "--report", "other.html", *flags), "none of this program")
+    os.mkfifo("pipe.html")
+    refused(dippas("a.jpg", "--report", "pipe.html"), "a pipe")
+    assert (tmp_path / "page.html").read_text() == "mine"
+    assert not (tmp_path / "a.anon.jpg").exists()
+
+
+def test_an_output_that_was_changed_since_is_no_longer_in_the_report(dippas, tmp_path):
+    assert dippas("a.jpg", "--report", "r.html")[0] in DONE
+    assert len(json.loads((tmp_path / "r.json").read_text())["photos"]) == 1
+    Image.fromarray(photo(1)).save(tmp_path / "a.anon.jpg")
+    assert dippas("a.jpg", "--report", "r.html")[0] == console.TRACED
+    assert json.loads((tmp_path / "r.json").read_text())["photos"] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["--report r.html --report s.html", "--fingerprint K.npz --fingerprint L.npz", "--seed -1",
+     "--seed 99999999999999999999"],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused_on_the_command_line(capsys, words):
+    assert cli.main(["anonymize", "a.jpg", *words.split()]) == 2
+    assert words.split()[0] in capsys.readouterr().err
+
+
+def test_names_that_are_empty_too_long_or_of_a_locked_folder_are_named(
+    dippas, tmp_path, monkeypatch
+):
+    refused(dippas("", "-n"), "an empty name")
+    long = "x" * 300
+    code, _, err = dippas(f"{long}/a.png", "a.jpg", "-n")
+    assert (code, long in err) == (1, True)
+    refused(dippas("a.jpg", "-n", "-o", f"{long}/"), long)
+    real = os.stat
+
+    def locked(path, *rest, **options):
+        if "locked/" in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path, *rest, **options)
+
+    save(tmp_path / "locked/b.jpg")
+    monkeypatch.setattr(os, "stat", locked)
+    code, _, err = dippas("locked/*.jpg", "a.jpg", "-n")
+    assert (code, "locked/b.jpg cannot be read (Permission denied)" in err) == (1, True)
 
 
 def test_links_to_nothing_and_other_folders_are_named_as_such(dippas, tmp_path):

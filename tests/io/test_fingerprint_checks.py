@@ -75,6 +75,12 @@ def test_a_value_that_would_hide_all_others_is_set_to_zero(tmp_path, value):
     assert found.sha256 == fingerprint_file.sha256(found.plane)
 
 
+def test_a_plane_that_is_empty_in_most_parts_stays(tmp_path):
+    plane = np.zeros((512, 512), np.float32)
+    plane[100:164, 200:264] = K[:64, :64] - K[:64, :64].mean()
+    np.testing.assert_array_equal(saved(tmp_path, plane).plane, plane)
+
+
 def test_dead_pixels_of_a_sensor_stay(tmp_path):
     plane = K - K.mean()
     plane[::40, ::60] = -5  # ten standard deviations

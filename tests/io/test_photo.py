@@ -269,6 +269,43 @@ def test_an_extra_channel_of_a_tiff_is_opacity_only_where_the_file_says_so(
         np.testing.assert_array_equal(back.alpha, photo.alpha)
 
 
+@pytest.mark.parametrize("compression", ["tiff_lzw", "zstd", "packbits", "tiff_lzma"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_a_tiff_of_eight_bits_comes_through_every_compression_with_its_opacity(
+    tmp_path, compression, mode
+):
+    shape = (HEIGHT, WIDTH, len(mode)) if len(mode) > 1 else (HEIGHT, WIDTH)
+    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    try:
+        data = saved(array, "TIFF", compression=compression)
+    except (OSError, RuntimeError):
+        pytest.skip(f"this Pillow writes no {compression}")
+    photo = photo_file.read(put(tmp_path, data, "a.tif"))
+    flat = array.reshape(HEIGHT, WIDTH, -1)
+    colours = 3 if "RGB" in mode else 1
+    np.testing.assert_array_equal(photo.pixels[..., :colours], flat[..., :colours])
+    assert photo.grey == (colours == 1)
+    assert (photo.alpha is not None) == mode.endswith("A")
+    if mode.endswith("A"):
+        np.testing.assert_array_equal(photo.alpha, flat[..., -1])
+
+
+def test_the_profile_in_a_bmp_of_version_5_is_that_of_its_colours(tmp_path):
+    profile, plain = icc(), saved(pixels(), "BMP")
+    body = plain[54:]
+    header = struct.pack("<I", 124) + plain[18:54].ljust(120, b"\0")
+    header = header[:56] + b"DEBM" + header[60:]
+    header = header[:112] + struct.pack("<II", 124 + len(body), len(profile)) + header[120:]
+    at = struct.pack("<I", 14 + 124)
+    made = plain[:10] + at + header + body + profile
+    photo = photo_file.read(put(tmp_path, made, "a.bmp"))
+    np.testing.assert_array_equal(photo.pixels, pixels())
+    assert photo.icc == profile
+    other = made.replace(b"DEBM", bytes(4))
+    assert "BMP header" in photo_file.read(put(tmp_path, other, "b.bmp")).words[0]
+    assert photo_file.read(put(tmp_path, plain, "c.bmp")).words == ()
+
+
 def test_palettes_cmyk_and_black_and_white_are_converted_with_a_word(tmp_path):
     image = Image.fromarray(pixels())
     cases = {

@@ -5,6 +5,7 @@ import hashlib
 import importlib.util
 import itertools
 import json
+import os
 
 import pytest
 
@@ -139,3 +140,13 @@ def test_an_id_is_that_of_all_fields_and_the_same_for_ever():
     assert Item("/a.jpg", "/K.npz").id == "79c8b558184dd6076b35f641"
     text = b'["/a.jpg", "/K.npz", ""]'
     assert hashlib.sha256(text).hexdigest().startswith("79c8b558184dd6076b35f641")
+
+
+def test_a_pipe_is_no_manifest_and_a_name_that_cannot_be_is_no_photo(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a pipe, a device or a socket"):
+        manifest.read(str(tmp_path / "pipe"))
+    (tmp_path / "nul.txt").write_bytes(b"a\0.jpg\n")
+    (item,), _ = manifest.read(str(tmp_path / "nul.txt"))
+    with pytest.raises(InputError, match="cannot be read"):
+        storage.size(storage.place(item.photo))
