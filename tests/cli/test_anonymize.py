@@ -285,8 +285,10 @@ def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
     row = rows["wavelet", "K.npy"]
     assert row["before"] == pytest.approx(scores("a.jpg")["sigma-3"], abs=0.01)
     assert row["after"] == pytest.approx(scores("a.anon.jpg")["sigma-3"], abs=0.01)
-    assert record["z_before"] == pytest.approx(scores("a.jpg"))
-    assert record["z"] == pytest.approx(scores("a.anon.jpg"))
+    for name, path in (("z_before", "a.jpg"), ("z", "a.anon.jpg")):
+        assert record[name].keys() - scores(path).keys() == {"bands", "texture", "blurred"}
+        ours = {one: record[name][one] for one in scores(path)}
+        assert ours == pytest.approx(scores(path))
     assert 0 < examined["ssim"] < 1
     assert "learned" in examined["untested"]
     assert examined["verdict"] in out
@@ -296,9 +298,10 @@ def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
     assert "a.anon.jpg" in text
     assert f"{row['before']:.1f}" in text
     code, _, err = dippas(*arguments)
-    assert code == 0
+    assert code == console.TRACED, "by what the report keeps"
     assert "skipped" in err
-    assert json.loads((tmp_path / "r.json").read_text()) == content
+    again = json.loads((tmp_path / "r.json").read_text())
+    assert again["photos"] == content["photos"]
     code, _, err = dippas(*arguments, "--strength", "strong")
     assert code == 2
     assert "other settings" in err
@@ -412,7 +415,8 @@ def test_a_batch_that_is_killed_goes_on_with_the_same_command(dippas, tmp_path, 
         if len(done) == 4:
             break
     assert kills >= 2
-    subprocess.run(command, check=True, capture_output=True, env=environment)
+    last = subprocess.run(command, check=False, capture_output=True, env=environment)
+    assert last.returncode in DONE
     assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
     assert tree(tmp_path / "in") == before
 
