@@ -79,6 +79,7 @@ def anonymize(
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]
     cameras = {file: console.read_fingerprint(file) for file in dict.fromkeys(fingerprints)}
     page_file = examine.page_files(options)
+    examine.require_apart(page_file, jobs)
     known = examine.known_records(page_file, options)
     there = {} if options.overwrite else _there(jobs, known)
     waiting = _waiting(jobs, there, cameras, options, failed, skipped)

@@ -22,6 +22,7 @@ SCORES = """
 
 
 _SEEDS = 2**32
+_MAY_BE_EMPTY = ("suffix", "photos")  # a photo without a name is refused by the verb
 
 
 class Help(argparse.HelpFormatter):
@@ -39,6 +40,14 @@ class Parser(argparse.ArgumentParser):
     ) -> Any:
         """What was given; of what is not known the verb's own parser tells."""
         found, unknown = self.parse_known_args(args, namespace)
+        empty = [
+            name
+            for name, value in vars(found).items()
+            if name not in _MAY_BE_EMPTY
+            and (value == "" or (isinstance(value, list) and "" in value))
+        ]
+        if empty:
+            self.error(f"--{empty[0].replace('_', '-')} has no value; check the command line")
         if unknown:
             verb: Parser = getattr(found, "parser", self)
             like = difflib.get_close_matches(unknown[0], verb._option_string_actions, n=1)
@@ -100,7 +109,7 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
 
 def add_output(parser: argparse.ArgumentParser, text: str, *, required: bool = False) -> None:
     """-o and --overwrite, of a single file."""
-    parser.add_argument("-o", "--output", required=required, metavar="FILE", help=text)
+    parser.add_argument("-o", "--output", required=required, metavar="FILE", action=Once, help=text)
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fingerprint",
         metavar="FILE",
-        default="",
+        action=arguments.Once,
         help="of the camera of all photos for which the manifest names none",
     )
     anonymize_arguments.add_method(parser)
@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
         options.output,
         outputs.Options(**chosen),
         how,
-        fingerprint=options.fingerprint,
+        fingerprint=options.fingerprint or "",
         dry_run=options.dry_run,
         summary_only=options.summary,
         json=options.json,

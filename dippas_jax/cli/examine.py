@@ -20,6 +20,7 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn, placement
 from dippas_jax.types import Fingerprint, InputError
 
+_OURS = {b"settings", b"strength"}  # names in the figures of every report
 _HEAD = 1000  # bytes of a page that hold its title
 
 LEARNED_SIDE = 1024
@@ -78,6 +79,19 @@ def _settings(options: Options) -> dict[str, Any]:
     return values | {"check": list(options.check)}
 
 
+def require_apart(paths: tuple[Path, Path] | None, jobs: Sequence[Job]) -> None:
+    """`InputError` where the page would lie in the place of an original or of an output."""
+    taken = {os.path.realpath(path): path for job in jobs for path in (job.source, job.target)}
+    for path in paths or ():
+        if (other := taken.get(os.path.realpath(path))) is not None:
+            raise InputError(
+                f"report {path} would replace photo {other}, which is never done; choose another "
+                "--report"
+            )
+        if path.suffix != ".json" and os.path.lexists(path) and not os.path.isfile(path):
+            raise InputError(f"report {path} is no file and cannot be replaced; choose another")
+
+
 def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[PhotoRecord]:
     """Of photos that an earlier start of the same command has done."""
     if paths is None:
@@ -89,7 +103,7 @@ def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[Pho
             f"report {page} exists and is no page of this program; choose another --report, or "
             "give --overwrite"
         )
-    if os.path.isfile(data) and b'"settings"' not in store.read_bytes(data, "report"):
+    if os.path.isfile(data) and not set(store.read_bytes(data, "report").split(b'"')) >= _OURS:
         raise InputError(
             f"{data}, where the figures of the report would be written, exists and is none of this "
             "program; choose another --report"

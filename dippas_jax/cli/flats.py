@@ -131,7 +131,7 @@ def told_by_halves(used: Used) -> bool:
     suspect = max(copies.SUSPECT, 2 * chance)
     if likeness[most] < copies.ALIKE and not suspect < likeness[most] > _APART * usual:
         return True
-    told = bool(np.ptp(likeness) < _EQUAL * likeness[most] + chance)
+    told = likeness.size > 1 and bool(np.ptp(likeness) < _EQUAL * likeness[most] + chance)
     first, second = (used.photos[side[most]] for side in pairs)
     console.note(
         f"{first} and {second} share {100 * likeness[most]:.0f} % of their noise (half of all "

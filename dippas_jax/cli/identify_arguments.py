@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fingerprints",
         nargs="+",
+        action="extend",
         required=True,
         metavar="FILE",
         help="fingerprint files, one per camera",

@@ -5,6 +5,8 @@ The file is made from pixels, so nothing is taken out: what is not written here 
 
 import io
 import struct
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -45,6 +47,7 @@ PICTURES = {
 }
 """In the main directory: other pictures, which show the original, or where they lie."""
 
+_JPEG, _MAKER = b"\xff\xd8\xff", 37500
 _NUMBERS = (int, float)
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
 _BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
@@ -122,6 +125,9 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
         for tag in (_ORIENTATION, *_LAYOUT, *PICTURES):
             made.pop(tag, None)
         inner = made.get_ifd(_EXIF)
+        for directory in (made, inner):
+            for tag in _with_pictures(directory):
+                del directory[tag]
         if _WIDTH in inner:
             inner[_WIDTH], inner[_HEIGHT] = size[1], size[0]
     elif kept == "safe":
@@ -132,6 +138,29 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
     if orientation != 1:
         made[_ORIENTATION] = orientation
     return made.tobytes() if len(made) or made.get_ifd(_EXIF) else None
+
+
+def pictures(original: Image.Exif) -> list[str]:
+    """What of a photo's EXIF shows the original, or tells where another picture lies, by name.
+
+    A maker note mostly holds a preview.
+    """
+    found = [name for tag, name in PICTURES.items() if tag in original]
+    for directory in (original, original.get_ifd(_EXIF)):
+        found += [
+            "the maker's note" if tag == _MAKER else f"tag {tag}"
+            for tag in _with_pictures(directory)
+            if tag not in PICTURES
+        ]
+    return found
+
+
+def _with_pictures(directory: Mapping[int, Any]) -> list[int]:
+    return [
+        tag
+        for tag, value in directory.items()
+        if isinstance(value, bytes) and tag not in _LAYOUT and _JPEG in value
+    ]
 
 
 def _plain(value: object) -> bool:

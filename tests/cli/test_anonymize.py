@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import hashlib
 import importlib.util
+import io
 import json
 import math
 import os
@@ -864,6 +865,20 @@ def test_pictures_of_the_original_do_not_go_along_with_the_metadata(dippas, tmp_
     assert "layers of Photoshop) are left out" in out
 
 
+def test_a_preview_in_a_makers_note_does_not_go_along(dippas, tmp_path):
+    tags = Image.Exif()
+    tags[271], tags[272] = "Make", "Model"
+    preview = io.BytesIO()
+    Image.fromarray(photo(0)).save(preview, "JPEG")
+    tags.get_ifd(34665)[37500] = b"Nikon\0" + preview.getvalue()
+    Image.fromarray(photo(0)).save(tmp_path / "b.jpg", exif=tags.tobytes())
+    out = dippas("b.jpg", "--metadata", "keep")[1]
+    written = (tmp_path / "b.anon.jpg").read_bytes()
+    assert preview.getvalue()[:200] not in written
+    assert b"Model" in written
+    assert "(the maker's note) are left out" in out
+
+
 @pytest.mark.parametrize(
     "within",
     ['c2pa="self#jumbf=x"', 'subimage offset="9"', 'GDepth:Data="AAAA"', 'Item:ItemURI="x"'],
@@ -890,7 +905,10 @@ def test_a_report_never_replaces_a_file_that_is_none(dippas, tmp_path):
     for flags in ([], ["--overwrite"]):
         refused(dippas("a.jpg", "--report", "other.html", *flags), "none of this program")
     os.mkfifo("pipe.html")
-    refused(dippas("a.jpg", "--report", "pipe.html"), "a pipe")
+    (tmp_path / "b.html").write_bytes((tmp_path / "a.jpg").read_bytes())
+    for flags in ([], ["--overwrite"]):
+        refused(dippas("a.jpg", "--report", "pipe.html", *flags), "no file")
+        refused(dippas("b.html", "-o", "c.jpg", "--report", "b.html", *flags), "never done")
     assert (tmp_path / "page.html").read_text() == "mine"
     assert not (tmp_path / "a.anon.jpg").exists()
 
@@ -905,12 +923,12 @@ def test_an_output_that_was_changed_since_is_no_longer_in_the_report(dippas, tmp
 
 @pytest.mark.parametrize(
     "words",
-    ["--report r.html --report s.html", "--fingerprint K.npz --fingerprint L.npz", "--seed -1",
-     "--seed 99999999999999999999"],
+    ["--report r.html --report s.html", "--fingerprint K.npz --fingerprint L.npz", "-o a -o b",
+     "--seed -1", "--seed 99999999999999999999", "--fingerprint=", "--check=", "--report="],
 )  # fmt: skip
 def test_options_that_cannot_be_are_refused_on_the_command_line(capsys, words):
     assert cli.main(["anonymize", "a.jpg", *words.split()]) == 2
-    assert words.split()[0] in capsys.readouterr().err
+    assert words.split()[0].rstrip("=") in capsys.readouterr().err
 
 
 def test_names_that_are_empty_too_long_or_of_a_locked_folder_are_named(

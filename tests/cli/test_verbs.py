@@ -264,6 +264,20 @@ def test_copies_saved_again_do_not_make_a_fingerprint_look_reliable(dippas, tmp_
     assert math.isnan(files.read_fingerprint_file(tmp_path / "L.npz").reliability)
 
 
+def test_two_photos_that_are_alike_tell_no_reliability(dippas, tmp_path):
+    shots = realistic(tmp_path / "flats", 1)
+    Image.fromarray(shots[0]).save(tmp_path / "flats/95.jpg", quality=95)
+    record, err = built(dippas, tmp_path / "flats", tmp_path / "K.npz")
+    assert record["reliability"] is None
+    assert "share" in err
+
+
+def test_fingerprints_are_added_up(dippas):
+    options = ("--fingerprints", "A.npz", "--fingerprints", "B.npz")
+    (record,) = lines(dippas("identify", "A0.png", *options, "--json")[1])
+    assert [one["fingerprint"] for one in record["results"]] == ["A.npz", "B.npz"]
+
+
 def test_a_copy_of_other_brightness_is_left_out(dippas, tmp_path):
     shots = realistic(tmp_path / "flats", 3)
     honest, _ = built(dippas, tmp_path / "flats", tmp_path / "K.npz")
