@@ -140,11 +140,12 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
     return made.tobytes() if len(made) or made.get_ifd(_EXIF) else None
 
 
-def pictures(original: Image.Exif) -> list[str]:
-    """What of a photo's EXIF shows the original, or tells where another picture lies, by name.
+def pictures(block: bytes) -> list[str]:
+    """What of a photo's EXIF that can be read shows the original, or where another picture lies.
 
     A maker note mostly holds a preview.
     """
+    original = parsed(block) if block else Image.Exif()
     found = [name for tag, name in PICTURES.items() if tag in original]
     for directory in (original, original.get_ifd(_EXIF)):
         found += [

@@ -292,8 +292,6 @@ def _left_out(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
         if (bits := info.get("bit_depth", 8)) > 8:
             said.append(f"{bits} bits reduced to 8")
     tags = image.getexif()
-    if found := metadata.pictures(tags):
-        said.append(f"other pictures that its metadata hold ({', '.join(found)}) are left out")
     adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
     if adobe and not info.get("icc_profile"):
         said.append("that its colours are Adobe RGB says its EXIF alone, which few viewers follow")

@@ -149,6 +149,8 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
     said = []
     if kept != "strip" and kind == "tiff" and photo.pixels.dtype == np.uint16 and photo.exif:
         said.append("a TIFF of 16 bits is written without its metadata")
+    if kept == "keep" and (found := metadata.pictures(photo.exif)):
+        said.append(f"other pictures that its metadata hold ({', '.join(found)}) are left out")
     if kept == "keep" and photo.xmp and not _xmp(photo, kind, kept, 1):
         pictures = photo_file.HOLDS_PICTURES.search(photo.xmp)
         said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
