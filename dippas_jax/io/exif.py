@@ -145,7 +145,11 @@ def pictures(block: bytes) -> list[str]:
 
     A maker note mostly holds a preview.
     """
-    original = parsed(block) if block else Image.Exif()
+    with files.strict_pillow():  # which keeps its warnings to itself
+        return _pictures(parsed(block)) if block else []
+
+
+def _pictures(original: Image.Exif) -> list[str]:
     found = [name for tag, name in PICTURES.items() if tag in original]
     for directory in (original, original.get_ifd(_EXIF)):
         found += [

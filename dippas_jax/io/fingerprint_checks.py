@@ -31,6 +31,7 @@ _LEAST_VARIATION = 1e-5  # of the mean; float32 has seven digits
 _SCALES = 1e-12, 1e9  # standard deviations between which all units in use lie
 _BLOCK = 32
 _FEW = 1e-3  # of the values, or of the frequencies
+_PASSES = 20
 _LEAST = 1000  # values that differ, of a plane that holds something
 _CENTRE = 1024  # pixels a side of the part whose spectrum is looked at
 
@@ -60,8 +61,21 @@ def checked(path: Path | str, plane: Float[np.ndarray, "h w"]) -> Checked:
       plane: float32, all values finite.
 
     Raises:
-      InputError: Nearly constant, of no possible scale, a picture, or a regular pattern.
+      InputError: Nearly constant, of no possible scale or of many, a picture, or a regular pattern.
     """
+    mean, outliers = 0.0, 0
+    for _ in range(_PASSES):
+        found = _once(path, plane)
+        if found.plane is plane:
+            return Checked(plane, mean, outliers)
+        # What is written is read again as it is.
+        plane, mean, outliers = found.plane, mean + found.mean, outliers + found.outliers
+    raise InputError(
+        f"fingerprint {path} has values of so many scales that few of them count; estimate it again"
+    )
+
+
+def _once(path: Path | str, plane: Float[np.ndarray, "h w"]) -> Checked:
     wide = plane.astype(np.float64)
     far, share = outliers(wide)
     number = int(far.sum()) if share > HEAVY else 0

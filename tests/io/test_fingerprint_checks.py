@@ -75,6 +75,20 @@ def test_a_value_that_would_hide_all_others_is_set_to_zero(tmp_path, value):
     assert found.sha256 == fingerprint_file.sha256(found.plane)
 
 
+def test_what_is_written_is_read_as_it_is(tmp_path, monkeypatch):
+    """Outliers may hide others; all are taken out at once."""
+    plane = K.copy()
+    plane[3, 4], plane[5, 6:9] = 1e12, 1e5
+    found = saved(tmp_path, plane)
+    assert found.outliers == 4
+    again = saved(tmp_path, found.plane)
+    assert (again.mean, again.outliers) == (0, 0)
+    np.testing.assert_array_equal(again.plane, found.plane)
+    monkeypatch.setattr(fingerprint_checks, "_PASSES", 1)
+    with pytest.raises(InputError, match="so many scales"):
+        saved(tmp_path, plane)
+
+
 def test_a_plane_that_is_empty_in_most_parts_stays(tmp_path):
     plane = np.zeros((512, 512), np.float32)
     plane[100:164, 200:264] = K[:64, :64] - K[:64, :64].mean()
