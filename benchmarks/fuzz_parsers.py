@@ -339,7 +339,7 @@ PARSERS = {
     "io.fingerprint_file": Parser(_fingerprint, seeds.fingerprints, 40),
     "io.photo: PNG": Parser(_photo, seeds.pngs, 10),
     "io.photo: JPEG": Parser(_photo, seeds.jpegs, 10),
-    "io.photo: TIFF, io.tiff16": Parser(_photo, seeds.tiffs, 14),
+    "io.photo: TIFF, io.tiff_file": Parser(_photo, seeds.tiffs, 14),
     "io.photo: WebP, BMP": Parser(_photo, lambda: seeds.others()[:6], 8),
     "io.photo: HEIC": Parser(_heic, seeds.heics, 2),
     "io.photo_writer": Parser(_writer, _all_photos, 6),

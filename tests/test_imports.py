@@ -44,7 +44,7 @@ ONLY_IN = {
     "ml_collections": {"experiments.overrides", "main"},
     "pywt": {"signal.wavelet"},
     "matplotlib": {"experiments.report", "experiments.plots", "cli.fingerprint_plot"},
-    "tifffile": {"io.tiff16"},
+    "tifffile": {"io.tiff_file"},
     "jinja2": {"cli.report_html"},
     "h5py": {"io.fingerprint_file"},
     "fsspec": {"io.storage"},

@@ -35,6 +35,13 @@ class Help(argparse.HelpFormatter):
 class Parser(argparse.ArgumentParser):
     """Tells a usage error in one sentence on stderr, and exits with 2."""
 
+    _given: Sequence[str] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As the original, which may call `error` before it looks for what is not known."""
+        self._given = sys.argv[1:] if args is None else args
+        return super().parse_known_args(args, namespace)
+
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: Any = None
     ) -> Any:
@@ -50,10 +57,13 @@ class Parser(argparse.ArgumentParser):
             self.error(f"--{empty[0].replace('_', '-')} has no value; check the command line")
         if unknown:
             verb: Parser = getattr(found, "parser", self)
-            like = difflib.get_close_matches(unknown[0], verb._option_string_actions, n=1)
-            meant = f", did you mean {like[0]}?" if like else ""
-            verb.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+            verb.error(verb._unknown(unknown))
         return found
+
+    def _unknown(self, words: Sequence[str]) -> str:
+        like = difflib.get_close_matches(words[0], self._option_string_actions, n=1)
+        meant = f", did you mean {like[0]}?" if like else ""
+        return f"unrecognized arguments: {' '.join(words)}{meant}"
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As the original, which passes over what cannot be written; of stdout that is an error."""
@@ -63,7 +73,16 @@ class Parser(argparse.ArgumentParser):
             super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
-        """Ends the program."""
+        """Ends the program; a mistyped option may be why another one is missing."""
+        known = tuple(self._option_string_actions)
+        odd = [
+            word
+            for word in self._given
+            if word.startswith("--")
+            and not any(one.startswith(word.split("=")[0]) for one in known)
+        ]
+        if odd and message.startswith("the following arguments are required"):
+            message = self._unknown(odd)
         self.exit(2, f"dippas: {message}; see {self.prog} --help\n")
 
 

@@ -209,6 +209,8 @@ def campaign(
         return _say(root, items, how, json=json)
     known = manifest.resolved(fingerprint) if fingerprint else None
     settings = {**method.settings(), _FINGERPRINT: known}
+    if root.local:
+        outputs.require_writable(root.local)
     if dry_run:
         ledger.require_same(output, settings)
         return _plan(items, root, options, json=json)

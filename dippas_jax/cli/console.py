@@ -93,7 +93,10 @@ def named(path: Path, failed: Failures) -> list[Path]:
     if glob.has_magic(str(path)) and not os.path.exists(path):
         matches = [match for name in sorted(glob.glob(str(path))) if _readable(match := Path(name))]
         if not matches:
-            raise InputError(f"no file matches {path}; check the pattern")
+            within = path.parent
+            hidden = os.path.isdir(within) and not os.access(within, os.R_OK | os.X_OK)
+            why = f", whose folder {within} may not be listed" if hidden else ""
+            raise InputError(f"no file matches {path}{why}; check the pattern")
         return matches
     return [path]
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dippas_jax.cli import console, identify, photo_record, report_html
+from dippas_jax.cli import console, identify, outputs, photo_record, report_html
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.forensics import attackers, scores, verification
@@ -80,9 +80,11 @@ def _settings(options: Options) -> dict[str, Any]:
 
 
 def require_apart(paths: tuple[Path, Path] | None, jobs: Sequence[Job]) -> None:
-    """`InputError` where the page would lie in the place of an original or of an output."""
+    """`InputError` where the page cannot lie: in the place of an original or output, or at all."""
     taken = {os.path.realpath(path): path for job in jobs for path in (job.source, job.target)}
     for path in paths or ():
+        if len(os.fsencode(path.name)) > outputs.LONGEST:
+            raise InputError(f"report {path} has a name too long to be written; give a shorter one")
         if (other := taken.get(os.path.realpath(path))) is not None:
             raise InputError(
                 f"report {path} would replace photo {other}, which is never done; choose another "
@@ -90,6 +92,7 @@ def require_apart(paths: tuple[Path, Path] | None, jobs: Sequence[Job]) -> None:
             )
         if path.suffix != ".json" and os.path.lexists(path) and not os.path.isfile(path):
             raise InputError(f"report {path} is no file and cannot be replaced; choose another")
+        outputs.require_writable(path.parent, "--report")
 
 
 def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[PhotoRecord]:

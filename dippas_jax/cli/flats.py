@@ -19,7 +19,6 @@ Headers = dict[Path, photo_file.Header]
 
 _HELD = {1, 3, 6, 8}  # EXIF orientations without a mirror
 _APART = 4.0  # times the median likeness, from where two photos may be copies
-_EQUAL = 0.05  # of the most likeness: differences up to which all share one strong fingerprint
 _BY_CHANCE = 4.0  # standard errors of a likeness
 
 
@@ -108,8 +107,7 @@ def readable(
 def told_by_halves(used: Used) -> bool:
     """Whether halves of the photos tell how reliable the fingerprint is; if not, why, on stderr.
 
-    They do not where photos are more alike than those of a camera, as if saved from one; unless all
-    are equally so, which copies are not: then a fingerprint is stronger than those of sensors.
+    They do not where photos are more alike than those of a camera, as if made of one.
     """
     if used.copies:
         copy, of = used.copies[0]
@@ -131,12 +129,10 @@ def told_by_halves(used: Used) -> bool:
     suspect = max(copies.SUSPECT, 2 * chance)
     if likeness[most] < copies.ALIKE and not suspect < likeness[most] > _APART * usual:
         return True
-    told = likeness.size > 1 and bool(np.ptp(likeness) < _EQUAL * likeness[most] + chance)
     first, second = (used.photos[side[most]] for side in pairs)
     console.note(
         f"{first} and {second} share {100 * likeness[most]:.0f} % of their noise (half of all "
         f"pairs at most {max(100 * usual, 0):.0f} %), two photos of a camera hardly a tenth; if "
-        "one was made of the other, leave it out"
-        + ("" if told else ", for until then no reliability is told")
+        "one was made of the other, leave it out: no reliability is told"
     )
-    return told
+    return False

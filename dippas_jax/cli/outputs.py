@@ -16,7 +16,8 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError
 
-_LONGEST = 255  # bytes of a file's name, on nearly every system
+LONGEST = 255
+"""Bytes of a file's name, at most, on nearly every system."""
 
 
 class Options(NamedTuple):
@@ -154,7 +155,7 @@ def _without_own(jobs: Sequence[Job], skipped: dict[Path, str]) -> list[Job]:
 def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[str, Path]) -> bool:
     """`InputError` where an output cannot be: in the place of an original or another output."""
     try:
-        too_long = len(os.fsencode(job.target.name)) > _LONGEST
+        too_long = len(os.fsencode(job.target.name)) > LONGEST
         place = os.path.realpath(job.target)
     except ValueError:
         raise InputError(f"photo {source} has a name that no file can have; check it") from None
@@ -174,7 +175,7 @@ def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[st
             f"{taken[place]} and {source} would both be written to {job.target}; treat them "
             "one by one, or give --random-name"
         )
-    _require_writable(job.target.parent)
+    require_writable(job.target.parent)
     taken[place] = source
     return True
 
@@ -206,7 +207,7 @@ def _require_heic() -> None:
         )
 
 
-def _require_writable(folder: Path) -> None:
+def require_writable(folder: Path, option: str = "-o") -> None:
     """`InputError` if nothing may be written to a folder, or where it is still to be created."""
     try:
         os.stat(folder)
@@ -215,11 +216,11 @@ def _require_writable(folder: Path) -> None:
     except OSError as error:
         why = files.reason(error)
         raise InputError(
-            f"folder {folder} cannot be used ({why}); choose another with -o"
+            f"folder {folder} cannot be used ({why}); choose another with {option}"
         ) from None
     there = existing(folder.absolute())
     if not os.path.isdir(there) or not os.access(there, os.W_OK):
-        raise InputError(f"folder {folder} cannot be written to; choose another with -o")
+        raise InputError(f"folder {folder} cannot be written to; choose another with {option}")
 
 
 def existing(path: Path) -> Path:

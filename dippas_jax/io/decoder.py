@@ -247,6 +247,7 @@ def _photo(head: Mapping[str, Any], blocks: _Blocks, data: bytes) -> photo.Photo
         words=tuple(_printable(word) for word in head["words"]),
         colours=text("colours") or b"",
         telling=_printable(head.get("telling", "")),
+        unkept=tuple(_printable(name) for name in head.get("unkept", ())),
     )
 
 

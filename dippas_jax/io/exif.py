@@ -49,6 +49,7 @@ PICTURES = {
 
 _JPEG, _MAKER = b"\xff\xd8\xff", 37500
 _NUMBERS = (int, float)
+_RESOLUTION = {282, 283, 296}
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
 _BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
 
@@ -138,6 +139,12 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
     if orientation != 1:
         made[_ORIENTATION] = orientation
     return made.tobytes() if len(made) or made.get_ifd(_EXIF) else None
+
+
+def says_something(block: bytes, kept: str) -> bool:
+    """Whether there is more to write of a photo's EXIF than how large it is to be printed."""
+    made = parsed(exif(block, kept, orientation=1, size=(1, 1)) or b"")
+    return bool(made.keys() - _RESOLUTION - {_EXIF} or made.get_ifd(_EXIF))
 
 
 def pictures(block: bytes) -> list[str]:

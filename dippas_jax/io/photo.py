@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 from PIL import Image, JpegImagePlugin
 
-from dippas_jax.io import color_profiles, files, photo_reasons, png_colors, tiff16
+from dippas_jax.io import color_profiles, files, photo_reasons, png_colors, tiff_file
 from dippas_jax.io import exif as metadata
 from dippas_jax.types import InputError
 
@@ -46,9 +46,9 @@ _UPRIGHT = ("tiff", "heic")
 
 POINTS_ELSEWHERE = re.compile(
     rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|hdr-gain-map|HasExtendedXMP|"
-    rb"ItemURI|AuxiliaryImageType|subimage|jumbf|c2pa"
+    rb"ItemURI|AuxiliaryImageType|subimage|jumbf|c2pa|:provenance"
 )
-"""In XMP: names of what lies behind the picture, in other parts of its file."""
+"""In XMP: names of what lies behind the picture, in other parts of its file or elsewhere."""
 
 HOLDS_PICTURES = re.compile(rb"xmpGImg|xap/1\.0/g/img/|GImage|GDepth|google/depthmap|\0")
 """In XMP: names of pictures that lie in it, which show the original; or text in another code, in
@@ -67,6 +67,8 @@ _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
 File = photo_reasons.File
 
+_UNKEPT = {"comment": "comment", "photoshop": "image resources of Photoshop (IPTC)"}
+_TEXTS_ELSEWHERE = {"XML:com.adobe.xmp", "Raw profile type exif"}  # of a PNG, read as what they are
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
 
@@ -102,6 +104,7 @@ class PhotoFile(NamedTuple):
       colours: Chunks of a PNG that say what its colours mean (`png_colors`); of a HEIC, its codes
         for that in such a chunk.
       telling: Name of a colour profile that is not a common one, and may name a device.
+      unkept: Names of what else its metadata are, which is never written.
     """
 
     pixels: Pixels
@@ -117,6 +120,7 @@ class PhotoFile(NamedTuple):
     words: tuple[str, ...]
     colours: bytes = b""
     telling: str = ""
+    unkept: tuple[str, ...] = ()
 
 
 class Header(NamedTuple):
@@ -243,8 +247,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     if srgb and (told := png_colors.names(colours, profile=bool(icc))):
         words.append(f"colours told by {' and '.join(told)} cannot be converted to sRGB, and stay")
         srgb = False
-    if kind == "tiff" and (bits == 16 or tiff16.has_extra(image)):
-        pixels, alpha, grey = tiff16.read(path, data, words)
+    if kind == "tiff" and (bits == 16 or tiff_file.has_extra(image)):
+        pixels, alpha, grey = tiff_file.read(path, data, words)
         if srgb and icc:
             words.append(_PROFILE_KEPT)
     else:
@@ -272,6 +276,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         tuple(words),
         colours,
         color_profiles.telling_name(icc) if icc else "",
+        tuple(name for key, name in _UNKEPT.items() if image.info.get(key))
+        + (("text",) if getattr(image, "text", {}).keys() - _TEXTS_ELSEWHERE else ()),
     )
 
 
@@ -321,7 +327,7 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     photo_reasons.require_developed(path, start)
     if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
         return _heic(path, file), "heic"
-    image = tiff16.opened(file) if start[:4] in photo_reasons.TIFF else Image.open(file)
+    image = tiff_file.opened(file) if start[:4] in photo_reasons.TIFF else Image.open(file)
     if image.format not in _PILLOW:
         article = "an" if str(image.format).startswith(tuple("AEIO")) else "a"
         raise InputError(
@@ -350,7 +356,7 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     tags = image.tag_v2  # type: ignore[attr-defined]
     if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
         raise photo_reasons.raw(path)  # whatever its name is; or a thumbnail before the data
-    if odd := tiff16.odd_numbers(data):
+    if odd := tiff_file.odd_numbers(data):
         raise InputError(photo_reasons.of_odd_numbers(path, odd))
     return max(*tags.get(258, (1,)), 8)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from dippas_jax.io import files, tiff16
+from dippas_jax.io import files, tiff_file
 from dippas_jax.types import InputError
 
 File = io.BufferedReader | io.BytesIO
@@ -74,16 +74,21 @@ def too_much(path: Path | str) -> InputError:
 
 def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
     """Why a photo, of a format that was known or not, could not be decoded."""
-    if odd := tiff16.odd_numbers(data) if data.startswith(TIFF) else "":
+    if odd := tiff_file.odd_numbers(data) if data.startswith(TIFF) else "":
         return of_odd_numbers(path, odd)
+    if rare := tiff_file.rare_compression(data) if data.startswith(TIFF) else "":
+        return (
+            f"photo {path} is a TIFF compressed by {rare}, which cannot be read here; save it with "
+            "Deflate or without compression"
+        )
     if rare := _rare_jpeg(data):
         return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
     if known:
         return (
             f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
         )
-    if kind := tiff16.rare(data) if data.startswith(TIFF) else "":
-        if kind == tiff16.RAW:
+    if kind := tiff_file.rare(data) if data.startswith(TIFF) else "":
+        if kind == tiff_file.RAW:
             return str(raw(path))
         return f"photo {path} is a TIFF of a rare kind ({kind}); save it as a usual TIFF of RGB"
     if data.startswith(_STARTS) or (data[:4], data[8:12]) == (b"RIFF", b"WEBP"):
@@ -97,7 +102,7 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
 
 
 def of_odd_numbers(path: Path | str, odd: str) -> str:
-    """Of a TIFF that holds other numbers than levels (`tiff16.odd_numbers`)."""
+    """Of a TIFF that holds other numbers than levels (`tiff_file.odd_numbers`)."""
     return f"photo {path} is a TIFF of {odd} a channel; convert it to 8 or 16 bits a channel first"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dippas_jax.io import color_profiles, files, png_colors, tiff16
+from dippas_jax.io import color_profiles, files, png_colors, tiff_file
 from dippas_jax.io import exif as metadata
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
@@ -60,7 +60,7 @@ def encode(
     exif = metadata.exif(photo.exif, kept, orientation=tag, size=(array.shape[0], array.shape[1]))
     profile = photo.icc if icc else None
     if kind == "tiff" and array.dtype == np.uint16:
-        return tiff16.tiff(array, profile, tag)
+        return tiff_file.encoded(array, profile, tag)
     if array.dtype == np.uint16 and not (kind == "png" and array.shape[2] == 1):
         array = np.rint(array / 257).astype(np.uint8)
     image = Image.fromarray(
@@ -147,13 +147,16 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
     """
     kind = photo.format if kind == "same" else kind
     said = []
-    if kept != "strip" and kind == "tiff" and photo.pixels.dtype == np.uint16 and photo.exif:
+    wide = kind == "tiff" and photo.pixels.dtype == np.uint16
+    if wide and metadata.says_something(photo.exif, kept):
         said.append("a TIFF of 16 bits is written without its metadata")
     if kept == "keep" and (found := metadata.pictures(photo.exif)):
         said.append(f"other pictures that its metadata hold ({', '.join(found)}) are left out")
     if kept == "keep" and photo.xmp and not _xmp(photo, kind, kept, 1):
         pictures = photo_file.HOLDS_PICTURES.search(photo.xmp)
         said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
+    if kept == "keep" and photo.unkept:
+        said.append(f"its {' and '.join(photo.unkept)} is left out")
     return said
 
 

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from scipy import stats
 
 from dippas_jax.cli import anonymize, console, methods, pace, photo_record, prediction, treatment
@@ -345,6 +345,7 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
     for amount in ("0", "4.1", "-1", "far"):
         refused(dippas("a.jpg", f"--displace={amount}"), amount, "4 pixels")
     refused(dippas("a.jpg", "--report", "r.txt"), ".html")
+    refused(dippas("a.jpg", "--report", "r" * 260 + ".html"), "name too long")
     with monkeypatch.context() as without:
         without.setattr(importlib.util, "find_spec", lambda name: None)
         refused(dippas("a.jpg", "-o", "b.heic"), "dippas-jax[heic]", "--format")
@@ -881,7 +882,13 @@ def test_a_preview_in_a_makers_note_does_not_go_along(dippas, tmp_path):
 
 @pytest.mark.parametrize(
     "within",
-    ['c2pa="self#jumbf=x"', 'subimage offset="9"', 'GDepth:Data="AAAA"', 'Item:ItemURI="x"'],
+    [
+        'c2pa="self#jumbf=x"',
+        'dcterms:provenance="https://x"',
+        'subimage offset="9"',
+        'GDepth:Data="AAAA"',
+        'Item:ItemURI="x"',
+    ],
 )
 def test_xmp_that_points_to_what_is_gone_or_holds_pictures_is_left_out(dippas, tmp_path, within):
     xmp = f"<x:xmpmeta><rdf:Description {within}/></x:xmpmeta>".encode()
@@ -896,6 +903,17 @@ def test_metadata_that_a_format_cannot_take_are_not_dropped_without_a_word(dippa
     deep(tmp_path / "b.tif")
     assert "written without its metadata" in dippas("b.tif", "--metadata", "keep")[1]
     assert "written without its metadata" not in dippas("b.tif", "--overwrite")[1]
+    tifffile.imwrite("c.tif", photo(0).astype(np.uint16) * 257, software=False, metadata=None)
+    assert "written without its metadata" not in dippas("c.tif", "--metadata", "keep")[1]
+    Image.fromarray(photo(0)).save(tmp_path / "d.jpg", comment=b"by Ann")
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("Author", "Ann")
+    Image.fromarray(photo(0)).save(tmp_path / "e.png", pnginfo=text)
+    assert "its comment is left out" in dippas("d.jpg", "--metadata", "keep")[1]
+    assert "its text is left out" in dippas("e.png", "--metadata", "keep")[1]
+    for name in ("d.anon.jpg", "e.anon.png"):
+        assert b"Ann" not in (tmp_path / name).read_bytes()
+    assert "left out" not in dippas("e.png", "--overwrite")[1]
 
 
 def test_a_report_never_replaces_a_file_that_is_none(dippas, tmp_path):

@@ -231,6 +231,8 @@ def test_a_plan_says_what_there_is_to_do_and_writes_nothing(dippas, folder, monk
     units = 2 * pace.work((SIZE, SIZE), method="sparse")
     assert plan["hours"]["cpu"]["hours"] == pytest.approx(units * 0.5 / 3600)
     out = dippas("campaign", "list.csv", "-o", "out", "-n", "--method", "prior")[1]
+    code, _, err = dippas("campaign", "list.csv", "-o", "list.csv", "-n")
+    assert (code, "cannot be written to" in err) == (2, True)
     hours = 2 * 300 * SIZE**2 / 512**2 * 2.0 / 3600
     assert f"hours      {hours:.2f} of one cpu (earlier photos here)" in out
     assert "steps      9, each of 512x512 pixels" in out
@@ -368,7 +370,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
     (("list.csv", "-o", "out", "--strength", "fast", "--method", "warp"), "--strength goes with"),
     (("list.csv", "-o", "out", "--workers", "0"), "not a number of 1 or more"),
     (("list.csv", "-o", "out", "--grain", "--method", "prior"), "--grain goes with"),
-    (("list.csv", "-o", "a.jpg/out"), "cannot be created"),
+    (("list.csv", "-o", "a.jpg/out"), "Not a directory"),
     (("list.csv", "-o", "out", "--lease", "0"), "positive"),
 ])  # fmt: skip
 def test_what_cannot_be_used_as_a_whole_is_refused(dippas, monkeypatch, arguments, words):

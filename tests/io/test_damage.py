@@ -21,7 +21,7 @@ from benchmarks import fuzz_seeds
 from dippas_jax.cli import examine, outputs
 from dippas_jax.datasets import manifests
 from dippas_jax.experiments import report, runs
-from dippas_jax.io import checkpoint, exif, files, mat5, photo, tiff16
+from dippas_jax.io import checkpoint, exif, files, mat5, photo, tiff_file
 from dippas_jax.parallel import manifest
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError, Record, Sample, Window
@@ -84,7 +84,7 @@ def test_a_tiff_whose_bits_are_bytes_and_no_numbers_is_damaged_and_no_more():
     data = bytearray(buffer.getvalue())
     at = data.index(struct.pack("<HH", 258, 3))  # BitsPerSample, of type SHORT
     struct.pack_into("<H", data, at + 2, 7)  # becomes UNDEFINED
-    assert tiff16.odd_numbers(bytes(data)) == ""
+    assert tiff_file.odd_numbers(bytes(data)) == ""
 
 
 @pytest.mark.parametrize("name", ["PIL", "tifffile"])

@@ -638,6 +638,12 @@ def odd_numbers():
         buffer = io.BytesIO()
         tifffile.imwrite(buffer, array, **({"photometric": "rgb"} | options))
         found[name] = buffer.getvalue(), said
+    plain = saved(pixels(), "TIFF")
+    with tifffile.TiffFile(io.BytesIO(plain)) as file:
+        at = file.pages[0].tags["Compression"].valueoffset
+    for number, name in ((50001, "WEBP"), (34712, "JPEG2000")):
+        data = plain[:at] + number.to_bytes(2, "little") + plain[at + 2 :]
+        found[f"{name}.tif"] = data, f"compressed by {name}"
     return found
 
 

@@ -24,6 +24,7 @@ _GREY_OR_RGB = (0, 1, 2)  # photometric interpretations
 _USUAL, _CMYK, _SENSOR = (*_GREY_OR_RGB, 3, 6), 5, (32803, 34892)
 _PREMULTIPLIED, _OPACITY = 1, 2
 _BITS = (1, 8, 16)
+_COMPRESSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000)  # known to Pillow's libtiff
 _DNG = 50706  # a tag
 RAW = "sensor data"
 """What `rare` says of a RAW file, whatever its name is."""
@@ -109,6 +110,16 @@ def rare(data: bytes) -> str:
         return ""
 
 
+def rare_compression(data: bytes) -> str:
+    """How a TIFF is compressed that Pillow cannot decode; "" where it can, or cannot be told."""
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            compression = file.pages[0].compression
+    except Exception:  # noqa: BLE001 - tifffile meets damage with errors of every kind
+        return ""
+    return "" if compression in _COMPRESSIONS else getattr(compression, "name", str(compression))
+
+
 def read(
     path: Path | str, data: bytes, words: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -191,7 +202,7 @@ def _by_pillow(
     return color_profiles.parted(exif.turned_back(array, orientation))
 
 
-def tiff(array: np.ndarray, profile: bytes | None, orientation: int) -> bytes:
+def encoded(array: np.ndarray, profile: bytes | None, orientation: int) -> bytes:
     """A TIFF of 16 bits a channel."""
     buffer = io.BytesIO()
     tifffile.imwrite(
