@@ -1210,8 +1210,8 @@ def test_a_report_keeps_the_verdict_of_what_is_skipped(dippas, monkeypatch):
 @pytest.mark.parametrize(
     ("leakage", "shown", "parts", "whole"),
     [
-        ({"1/16 cycles": 0.9, "texture 1": 0.2, "whole": 0.0}, 100, 10.0, 0.75),
-        ({"2/16 cycles": -0.21, "texture 4": 0.1, "whole": -0.02}, 600, 7.937, 6.3),
+        ({"1/16 cycles": 0.9, "texture 1": 0.2, "whole": 0.0}, 100, 10.0, 1.5),
+        ({"2/16 cycles": -0.21, "texture 4": 0.1, "whole": -0.02}, 600, 7.937, 10.8),
         ({"texture 4": math.nan, "whole": math.nan}, 0, math.nan, math.nan),
         ({}, None, math.nan, math.nan),
     ],
@@ -1227,13 +1227,16 @@ def test_the_z_to_expect_is_that_of_the_worst_part_or_of_a_photo_that_shows_much
 
 
 def test_of_a_photo_that_was_moved_less_is_unsure_and_both_figures_are_printed():
-    """By hand: the mean of exp(-2π²·4·f²) over f of k/16 is 0.156."""
+    """By hand: of f cycles a pixel exp(-2π²·4·f²) is kept, in bands that show z of 30 and 300."""
     settings = {"displacement": 2.0, "psnr_in_place": 36.2}
-    made = Result(photo(0), 20.7, {}, {"whole": 0.01}, settings, visible={"whole": 600.0})
-    kept = sum(math.exp(-8 * (math.pi * k / 16) ** 2) for k in range(1, 8)) / 7
-    assert kept == pytest.approx(0.156, abs=1e-3)
+    shown = {f"{k}/16 cycles": 300.0 if k == 7 else 30.0 for k in range(1, 8)}
+    visible = shown | {"whole": 600.0}
+    made = Result(photo(0), 20.7, {}, {"whole": 0.01}, settings, visible=visible)
+    squares = sum((30 * math.exp(-8 * (math.pi * k / 16) ** 2)) ** 2 for k in range(1, 7))
+    kept = math.sqrt(squares / (6 * 30**2 + 300**2))
+    assert kept == pytest.approx(0.0767, abs=1e-3)
     _, whole = prediction.expected_z(6_000_000, made)
-    assert whole == pytest.approx(90 * (0.01 + 0.05 * kept))
+    assert whole == pytest.approx(90 * (0.01 + 0.1 * kept), rel=1e-3)
     text = photo_record.text(record(psnr=20.7, settings=settings))
     assert "PSNR 36.20 dB, then moved by 2 pixels (20.70 dB)" in text
 
