@@ -21,8 +21,8 @@ ELSEWHERE = ("bands", "texture", "blurred")
 see nothing, as they look at all of the photo."""
 
 UNSURE = 0.1
-"""Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of four
-Nikons the largest |z| of all attackers is 8 to 20 % of what K had before (docs/photos.md)."""
+"""Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
+four Nikons the largest |z| is 8 to 20 % of what K may have had (docs/photos.md)."""
 
 
 def predicted_z(pixels: int, result: Result) -> float:

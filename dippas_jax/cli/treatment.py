@@ -10,7 +10,7 @@ import numpy as np
 
 from dippas_jax import baselines
 from dippas_jax import config as configuration
-from dippas_jax.cli import console, examine, methods, pace, photo_record, prediction
+from dippas_jax.cli import console, examine, identify, methods, pace, photo_record, prediction
 from dippas_jax.cli.checkpoints import Checkpoints
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
@@ -205,7 +205,7 @@ def _record(
         predicted_z=prediction.predicted_z(task.pixel_count, result),
         seconds=spent,
         seed=options.seed,
-        warnings=(*photo.words, *_warnings(task, result)),
+        warnings=(*photo.words, *_warnings(task, result), *_not_looked_for(task, cameras)),
         orientation=photo.orientation,
         sha256=hashlib.sha256(data).hexdigest(),
         examined=examined,
@@ -247,6 +247,17 @@ def _warnings(task: Task, result: Result) -> list[str]:
     elif found := baselines.found(task.options.method):
         said.append(f"this photo can probably be traced: {found}")
     return said
+
+
+def _not_looked_for(task: Task, cameras: dict[str, Fingerprint]) -> list[str]:
+    """Clauses on fingerprints that cannot be of this photo's pixels."""
+    size = task.photo.pixels.shape[0], task.photo.pixels.shape[1]
+    return [
+        f"fingerprint {name} ({identify.part_text(camera)}) does not fit this photo and was not "
+        "looked for"
+        for name, camera in cameras.items()
+        if placement.corner(camera, size, side=None) is None
+    ]
 
 
 def _why(task: Task, result: Result) -> str:

@@ -270,6 +270,14 @@ def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch
     assert "1 photo, about" in err
 
 
+def test_a_fingerprint_of_other_photos_is_not_looked_for_and_that_is_said(dippas):
+    files.write_fingerprint("wide.npy", np.random.default_rng(0).normal(size=(SIZE, SIZE + 32)))
+    out = dippas("a.jpg", "--check", "wide.npy")[1]
+    wide = f"fingerprint wide.npy (photos of {SIZE + 32}x{SIZE}) does not fit this photo"
+    assert wide in out
+    assert "does not fit" not in dippas("a.jpg", "--overwrite", "--fingerprint", "K.npy")[1]
+
+
 @pytest.mark.slow
 def test_the_report_says_what_every_attacker_finds(dippas, tmp_path):
     files.write_fingerprint("other.npy", CAMERA.fingerprint(SIZE, SIZE) + 0.01)
