@@ -175,7 +175,12 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="PATH", action=arguments.Once, help="file or folder to write to"
     )
-    parser.add_argument("--suffix", default=".anon", help="ending of output names (default .anon)")
+    parser.add_argument(
+        "--suffix",
+        type=arguments.part_of_a_name,
+        default=".anon",
+        help="ending of output names (default .anon)",
+    )
     parser.add_argument("--random-name", action="store_true", help="output names that say nothing")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--overwrite", action="store_true", help="replace existing outputs")

@@ -5,6 +5,7 @@ Nothing heavy is imported here, nor in the `*_arguments` modules: `main` says wh
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -211,6 +212,13 @@ def displacement(text: str) -> float:
     if not 0 < value <= 4:
         raise argparse.ArgumentTypeError(f"{text!r} is not above 0 and at most 4 pixels")
     return value
+
+
+def part_of_a_name(text: str) -> str:
+    """What a file's name may end in."""
+    if "/" in text or os.sep in text:
+        raise argparse.ArgumentTypeError(f"{text!r} holds a {os.sep}, which no file's name may")
+    return text
 
 
 def quality(text: str) -> int | None:

@@ -19,6 +19,8 @@ UNEVEN = 0.3
 CLIPPED = 0.1
 """Share of saturated pixels above which flats are called overexposed."""
 
+_BY_CHANCE = 4.0  # standard errors of a reliability
+
 FEW = 20
 """Flats below which a fingerprint is called weak."""
 
@@ -55,12 +57,14 @@ def build(
         return console.UNUSABLE
     result = flat_field.estimate(itertools.chain([first], pixels), sigma=sigma)
     plane = np.asarray(result.plane)
-    if not plane.std() > 0:
-        raise InputError(
-            f"{used.photos[0]} and all others, {console.counted(len(used.photos), 'photo')} "
-            "without copies, have no noise at all; give photos as the camera wrote them"
-        )
     told = flats.told_by_halves(used)
+    chance = _BY_CHANCE / plane.size**0.5
+    if told and result.reliability < chance:  # not of one photo, which is nan
+        console.note(
+            f"halves of the photos do not agree (reliability {float(result.reliability):.3f}, by "
+            f"chance up to {chance:.3f}): they are of several cameras, some are turned, or they "
+            "are too few; build from one camera's, as it wrote them"
+        )
     fingerprint = fingerprint_file.new(
         plane,
         unit=flat_field.UNIT,

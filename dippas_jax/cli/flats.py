@@ -95,6 +95,10 @@ def readable(
             continue
         part = placement.cut(pixels, window, offset=(0, 0))
         noise = copies.noise(part)
+        if not noise.any():
+            reason = f"photo {path} has no noise, as where all is black or burnt out; leave it out"
+            failed.add(path, reason)
+            continue
         likeness = np.array([noise @ other for other in used.noises])
         if likeness.size and likeness.max() >= copies.SAME:
             used.copies.append((path, used.photos[likeness.argmax()]))
@@ -133,6 +137,7 @@ def told_by_halves(used: Used) -> bool:
     console.note(
         f"{first} and {second} share {100 * likeness[most]:.0f} % of their noise (half of all "
         f"pairs at most {max(100 * usual, 0):.0f} %), two photos of a camera hardly a tenth; if "
-        "one was made of the other, leave it out: no reliability is told"
+        "one was made of the other, leave it out, and if the others are not of their camera or "
+        "turned, leave these out: no reliability is told"
     )
     return False

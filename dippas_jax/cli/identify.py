@@ -69,6 +69,8 @@ def identify(
         done += 1
         match = results[0]["p_value"] < threshold
         found |= match
+        if math.isnan(results[0]["z"]):
+            console.note(f"{path} has no noise to compare, as where all is black or burnt out")
         in_part = any(r["window"][-2:] != cameras[r["fingerprint"]].plane.shape for r in results)
         hint |= in_part and not match and not shifts
         if json:

@@ -130,8 +130,8 @@ def area(task: Task, config: configuration.Config) -> float:
 def by_other(task: Task, started: float) -> Result:
     """By a method of `baselines`, on the whole photo at once, whose pixels have 8 bits.
 
-    Where no fingerprint is known, what the method leaves is measured with planted ones, unless it
-    moves pixels: then what is left does not lie where it is looked for.
+    What the method leaves is measured with planted fingerprints, unless it moves pixels: then what
+    is left does not lie where it is looked for.
     """
     method = baselines.METHODS[task.options.method]
     pixels = photo_file.eight_bits(task.photo.pixels)
@@ -143,7 +143,7 @@ def by_other(task: Task, started: float) -> Result:
     with task.bar(bar_format="{desc}: {elapsed}"):
         made = anonymized(pixels)
         left: dict[str, float] = {}
-        if task.plane is None and not method.moves:
+        if not method.moves:
             # Parts of the photo go through its files, with 8 bits and without its opacity.
             plain = task._replace(photo=task.photo._replace(pixels=pixels, alpha=None))
             codecs = plain.codecs

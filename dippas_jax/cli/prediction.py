@@ -1,12 +1,13 @@
 """The z to expect of a photo's camera, from what a method leaves of planted fingerprints."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from dippas_jax.forensics import attackers
 from dippas_jax.io import photo
-from dippas_jax.signal import cells, displacement, tiles
+from dippas_jax.signal import cells, displacement, extractors, tiles
 from dippas_jax.types import Result
 
 CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
@@ -20,21 +21,52 @@ ELSEWHERE = ("bands", "texture", "blurred")
 """Attackers that see what is left in a band, a texture or low frequencies, where the extractors may
 see nothing, as they look at all of the photo."""
 
+FOUND = 4.0
+"""z from which a fingerprint is that of a photo's camera."""
+
+NOTHING: Mapping[str, float] = {}
+
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
 four Nikons the largest |z| is 8 to 20 % of what K may have had (docs/photos.md)."""
 
 
-def predicted_z(pixels: int, result: Result) -> float:
+def predicted_z(pixels: int, result: Result, before: Mapping[str, float] = NOTHING) -> float:
     """The largest |z| to expect of the photo's camera; nan where nothing was measured.
 
-    Where K is known, that of `result.z`; the largest of several figures counts as one alone that
-    chance gives as rarely.
+    Args:
+      pixels: How many the photo has.
+      result: Of the method.
+      before: z of the known fingerprint in the photo as it came.
     """
-    if found := [single(name, z) for name, z in result.z.items() if not math.isnan(z)]:
-        return max(found)
-    expected = expected_z(pixels, result)
+    expected = (known_z(result), *expected_z(pixels, result, unknown(pixels, result, before)))
     return max((z for z in expected if not math.isnan(z)), default=math.nan)
+
+
+def known_z(result: Result) -> float:
+    """The largest |z| of the known fingerprint, nan where there is none.
+
+    The largest of several figures counts as one alone that chance gives as rarely.
+    """
+    found = (single(name, z) for name, z in result.z.items() if not math.isnan(z))
+    return max(found, default=math.nan)
+
+
+def is_found(before: Mapping[str, float]) -> bool:
+    """Whether a fingerprint is one of the photo's camera: an extractor finds it there."""
+    return max(before.get(name, 0.0) for name in extractors.NAMES) >= FOUND
+
+
+def unknown(pixels: int, result: Result, before: Mapping[str, float]) -> float:
+    """Share of the camera's fingerprint that the known one does not tell, 0 to 1.
+
+    A known one that correlates by q with the true one has q times its z, and the rest is √(1 − q²).
+    """
+    if not is_found(before):
+        return 1.0
+    shown = _shown(pixels, result)
+    told = max(before.get(name, 0.0) for name in extractors.NAMES)
+    return math.sqrt(max(1 - (told / shown) ** 2, 0)) if shown > 0 else 0.0
 
 
 def elsewhere(pixels: tiles.Pixels, plane: np.ndarray) -> dict[str, float]:
@@ -63,7 +95,7 @@ def unsure(result: Result) -> float:
     return UNSURE * (float(np.linalg.norm(shown * kept)) / every if every else 1.0)
 
 
-def expected_z(pixels: int, result: Result) -> tuple[float, float]:
+def expected_z(pixels: int, result: Result, share: float = 1.0) -> tuple[float, float]:
     """The largest |z| by what is left in a band or texture, and by what may be left of all.
 
     Each leakage times the z of `CAMERA_Z` in its share of the photo: a band has a seventh of the
@@ -72,15 +104,26 @@ def expected_z(pixels: int, result: Result) -> tuple[float, float]:
 
     Args:
       pixels: How many the photo has.
-      result: Of a method that knew no fingerprint; nan comes of what it did not measure.
+      result: Of the method; nan comes of what it did not measure.
+      share: Of the fingerprint, that which is not known (`unknown`).
     """
-    whole = CAMERA_Z * math.sqrt(pixels / CAMERA_PIXELS)
+    whole = _whole(pixels)
     of_parts = []
-    for name, share in result.leakage.items():
+    for name, part in result.leakage.items():
         if name not in (cells.LOWEST, cells.WHOLE):
             count = cells.BANDS if "cycles" in name else cells.CLASSES
-            of_parts.append(whole * abs(share) / math.sqrt(count))
-    shown = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
-    of_whole = shown * (abs(result.leakage.get(cells.WHOLE, math.nan)) + unsure(result))
+            of_parts.append(whole * abs(part) / math.sqrt(count))
+    left = abs(result.leakage.get(cells.WHOLE, math.nan)) + unsure(result)
+    of_whole = _shown(pixels, result) * left
     known = [z for z in of_parts if not math.isnan(z)]
-    return max(known, default=math.nan), of_whole
+    return share * max(known, default=math.nan), share * of_whole
+
+
+def _whole(pixels: int) -> float:
+    return CAMERA_Z * math.sqrt(pixels / CAMERA_PIXELS)
+
+
+def _shown(pixels: int, result: Result) -> float:
+    """z of a camera in the photo as it came: by what it shows of one percent, if that is known."""
+    visible = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
+    return _whole(pixels) if math.isnan(visible) else visible

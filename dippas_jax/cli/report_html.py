@@ -18,6 +18,7 @@ from PIL import Image
 from dippas_jax import baselines
 from dippas_jax.cli import photo_record
 from dippas_jax.forensics import attackers
+from dippas_jax.types import printable
 
 AMPLIFICATION = 8
 """Of the difference that is shown, about mid grey."""
@@ -153,6 +154,7 @@ def html(
         loader=jinja2.PackageLoader("dippas_jax.cli"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_harmless,
     )
     environment.filters |= {
         "number": _number,
@@ -198,3 +200,8 @@ def change_in_words(psnr: float | None) -> str:
     if psnr >= 38:
         return "At 1:1 fine grain and the faintest texture are softer; at normal size little shows."
     return "Fine texture is visibly softer."
+
+
+def _harmless(value: Any) -> Any:
+    """What is put into the page: of a text that would do something there, what can be printed."""
+    return printable(value) if isinstance(value, str) and not value.isprintable() else value

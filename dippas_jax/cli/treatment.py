@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,8 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import whole
 from dippas_jax.signal import cells, extractors, placement
 from dippas_jax.types import Fingerprint, InputError, Result
+
+_MISSED = 0.5  # dB from the PSNR asked for, from where that is said
 
 
 def treat(
@@ -202,23 +204,29 @@ def _record(
         z=result.z,
         leakage=result.leakage,
         visible=result.visible,
-        predicted_z=prediction.predicted_z(task.pixel_count, result),
+        predicted_z=prediction.predicted_z(task.pixel_count, result, before),
         seconds=spent,
         seed=options.seed,
-        warnings=(*photo.words, *_warnings(task, result), *_not_looked_for(task, cameras)),
+        warnings=(*photo.words, *_warnings(task, result, before), *_not_looked_for(task, cameras)),
         orientation=photo.orientation,
         sha256=hashlib.sha256(data).hexdigest(),
         examined=examined,
     )
 
 
-def _warnings(task: Task, result: Result) -> list[str]:
+def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[str]:
     """What fell short, as clauses."""
     said = []
+    if task.plane is not None and not prediction.is_found(before):
+        said.append(
+            f"the fingerprint is not found in the photo as it came (z {before['sigma-3']:.1f}), so "
+            "that it may be another camera's or lie another way round, and hides nothing then"
+        )
     if task.photo.telling and task.options.icc != "drop":
         said.append(
             f"the colour profile {task.photo.telling!r} is not a common one and may name a device"
         )
+    said += photo_writer.reduced(task.photo, task.job.kind)
     said += photo_writer.not_kept(task.photo, kind=task.job.kind, kept=task.options.metadata)
     if task.others is not None and not task.others.confirmed:
         said.append(
@@ -233,13 +241,16 @@ def _warnings(task: Task, result: Result) -> list[str]:
         )
     aim = configuration.STRENGTHS[task.options.strength]
     in_place = result.settings.get("psnr_in_place", result.psnr)
+    if task.target and abs(in_place - task.target) > _MISSED:
+        said.append(f"its PSNR is {in_place:.1f} dB, as near to {task.target:g} as it came")
     if task.options.method == "sparse" and not task.target and in_place < aim - 1:
         said.append(
             f"the PSNR is below {aim:g} dB, where more of a fingerprint would have remained; "
             f"--target-psnr {aim:g} keeps the photo closer to the original all the same"
         )
-    if (z := prediction.predicted_z(task.pixel_count, result)) >= photo_record.TRACED:
-        why = f"its fingerprint still gives |z| {z:.1f}" if result.z else _why(task, result)
+    if (z := prediction.predicted_z(task.pixel_count, result, before)) >= photo_record.TRACED:
+        known = prediction.known_z(result) >= z
+        why = f"its fingerprint still gives |z| {z:.1f}" if known else _why(task, result, before)
         more = "--strength strong" if task.options.displace else "--displace 2"
         if task.options.method not in methods.OURS:
             more = "--method sparse --displace 2"
@@ -260,9 +271,11 @@ def _not_looked_for(task: Task, cameras: dict[str, Fingerprint]) -> list[str]:
     ]
 
 
-def _why(task: Task, result: Result) -> str:
-    """A clause on what is left in a blind photo."""
-    of_parts, of_whole = prediction.expected_z(task.pixel_count, result)
+def _why(task: Task, result: Result, before: Mapping[str, float]) -> str:
+    """A clause on what is left of what no known fingerprint tells."""
+    pixels = task.pixel_count
+    share = prediction.unknown(pixels, result, before)
+    of_parts, of_whole = prediction.expected_z(pixels, result, share)
     if not of_whole > of_parts:
         return (
             f"{100 * cells.worst(result.leakage):+.0f} % of a planted fingerprint remain in a band "

@@ -70,6 +70,11 @@ def is_grey(icc: bytes) -> bool:
     return icc[16:20] == b"GRAY"
 
 
+def is_rgb(icc: bytes) -> bool:
+    """Whether a colour profile is one of RGB."""
+    return icc[16:20] == b"RGB "
+
+
 def from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.Image:
     """CMYK as sRGB, by its profile if that can be used."""
     if icc:
@@ -101,9 +106,8 @@ def to_srgb(path: Path | str, image: Image.Image, icc: bytes) -> Image.Image:
 
 
 def _grey_to_srgb(image: Image.Image, icc: bytes) -> Image.Image:
-    """A grey picture, whose profile may be one of grey or of colours, in sRGB's grey levels."""
-    mode = "L" if is_grey(icc) else "RGB"
-    every = Image.frombytes("L", (256, 1), bytes(range(256))).convert(mode)
+    """A grey picture with a profile of grey in sRGB's grey levels."""
+    every = Image.frombytes("L", (256, 1), bytes(range(256)))
     # Optimised, the conversion of grey is off by up to ten levels in the shadows.
     levels = _converted(every, icc, "RGB", ImageCms.Flags.NOOPTIMIZE).convert("L")
     grey = image.getchannel("L").point(list(levels.tobytes()))

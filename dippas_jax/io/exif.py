@@ -4,6 +4,7 @@ The file is made from pixels, so nothing is taken out: what is not written here 
 """
 
 import io
+import re
 import struct
 from collections.abc import Mapping
 from typing import Any
@@ -47,7 +48,11 @@ PICTURES = {
 }
 """In the main directory: other pictures, which show the original, or where they lie."""
 
-_JPEG, _MAKER = b"\xff\xd8\xff", 37500
+_ELSEWHERE = {37500: "the maker's note", 40964: "a sound file's name"}
+"""In the EXIF directory: what mostly holds a preview, and points to places that are gone; and what
+lay beside the photo."""
+
+_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
 _NUMBERS = (int, float)
 _RESOLUTION = {282, 283, 296}
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
@@ -126,6 +131,8 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
         for tag in (_ORIENTATION, *_LAYOUT, *PICTURES):
             made.pop(tag, None)
         inner = made.get_ifd(_EXIF)
+        for tag in _ELSEWHERE:
+            inner.pop(tag, None)
         for directory in (made, inner):
             for tag in _with_pictures(directory):
                 del directory[tag]
@@ -148,10 +155,7 @@ def says_something(block: bytes, kept: str) -> bool:
 
 
 def pictures(block: bytes) -> list[str]:
-    """What of a photo's EXIF that can be read shows the original, or where another picture lies.
-
-    A maker note mostly holds a preview.
-    """
+    """What of a photo's EXIF that can be read shows the original, or where something else lies."""
     with files.strict_pillow():  # which keeps its warnings to itself
         return _pictures(parsed(block)) if block else []
 
@@ -159,11 +163,8 @@ def pictures(block: bytes) -> list[str]:
 def _pictures(original: Image.Exif) -> list[str]:
     found = [name for tag, name in PICTURES.items() if tag in original]
     for directory in (original, original.get_ifd(_EXIF)):
-        found += [
-            "the maker's note" if tag == _MAKER else f"tag {tag}"
-            for tag in _with_pictures(directory)
-            if tag not in PICTURES
-        ]
+        found += [f"tag {tag}" for tag in _with_pictures(directory) if tag not in PICTURES]
+    found += [name for tag, name in _ELSEWHERE.items() if tag in original.get_ifd(_EXIF)]
     return found
 
 
@@ -171,7 +172,9 @@ def _with_pictures(directory: Mapping[int, Any]) -> list[int]:
     return [
         tag
         for tag, value in directory.items()
-        if isinstance(value, bytes) and tag not in _LAYOUT and _JPEG in value
+        if isinstance(value, bytes)
+        and tag not in (*_LAYOUT, *_ELSEWHERE)
+        and _PICTURE.search(value)
     ]
 
 

@@ -31,6 +31,10 @@ EXTENSIONS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 
 _MOST_PACKED = 64  # bytes from one of an HDF5 file, which can claim any; noise hardly packs
 _USER_BLOCK = b"MATLAB 7.3"  # an HDF5 file with 512 bytes of MATLAB's in front
+_PICTURES = {
+    b"\x89PNG": "PNG", b"\xff\xd8\xff\xe0": "JPEG", b"\xff\xd8\xff\xe1": "JPEG", b"II*\0": "TIFF",
+    b"MM\0*": "TIFF", b"RIFF": "WebP",
+}  # fmt: skip
 _NO_H5PY = "needs h5py; install dippas-jax[h5]"
 
 
@@ -103,6 +107,11 @@ def decode(path: Path | str, data: bytes) -> Fingerprint:
     except InputError:
         raise
     except Exception:  # noqa: BLE001 - the parsers meet damage with ValueError, zlib.error, IndexError and others
+        if picture := next((name for start, name in _PICTURES.items() if data[:4] == start), ""):
+            raise InputError(
+                f"fingerprint {path} is a {picture} picture, which cannot hold one; give a file of "
+                "dippas fingerprint build, or .npy, .mat or .h5"
+            ) from None
         raise InputError(
             f"fingerprint {path} is damaged or no .npy, .npz, .mat or .h5 file; save it again as "
             ".npy"

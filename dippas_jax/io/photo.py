@@ -50,9 +50,12 @@ POINTS_ELSEWHERE = re.compile(
 )
 """In XMP: names of what lies behind the picture, in other parts of its file or elsewhere."""
 
-HOLDS_PICTURES = re.compile(rb"xmpGImg|xap/1\.0/g/img/|GImage|GDepth|google/depthmap|\0")
-"""In XMP: names of pictures that lie in it, which show the original; or text in another code, in
-which nothing can be found."""
+HOLDS_PICTURES = re.compile(
+    rb"xmpGImg|xap/1\.0/g/img/|GImage|GDepth|google/depthmap|photos/dd/|\0|/9j/|iVBORw0KGgo|UklGR|"
+    rb"[A-Za-z0-9+/]{1000}"
+)
+"""In XMP, without its spaces: names of pictures that lie in it, which show the original, how they
+begin, and what is as long as only such are; or text in another code, in which nothing is found."""
 
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
 """How a film begins that a phone puts behind the picture of a JPEG."""
@@ -69,6 +72,10 @@ File = photo_reasons.File
 
 _UNKEPT = {"comment": "comment", "photoshop": "image resources of Photoshop (IPTC)"}
 _TEXTS_ELSEWHERE = {"XML:com.adobe.xmp", "Raw profile type exif"}  # of a PNG, read as what they are
+_KNOWN_SEGMENTS = (
+    b"JFIF", b"JFXX", b"Exif", b"http://ns.adobe.com/x", b"ICC_PROFILE", b"MPF\0", b"Photoshop",
+    b"Adobe",
+)  # fmt: skip
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
 
@@ -276,9 +283,19 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         tuple(words),
         colours,
         color_profiles.telling_name(icc) if icc else "",
-        tuple(name for key, name in _UNKEPT.items() if image.info.get(key))
-        + (("text",) if getattr(image, "text", {}).keys() - _TEXTS_ELSEWHERE else ()),
+        _unkept(image),
     )
+
+
+def _unkept(image: Image.Image) -> tuple[str, ...]:
+    """Names of metadata that are never written: `PhotoFile.unkept`."""
+    found = [name for key, name in _UNKEPT.items() if image.info.get(key)]
+    if getattr(image, "text", {}).keys() - _TEXTS_ELSEWHERE:
+        found.append("text")
+    for segment, content in getattr(image, "applist", ()):
+        if segment != "COM" and not content.startswith(_KNOWN_SEGMENTS):
+            found.append("C2PA manifest" if b"jumb" in content[:32] else f"segment {segment}")
+    return tuple(dict.fromkeys(found))
 
 
 def _left_out(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
@@ -312,6 +329,9 @@ def _converted(
         return color_profiles.from_cmyk(image, icc, words), None
     if not srgb or not icc:
         return image, icc
+    if image.mode in ("L", "LA") and color_profiles.is_rgb(icc):
+        words.append("its profile of colours means nothing for a grey photo, and is left out")
+        return image, None
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         words.append(_PROFILE_KEPT)
         return image, icc
@@ -352,6 +372,8 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
     if image.format == "PNG":
         return max(data[24], 8)
     if image.format != "TIFF":
+        if photo_reasons.is_odd_bmp(data):
+            raise photo_reasons.odd_bmp(path)
         return 8
     tags = image.tag_v2  # type: ignore[attr-defined]
     if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:

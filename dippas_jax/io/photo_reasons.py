@@ -6,6 +6,7 @@ says what it is: cut off, of another kind by its first bytes, of a rare kind, or
 
 import contextlib
 import io
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,7 @@ _RIFF = {b"AVI ": "AVI", b"WAVE": "WAVE"}
 _TEXTS = {b"<svg": "SVG", b"<html": "HTML", b"<!doctype html": "HTML", b"<?xml": "XML"}
 """Files by their magic numbers, and by the brand behind "ftyp": what a message calls them."""
 
+_BMP_MASKS, _BMP_WITH_OPACITY = 70, 56  # bytes to the end of the masks; of such a header
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
 
@@ -83,7 +85,9 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
         )
     if rare := _rare_jpeg(data):
         return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
-    if known:
+    if is_odd_bmp(data):
+        return str(odd_bmp(path))
+    if known or _lacks_directory(data):
         return (
             f"photo {path} is truncated or damaged and cannot be decoded; copy or export it again"
         )
@@ -120,6 +124,34 @@ def _other_kind(data: bytes) -> str:
     return next((name for tag, name in _TEXTS.items() if tag in head.lower()), "text")
 
 
+def odd_bmp(path: Path | str) -> InputError:
+    """A BMP of `is_odd_bmp`."""
+    return InputError(
+        f"photo {path} is a BMP of 16 bits with transparency, which few programs read; save it as "
+        "a PNG"
+    )
+
+
+def is_odd_bmp(data: bytes) -> bool:
+    """Whether a BMP has 16 bits a pixel of which some are opacity: Pillow passes over that."""
+    if data[:2] != b"BM" or len(data) < _BMP_MASKS:
+        return False
+    length, bits, packed, opacity = struct.unpack_from("<14xI10xHI32xI", data)
+    return length >= _BMP_WITH_OPACITY and (bits, packed) == (16, 3) and opacity > 0
+
+
+def _lacks_directory(data: bytes) -> bool:
+    """Whether the directory of a TIFF lies behind the end of its data, in part at least."""
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    if order is None or len(data) < 8:
+        return False
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    if at + 2 > len(data):
+        return True
+    (entries,) = struct.unpack_from(f"{order}H", data, at)
+    return at + 2 + 12 * entries > len(data)
+
+
 def _rare_jpeg(data: bytes) -> str:
     """The kind of a JPEG that few decoders know, by the header of its frame; "" of any other."""
     at = 2
@@ -136,7 +168,8 @@ def _rare_jpeg(data: bytes) -> str:
 def require_developed(path: Path | str, start: bytes) -> None:
     """`InputError` for a RAW file, by its name or its first 32 bytes."""
     known = named_raw(path) or start.startswith(_RAW_STARTS)
-    if known or start[8:10] == b"CR" or start[4:12] == b"ftypcrx ":
+    canon = start.startswith(TIFF) and start[8:10] == b"CR"
+    if known or canon or start[4:12] == b"ftypcrx ":
         raise raw(path)
 
 

@@ -3,6 +3,7 @@
 A file is made from pixels. Of the original's other content only what was asked for goes along.
 """
 
+import html
 import io
 import re
 from typing import Any
@@ -61,7 +62,7 @@ def encode(
     profile = photo.icc if icc else None
     if kind == "tiff" and array.dtype == np.uint16:
         return tiff_file.encoded(array, profile, tag)
-    if array.dtype == np.uint16 and not (kind == "png" and array.shape[2] == 1):
+    if array.dtype == np.uint16 and not _holds_16_bits(photo, kind):
         array = np.rint(array / 257).astype(np.uint8)
     image = Image.fromarray(
         np.ascontiguousarray(array.squeeze(2) if array.shape[2] == 1 else array)
@@ -122,10 +123,10 @@ def require_writable(
             f"a photo whose colours are told by {' and '.join(told)} can be written as a PNG only; "
             "choose --format png, or --icc drop"
         )
-    if kind == "webp" and photo.grey and icc and photo.icc and color_profiles.is_grey(photo.icc):
+    if becomes_colour(photo, kind) and icc and photo.icc and color_profiles.is_grey(photo.icc):
         raise InputError(
-            "a grey photo with a profile of grey cannot be written as a WebP, which knows colours "
-            "only; choose --format png, or --icc srgb"
+            f"a grey photo with a profile of grey cannot be written as {kind}, which would make it "
+            "one of colours; choose --format png, or --icc srgb"
         )
     tag = 1 if upright else photo.orientation
     size = photo.pixels.shape[0], photo.pixels.shape[1]
@@ -135,6 +136,26 @@ def require_writable(
             "a photo with this much metadata cannot be written as a JPEG; choose "
             "--metadata safe or --format png"
         )
+
+
+def becomes_colour(photo: photo_file.PhotoFile, kind: str) -> bool:
+    """Whether a grey photo is written as colours, all equal: that format knows no other grey."""
+    return photo.grey and (kind == "webp" or (kind == "heic" and photo.alpha is not None))
+
+
+def reduced(photo: photo_file.PhotoFile, kind: str) -> list[str]:
+    """Clauses on what of its kind of pixels a photo loses in a format ("same" for its own)."""
+    kind = photo.format if kind == "same" else kind
+    said = []
+    if photo.pixels.dtype == np.uint16 and not _holds_16_bits(photo, kind):
+        said.append("16 bits reduced to 8")
+    if becomes_colour(photo, kind):
+        said.append("grey is written as colours, all equal")
+    return said
+
+
+def _holds_16_bits(photo: photo_file.PhotoFile, kind: str) -> bool:
+    return kind == "tiff" or (kind == "png" and photo.grey and photo.alpha is None)
 
 
 def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
@@ -151,9 +172,12 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
     if wide and metadata.says_something(photo.exif, kept):
         said.append("a TIFF of 16 bits is written without its metadata")
     if kept == "keep" and (found := metadata.pictures(photo.exif)):
-        said.append(f"other pictures that its metadata hold ({', '.join(found)}) are left out")
+        said.append(
+            f"what of its metadata holds pictures or points elsewhere ({', '.join(found)}) is left "
+            "out"
+        )
     if kept == "keep" and photo.xmp and not _xmp(photo, kind, kept, 1):
-        pictures = photo_file.HOLDS_PICTURES.search(photo.xmp)
+        pictures = photo_file.HOLDS_PICTURES.search(_plain(photo.xmp))
         said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
     if kept == "keep" and photo.unkept:
         said.append(f"its {' and '.join(photo.unkept)} is left out")
@@ -163,10 +187,17 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
 def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) -> bytes:
     """The XMP to be written, of which nothing may point to what is gone."""
     xmp = photo.xmp or b""
-    untrue = photo_file.HOLDS_PICTURES.search(xmp) or photo_file.POINTS_ELSEWHERE.search(xmp)
+    plain = _plain(xmp)
+    untrue = photo_file.HOLDS_PICTURES.search(plain) or photo_file.POINTS_ELSEWHERE.search(plain)
     if kept != "keep" or kind not in ("jpeg", "webp") or untrue:
         return b""
     return re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % orientation, xmp)
+
+
+def _plain(xmp: bytes) -> bytes:
+    """XMP as a search sees it: without spaces, and letters as letters."""
+    text = html.unescape(xmp.decode("utf-8", "replace"))
+    return b"".join(text.encode(errors="replace").split())
 
 
 def decode(data: bytes, photo: photo_file.PhotoFile, *, upright: bool = True) -> photo_file.Pixels:

@@ -54,9 +54,10 @@ def coded(primaries: int, transfer: int) -> bytes:
 
 
 def codes(found: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer of cICP, if that is among the chunks."""
-    values = [value for kind, value, _ in _parts(found, 0) if kind == b"cICP" and len(value) == 4]
-    return (values[0][0], values[0][1]) if values else None
+    """Primaries and transfer of cICP, if that is among the chunks and is of RGB of full range."""
+    values = [value for kind, value, _ in _parts(found, 0) if kind == b"cICP"]
+    full = [value for value in values[:1] if len(value) == 4 and value[2:] == b"\0\1"]
+    return (full[0][0], full[0][1]) if full else None
 
 
 def inserted(png: bytes, found: bytes, *, profile: bool) -> bytes:

@@ -315,6 +315,7 @@ def serve(
                 lifespan="off",
                 loop="asyncio",
                 log_config=None,
+                log_level="critical",  # what others send is their fault, and answered
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -354,6 +354,7 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
         refused(dippas("a.jpg", f"--displace={amount}"), amount, "4 pixels")
     refused(dippas("a.jpg", "--report", "r.txt"), ".html")
     refused(dippas("a.jpg", "--report", "r" * 260 + ".html"), "name too long")
+    refused(dippas("a.jpg", "--suffix", "/../x"), "which no file's name may")
     with monkeypatch.context() as without:
         without.setattr(importlib.util, "find_spec", lambda name: None)
         refused(dippas("a.jpg", "-o", "b.heic"), "dippas-jax[heic]", "--format")
@@ -871,7 +872,7 @@ def test_pictures_of_the_original_do_not_go_along_with_the_metadata(dippas, tmp_
     written = (tmp_path / "b.anon.tif").read_bytes()
     assert not [one for one in hidden if one[:20] in written]
     assert b"Alice" in written
-    assert "layers of Photoshop) are left out" in out
+    assert "layers of Photoshop) is left out" in out
 
 
 def test_a_preview_in_a_makers_note_does_not_go_along(dippas, tmp_path):
@@ -885,7 +886,69 @@ def test_a_preview_in_a_makers_note_does_not_go_along(dippas, tmp_path):
     written = (tmp_path / "b.anon.jpg").read_bytes()
     assert preview.getvalue()[:200] not in written
     assert b"Model" in written
-    assert "(the maker's note) are left out" in out
+    assert "(the maker's note) is left out" in out
+
+
+PICTURES = {
+    "JPEG": b"/9j/4AAQSkZJRg",
+    "PNG": b"iVBORw0KGgoAAAANSUhEUg",
+    "entities": b"Micro&#x56;ideoOffset",
+    "long": b"\n".join([b"QUJDREVGR0hJSktMTU5PUFFS" * 3] * 20),
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_pictures_in_xmp_are_known_by_how_they_begin_and_by_their_length(dippas, tmp_path, kind):
+    xmp = b'<x:xmpmeta><my:D my:Preview="' + PICTURES[kind] + b'"/></x:xmpmeta>'
+    Image.fromarray(photo(0)).save(tmp_path / "b.jpg", xmp=xmp)
+    out = dippas("b.jpg", "--metadata", "keep")[1]
+    assert b"x:xmpmeta" not in (tmp_path / "b.anon.jpg").read_bytes()
+    assert "XMP" in out
+
+
+def test_what_a_format_reduces_is_said(dippas, tmp_path):
+    deep(tmp_path / "b.tif")
+    assert "16 bits reduced to 8" in dippas("b.tif", "--format", "png")[1]
+    assert "16 bits" not in dippas("b.tif", "--overwrite")[1]
+    Image.fromarray(photo(0)).convert("L").save(tmp_path / "g.png")
+    assert "grey is written as colours" in dippas("g.png", "--format", "webp")[1]
+    assert "grey" not in dippas("g.png", "--overwrite")[1]
+
+
+def test_a_segment_that_is_not_written_is_named(dippas, tmp_path):
+    save(tmp_path / "b.jpg")
+    data = (tmp_path / "b.jpg").read_bytes()
+    manifest = b"JP\0\1" + b"jumb" + bytes(8)
+    segment = b"\xff\xeb" + (len(manifest) + 2).to_bytes(2, "big") + manifest
+    (tmp_path / "b.jpg").write_bytes(data[:2] + segment + data[2:])
+    assert "its C2PA manifest is left out" in dippas("b.jpg", "--metadata", "keep")[1]
+
+
+def test_a_psnr_that_cannot_be_met_is_said(dippas, tmp_path):
+    save(tmp_path / "b.png")
+    assert "as near to 20 as it came" in dippas("b.png", "--target-psnr", 20)[1]
+    assert "as it came" not in dippas("b.png", "--target-psnr", 40, "--overwrite")[1]
+
+
+def test_a_fingerprint_that_is_not_in_the_photo_does_not_reassure(dippas, tmp_path):
+    """Only that K is looked for afterwards, and it was never there."""
+    rng = np.random.default_rng(0)
+    files.write_fingerprint("other.npy", rng.normal(size=(SIZE, SIZE)).astype(np.float32))
+    wrong = json.loads(dippas("a.jpg", "--fingerprint", "other.npy", "--json")[1])
+    blind = json.loads(dippas("a.jpg", "-o", "c.jpg", "--json")[1])
+    assert any("is not found in the photo" in word for word in wrong["warnings"])
+    assert wrong["predicted_z"] >= 0.8 * blind["predicted_z"]
+    right = json.loads(dippas("a.jpg", "-o", "d.jpg", "--fingerprint", "K.npy", "--json")[1])
+    assert not any("is not found" in word for word in right["warnings"])
+
+
+def test_what_a_weak_fingerprint_does_not_tell_is_foretold():
+    """By hand: with z 30 of the 50 that the camera may have, √(1 − 0.6²) is not known."""
+    leakage, visible = {"2/16 cycles": 0.0, "whole": 0.02}, {"whole": 50 / 0.15}
+    made = Result(photo(0), 40.0, {"sigma-3": 1.0}, leakage, {}, visible=visible)
+    assert prediction.predicted_z(10**6, made, {"sigma-3": 30.0}) == pytest.approx(0.8 * 50 * 0.12)
+    assert prediction.predicted_z(10**6, made, {"sigma-3": 60.0}) == 1.0
+    assert prediction.predicted_z(10**6, made, {"sigma-3": 3.0}) == pytest.approx(50 * 0.12)
 
 
 @pytest.mark.parametrize(

@@ -314,8 +314,32 @@ def test_the_noise_looked_for_is_that_asked_for(dippas, tmp_path):
 
 def test_photos_without_any_noise_are_refused(dippas, tmp_path):
     photos = [write(tmp_path / f"{i}.png", WALL + np.uint8(i)) for i in range(2)]
-    outcome = dippas("fingerprint", "build", *photos, "-o", tmp_path / "K.npz")
-    refused(outcome, "2 photos without copies", photos[0], "no noise at all")
+    code, out, err = dippas("fingerprint", "build", *photos, "-o", tmp_path / "K.npz")
+    assert (code, out, err.count("has no noise")) == (2, "", 2)
+    realistic(tmp_path / "good", 2)
+    code, out, err = dippas(
+        "fingerprint", "build", photos[0], tmp_path / "good", "-o", tmp_path / "K.npz", "--json"
+    )
+    assert (code, lines(out)[0]["photos"], err.count("has no noise")) == (1, 2, 1)
+    _, out, err = dippas("identify", photos[0], "--fingerprints", tmp_path / "K.npz")
+    assert "0.png has no noise to compare" in err
+
+
+def test_photos_that_share_no_fingerprint_are_told_by_their_halves(dippas, tmp_path):
+    rng = np.random.default_rng(1)
+    for i in range(6):
+        noisy = np.clip(WALL + rng.normal(0, 2, WALL.shape), 0, 255)
+        write(tmp_path / f"none/{i}.png", noisy.astype(np.uint8))
+    assert "do not agree" in built(dippas, tmp_path / "none", tmp_path / "K.npz")[1]
+    realistic(tmp_path / "one", 6)
+    assert "do not agree" not in built(dippas, tmp_path / "one", tmp_path / "L.npz")[1]
+
+
+def test_a_picture_is_no_fingerprint_file(dippas, tmp_path):
+    data = Path(write(tmp_path / "K.png", WALL)).read_bytes()
+    (tmp_path / "K.npy").write_bytes(data)
+    outcome = dippas("identify", "A0.png", "--fingerprints", tmp_path / "K.npy")
+    refused(outcome, "K.npy is a PNG picture, which cannot hold one")
 
 
 def test_a_fingerprint_built_as_a_bare_plane_is_said_to_lose_its_origin(dippas, tmp_path):
