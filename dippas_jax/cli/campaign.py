@@ -293,9 +293,12 @@ def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json:
     waiting = [item for item in items if item.id not in finished]
     headers: list[_Header] = []
     reasons: dict[str, str] = {}
+    of_no_use = _fingerprints_of_no_use(waiting)
     for item, found in zip(waiting, _headers(waiting), strict=True):
         if isinstance(found, InputError):
             reasons[item.photo] = str(found)
+        elif item.fingerprint in of_no_use:
+            reasons[item.photo] = of_no_use[item.fingerprint]
         else:
             headers.append(found)
     units = math.fsum(pace.work(one.size, method=options.method) for one in headers)
@@ -317,6 +320,18 @@ def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json:
     }
     print(files.json_text(plan) if json else _plan_text(plan), flush=True)
     return console.FAILED if reasons else console.DONE
+
+
+def _fingerprints_of_no_use(items: Sequence[Item]) -> dict[str, str]:
+    """Why the fingerprints that photos name cannot be read."""
+    found = {}
+    for name in dict.fromkeys(item.fingerprint for item in items if item.fingerprint):
+        with contextlib.suppress(Exception):  # of a network that is down: later it may be there
+            try:
+                fingerprint_file.decode(name, storage.read(storage.place(name), "fingerprint"))
+            except InputError as error:
+                found[name] = str(error)
+    return found
 
 
 def _headers(items: Sequence[Item]) -> Iterator[_Header | InputError]:

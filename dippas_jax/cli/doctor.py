@@ -15,6 +15,7 @@ from dippas_jax import config as configuration
 from dippas_jax.cli import console
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import confinement, decoder, files, program_cache, weights
+from dippas_jax.signal import dncnn
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
 
@@ -53,14 +54,23 @@ def _facts() -> dict[str, dict[str, Any]]:
         name: "installed" if importlib.util.find_spec(name) else f"missing (extra {extra})"
         for name, extra in _EXTRAS.items()
     }
-    learned = "installed" if weights.load() is not None else "missing (dippas fetch learned)"
     return {
         "versions": {"python": platform.python_version(), **versions},
         "system": {"on": platform.platform(terse=True), "cores": os.cpu_count()},
         "devices": devices,
         "memory": _memory(),
-        "extras": extras | {"learned weights": learned},
+        "extras": extras | {"learned weights": _learned()},
     }
+
+
+def _learned() -> str:
+    try:
+        data = weights.load()
+        if data is not None:
+            dncnn.parse(data)
+    except InputError as error:
+        return f"of no use ({error})"
+    return "missing (dippas fetch learned)" if data is None else "installed"
 
 
 def _memory() -> dict[str, str]:

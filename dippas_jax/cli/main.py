@@ -139,6 +139,8 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
         files.cache_compilations()
         code = run(options)
         sys.stdout.flush()
+        if options.verb in _READERS and (why := decoder.surprise()):
+            _tell(f"photos were decoded in the program itself, without limits, since {why}")
         return code
     except InputError as error:
         _tell(str(error))

@@ -16,6 +16,7 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError
 
+_SECRET = 32  # bytes
 LONGEST = 255
 """Bytes of a file's name, at most, on nearly every system."""
 
@@ -198,6 +199,8 @@ def require_possible(options: Options) -> None:
         _require_heic()
     if options.method == "dncnn":
         dncnn.parse(weights.require())
+    elif (options.report or options.check) and (data := weights.load()) is not None:
+        dncnn.parse(data)  # one of the attackers looks by them, after all work
 
 
 def _require_heic() -> None:
@@ -290,7 +293,13 @@ def _random_name(path: Path) -> str:
     file = files.cache_folder() / "names.key"
     if not file.exists():
         files.prepare_workdir(file.parent)
-        files.write_bytes(file, secrets.token_bytes(32))
+        files.write_bytes(file, secrets.token_bytes(_SECRET))
         file.chmod(0o600)
-    key = files.read_bytes(file, "secret")
+    files.require_file(file, "secret")
+    key = file.read_bytes()
+    if len(key) != _SECRET:
+        raise InputError(
+            f"the secret {file}, of which names are made, is damaged ({len(key)} bytes); remove "
+            "it, and photos get other names than before"
+        )
     return hmac.new(key, os.fsencode(path.absolute()), hashlib.sha256).hexdigest()[:20]

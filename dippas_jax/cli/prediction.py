@@ -13,9 +13,10 @@ from dippas_jax.types import Result
 CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
 """z of a camera in an untreated photo of so many pixels; whole photos of phones give 50 to 150."""
 
-STRENGTH = 0.15
-"""z of a camera over that of a pattern of one percent in the same photo (`Result.visible`): ten of
-eleven whole photos of four Nikons have 0.02 to 0.17 (docs/photos.md)."""
+STRENGTH = 0.25
+"""z of a camera over that of a pattern of one percent in the same photo (`Result.visible`), the
+most at hand: ten of eleven whole photos of four Nikons have 0.02 to 0.17, a crop of a phone 0.25
+(docs/photos.md)."""
 
 ELSEWHERE = ("bands", "texture", "blurred")
 """Attackers that see what is left in a band, a texture or low frequencies, where the extractors may
@@ -86,11 +87,12 @@ def single(name: str, z: float) -> float:
 def unsure(result: Result) -> float:
     """`UNSURE`, of which only a part lies in place where pixels were moved.
 
-    That of the bands together, each by how well the photo shows fingerprints there.
+    That of the bands together, but for the lowest, which holds little of one; each by how well the
+    photo shows fingerprints there.
     """
-    frequencies = np.arange(1, cells.BANDS + 1) / 16
+    frequencies = np.arange(2, cells.BANDS + 1) / 16
     kept = displacement.share(result.settings.get("displacement", 0.0), frequencies)
-    shown = np.array([result.visible.get(name, 1.0) for name in cells.NAMES[: cells.BANDS]])
+    shown = np.array([result.visible.get(name, 1.0) for name in cells.NAMES[1 : cells.BANDS]])
     every = float(np.linalg.norm(shown))
     return UNSURE * (float(np.linalg.norm(shown * kept)) / every if every else 1.0)
 

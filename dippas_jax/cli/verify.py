@@ -14,6 +14,10 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import dncnn, image, placement
 from dippas_jax.types import InputError
 
+_COARSE = 4  # pixels
+_ALIKE, _NEAR = 0.2, 25.0  # likeness and dB of which a version of a photo has one at least
+_TURNED, _USUAL = 0.6, 1.0  # the same of one that was turned otherwise than its tags say
+
 
 def verify(
     original: str,
@@ -70,21 +74,40 @@ def verify(
 def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
     """The version's pixels as the sensor has them, if it is one of the original."""
     photo = decoder.read(path)
-    after, shape = photo_file.eight_bits(photo.pixels), came.pixels.shape
-    if photo.orientation != came.orientation:  # it was turned upright when it was written
-        back = exif.turned_back(after, came.orientation)
-        before = photo_file.eight_bits(came.pixels)
-        if back.shape == shape and (
-            after.shape != shape or image.psnr(back, before) > image.psnr(after, before)
-        ):
-            after = np.ascontiguousarray(back)
-    if after.shape != shape:
+    after, before = (photo_file.eight_bits(one.pixels) for one in (photo, came))
+    ways = {turn: exif.turned_back(after, turn) for turn in range(1, 9)}
+    ways = {turn: way for turn, way in ways.items() if way.shape == before.shape}
+    if not ways:
         raise InputError(
             f"photo {path} of {console.size_text(after.shape[:2])} pixels is no version of "
-            f"{original} of {console.size_text(shape[:2])}; give photos of the same size and "
-            "orientation"
+            f"{original} of {console.size_text(before.shape[:2])}; give photos of one size"
         )
-    return after
+    near = {turn: float(image.psnr(way, before)) for turn, way in ways.items()}
+    usual = {turn for turn in (1, came.orientation) if turn in ways}  # as `anonymize` writes it
+    best = max(ways, key=lambda turn: near[turn] + (_USUAL if turn in usual else 0))
+    alike = _likeness(ways[best], before)
+    if alike < (_ALIKE if best in usual else _TURNED) and near[best] < _NEAR:
+        raise InputError(
+            f"photo {path} does not show what {original} shows (likeness {alike:.2f} of 1); give "
+            "versions of this photo, neither cropped nor warped"
+        )
+    if best not in usual:
+        console.note(f"{path} was turned or mirrored, and is compared as {original} lies")
+    return np.ascontiguousarray(ways[best])
+
+
+def _likeness(one: np.ndarray, other: np.ndarray) -> float:
+    """Correlation of what two photos of one size show: edges, each over four pixels, -1 to 1."""
+    height, width = (side // _COARSE * _COARSE for side in one.shape[:2])
+    steps = []
+    for pixels in (one, other):
+        grey = np.asarray(image.luma(pixels))[:height, :width]
+        coarse = grey.reshape(height // _COARSE, _COARSE, -1, _COARSE).mean((1, 3))
+        steps.append(np.concatenate([np.diff(coarse, axis=n).ravel() for n in (0, 1)]))
+    if np.array_equal(steps[0], steps[1]):
+        return 1.0
+    norms = np.linalg.norm(steps[0]) * np.linalg.norm(steps[1])
+    return float(steps[0] @ steps[1] / norms) if norms > 0 else 0.0
 
 
 def _record(

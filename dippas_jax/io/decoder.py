@@ -93,6 +93,10 @@ class Decoder:
                 self._why = f"{self._command[0]} cannot start a process for that"
         return self._why
 
+    def surprise(self) -> str:
+        """Why photos were decoded in this process where another one should have; "" otherwise."""
+        return "" if self._why == confinement.possible() else self._why or ""
+
     def start(self) -> None:
         """Starts the process, which may take its time while the caller does something else."""
         if self._why:
@@ -281,6 +285,11 @@ start, unconfined, limits = _ours.start, _ours.unconfined, _ours.limits
 def read(path: Path | str, *, srgb: bool = False) -> photo.PhotoFile:
     """As `photo.read`."""
     return _ours.read(path, srgb=srgb)
+
+
+def surprise() -> str:
+    """As `Decoder.surprise`, of the usual one."""
+    return _ours.surprise()
 
 
 def read_pixels(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:

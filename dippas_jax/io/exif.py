@@ -52,7 +52,14 @@ _ELSEWHERE = {37500: "the maker's note", 40964: "a sound file's name"}
 """In the EXIF directory: what mostly holds a preview, and points to places that are gone; and what
 lay beside the photo."""
 
-_PICTURE = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP", re.DOTALL)
+_INNER = (34853, 40965)  # directories of the place and of how others read the file
+_PICTURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF....WEBP|GIF8|BM....\0\0\0\0|ftyp(?:hei|mif|avi)|II\*\0|"
+    rb"MM\0\*|jP  \r\n",
+    re.DOTALL,
+)
+_IN_LETTERS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD|[A-Za-z0-9+/]{1000}")
+_LONGEST = 2000  # bytes of a field that may be anything, or numbers in one
 _NUMBERS = (int, float)
 _RESOLUTION = {282, 283, 296}
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
@@ -133,7 +140,7 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
         inner = made.get_ifd(_EXIF)
         for tag in _ELSEWHERE:
             inner.pop(tag, None)
-        for directory in (made, inner):
+        for directory in (made, inner, *(made.get_ifd(one) for one in _INNER if one in made)):
             for tag in _with_pictures(directory):
                 del directory[tag]
         if _WIDTH in inner:
@@ -162,7 +169,7 @@ def pictures(block: bytes) -> list[str]:
 
 def _pictures(original: Image.Exif) -> list[str]:
     found = [name for tag, name in PICTURES.items() if tag in original]
-    for directory in (original, original.get_ifd(_EXIF)):
+    for directory in (original, *(original.get_ifd(one) for one in (_EXIF, *_INNER))):
         found += [f"tag {tag}" for tag in _with_pictures(directory) if tag not in PICTURES]
     found += [name for tag, name in _ELSEWHERE.items() if tag in original.get_ifd(_EXIF)]
     return found
@@ -172,10 +179,21 @@ def _with_pictures(directory: Mapping[int, Any]) -> list[int]:
     return [
         tag
         for tag, value in directory.items()
-        if isinstance(value, bytes)
-        and tag not in (*_LAYOUT, *_ELSEWHERE)
-        and _PICTURE.search(value)
+        if tag not in (*_LAYOUT, *_ELSEWHERE) and _may_hold_picture(value)
     ]
+
+
+def _may_hold_picture(value: Any) -> bool:
+    """Whether something in a field begins like a picture, in bytes or letters, or is as long."""
+    if isinstance(value, tuple):
+        return len(value) > _LONGEST
+    data = value.encode(errors="replace") if isinstance(value, str) else value
+    if not isinstance(data, bytes):
+        return False
+    letters = b"".join(data.split())
+    return bool(_PICTURE.search(data) or _IN_LETTERS.search(letters)) or (
+        isinstance(value, bytes) and len(value) > _LONGEST
+    )
 
 
 def _plain(value: object) -> bool:

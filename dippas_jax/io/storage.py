@@ -121,7 +121,7 @@ def read_json(at: Place) -> Any:
 def _parsed(data: Any) -> Any:
     try:
         return json.loads(data)
-    except (TypeError, ValueError):  # an exception in the data's place, or half a file
+    except (TypeError, ValueError, RecursionError):  # an exception in the data's place, half a file
         return None
 
 

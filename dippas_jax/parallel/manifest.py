@@ -137,7 +137,7 @@ def _table(name: str, text: str, comma: str) -> Iterator[tuple[int, dict[str, st
 def _object(name: str, number: int, line: str) -> dict[str, str]:
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict) or not all(isinstance(v, str) for v in row.values()):
         raise InputError(

@@ -8,6 +8,7 @@ from typing import Any
 from dippas_jax.io import storage
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
+from dippas_jax.types import InputError
 
 _SILENT = 180.0  # seconds after which a worker is no longer counted
 _SHOWN = 10  # reasons in the text
@@ -43,7 +44,13 @@ def summarise(
     finished = {item: folder for item, folder in ledger.finished(root).items() if item in asked}
     new = {item: folder for item, folder in finished.items() if item not in known}
     places = [root / folder / f"{item}.json" for item, folder in new.items()]
-    known.update(zip(new, storage.read_json_files(places), strict=True))
+    for item, facts in zip(new, storage.read_json_files(places), strict=True):
+        if not isinstance(facts, dict):
+            raise InputError(
+                f"{(root / new[item] / item).name}.json is damaged and does not say what became of "
+                "its photo; remove it, and the photo is done again"
+            )
+        known[item] = facts
     done = [known[item] for item, folder in finished.items() if folder == ledger.DONE]
     given_up = [known[item] for item, folder in finished.items() if folder == ledger.QUARANTINE]
     living = [one for one in _workers(root) if one["state"] == "working"]

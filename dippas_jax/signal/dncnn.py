@@ -81,7 +81,8 @@ def parse(data: bytes) -> Params:
     except Exception as error:  # noqa: BLE001 - of msgpack, NumPy and Flax, each with several of its own
         reason = str(error) if isinstance(error, _DamageError) else "it is no msgpack of a DnCNN"
         raise InputError(
-            f"weights of {len(data)} bytes cannot be used ({reason}); fetch dncnn17N.mpk again"
+            f"weights of {len(data)} bytes cannot be used ({reason}); get dncnn17N.mpk again, "
+            "as by `dippas fetch learned`"
         ) from None
     kernels, biases = (list(x) for x in zip(*layers, strict=True))
     kernels[0] = first[:, :, :1]

@@ -291,7 +291,7 @@ class Store:
 
     async def _take(self, line: Mapping[str, Any]) -> None:
         """A line of JSON of a command: what became of a photo."""
-        if "photo" not in line:
+        if not isinstance(line.get("photo"), str):  # `fingerprint build` tells the photos' size
             return
         parts = Path(line["photo"]).parts
         if len(parts) < 3 or int(parts[1]) not in self.files:

@@ -37,6 +37,7 @@ from dippas_jax.web import guard, jobs, private
 PATIENCE = 10.0
 """Seconds until the head of a request must have come, and the next part of its body."""
 
+_DIGITS = 9  # of a file's number
 _SLOWEST = 2**16  # bytes a second of a body, over all of it
 _HEAD_BYTES = 2**14
 _WISHES_BYTES = 2**12
@@ -87,7 +88,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
             data = b"".join([part async for part in _body(request, _WISHES_BYTES)])
             try:
                 given = json.loads(data)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise HTTPException(400, "the page sent what is not JSON") from None
             job(jobs.wishes(given))
             return JSONResponse(store.known(), 202)
@@ -108,7 +109,10 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         return Response(status_code=204)
 
     async def result(request: Request) -> Response:
-        return _download(store.result(request.path_params["number"]))
+        number = request.path_params["number"]
+        if len(number) > _DIGITS or not (number.isascii() and number.isdigit()):
+            raise HTTPException(404)
+        return _download(store.result(int(number)))
 
     async def results(request: Request) -> Response:
         if not any(store.result(number) for number in store.photos):
@@ -140,7 +144,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         "cancel": (cancel, "POST"),
         "clear": (clear, "POST"),
         "end": (end, "POST"),
-        "results/{number:int}": (result, "GET"),
+        "results/{number}": (result, "GET"),
         "results.zip": (results, "GET"),
         "report.html": (report, "GET"),
         "camera.npz": (camera, "GET"),

@@ -118,6 +118,10 @@ def test_outputs_are_those_of_anonymize_and_records_name_no_original(
     code, _, err = dippas("campaign", "list.csv", "-o", "out", "--strength", "strong")
     assert code == 2
     assert "whose strength is 'balanced', and 'strong' was given" in err
+    broken = next(Path("out/done").iterdir())
+    broken.write_bytes(b"")
+    code, _, err = dippas("campaign", "list.csv", "-o", "out", "--summary")
+    assert (code, f"{broken.name} is damaged" in err) == (2, True)
 
 
 @pytest.mark.parametrize("slots", [pytest.param(1, marks=pytest.mark.slow), 3])
@@ -238,6 +242,13 @@ def test_a_plan_says_what_there_is_to_do_and_writes_nothing(dippas, folder, monk
     assert "steps      9, each of 512x512 pixels" in out
     assert "bad.jpg is truncated" in out
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_plan_names_fingerprints_that_cannot_be_used(dippas):
+    Path("K.txt").write_text("no fingerprint")
+    Path("wrong.csv").write_text("photo,fingerprint\na.jpg,K.txt\nb.png,K.npy\n")
+    plan = json.loads(dippas("campaign", "wrong.csv", "-o", "out", "-n", "--json")[1])
+    assert (plan["unusable"], plan["sizes"]) == (1, {"64x64": 1})
 
 
 def test_a_plan_names_photos_that_are_too_small_as_anonymize_does(dippas):

@@ -18,8 +18,8 @@ import tifffile
 from PIL import Image
 
 import dippas_jax
+from dippas_jax.cli import console, outputs, verify
 from dippas_jax.cli import main as cli
-from dippas_jax.cli import outputs, verify
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers, identification
 from dippas_jax.io import files, fingerprint_file, photo_writer, weights
@@ -451,7 +451,7 @@ def test_a_photo_that_fails_wins_over_a_match(dippas):
 
 
 @pytest.mark.parametrize(
-    "command", ["identify A0.png --fingerprints {}", "verify A0.png A1.png --fingerprint {}"]
+    "command", ["identify A0.png --fingerprints {}", "verify A0.png A0.png --fingerprint {}"]
 )
 def test_a_fingerprint_of_no_use_does_not_stop_the_others(dippas, tmp_path, command):
     bad = tmp_path / "bad.npy"
@@ -982,3 +982,15 @@ def test_compilations_are_kept_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     files.cache_compilations()
     assert kept == {"jax_compilation_cache_dir": str(tmp_path / "dippas_jax")}
+
+
+def test_versions_that_were_turned_or_are_of_another_photo_do_not_pass_as_hidden(dippas, tmp_path):
+    pixels = np.asarray(Image.open("A0.png"))
+    turned = write(tmp_path / "turned.png", np.ascontiguousarray(pixels[::-1, ::-1]))
+    code, out, err = dippas("verify", "A0.png", turned, "--fingerprint", "A.npz")
+    assert code == console.FOUND
+    assert "was turned or mirrored" in err
+    empty = write(tmp_path / "empty.png", np.full_like(pixels, 128))
+    code, out, err = dippas("verify", "A0.png", empty, "A1.png", "--fingerprint", "A.npz", "--json")
+    assert (code, [one["photo"] for one in lines(out)]) == (2, [empty, "A1.png"])
+    assert err.count("does not show what A0.png shows") == 2

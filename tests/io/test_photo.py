@@ -940,7 +940,7 @@ def test_xmp_that_points_to_what_is_gone_goes_with_it(tmp_path, property):
 @pytest.mark.parametrize("block", ["exif", "xmp"])
 def test_metadata_too_long_for_a_jpeg_are_refused_in_a_sentence(tmp_path, block):
     long = Image.Exif()
-    long[315] = "A" * 70000
+    long[315] = "A. " * 25000
     value = long if block == "exif" else b"A. " * 25000
     photo = photo_file.read(put(tmp_path, saved(pixels(), "WEBP", **{block: value})))
     with pytest.raises(InputError, match=r"metadata.*; choose"):

@@ -78,6 +78,7 @@ def test_a_photo_that_is_named_twice_counts_once_and_is_named(tmp_path):
     ("m.csv", "photo,fingerprint\n,K.npz\n", "line 2 names no photo"),
     ("m.csv", "photo,fingerprint\na.jpg,K\na.jpg,L\n", "line 3: photo"),
     ("m.jsonl", '{"photo": "a.jpg"}\n["b.jpg"]\n', "line 2 is not an object"),
+    ("m.jsonl", "[" * 100_000, "line 1 is not an object"),
     ("m.jsonl", '{"photo": 3}\n', "line 1 is not an object of texts"),
     ("m.jsonl", '{"photo": "a.jpg"', "line 1 is not an object"),
 ])  # fmt: skip

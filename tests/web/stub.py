@@ -18,7 +18,7 @@ def say(**line):
 def build():
     Path("camera", "camera.npz").write_bytes(b"K")
     print("dippas: only 1 photo: the fingerprint is weak", file=sys.stderr, flush=True)
-    say(fingerprint="camera/camera.npz")
+    say(fingerprint="camera/camera.npz", height=64, width=64, photo=[64, 64], failed=[])
 
 
 def anonymize(arguments):
