@@ -10,8 +10,9 @@ from dippas_jax.io import photo
 from dippas_jax.signal import cells, displacement, extractors, tiles
 from dippas_jax.types import Result
 
-CAMERA_Z, CAMERA_PIXELS = 100.0, 6e6
-"""z of a camera in an untreated photo of so many pixels; whole photos of phones give 50 to 150."""
+CAMERA_Z, CAMERA_PIXELS = 150.0, 6e6
+"""z of a camera in an untreated photo of so many pixels, at most: whole ones of phones give 50 to
+150."""
 
 STRENGTH = 0.25
 """z of a camera over that of a pattern of one percent in the same photo (`Result.visible`), the
