@@ -30,7 +30,7 @@ NOTHING: Mapping[str, float] = {}
 
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
-four Nikons the largest |z| is 8 to 20 % of what K may have had (docs/photos.md)."""
+four Nikons the largest |z| is 5 to 12 % of what K may have had (docs/photos.md)."""
 
 
 def predicted_z(pixels: int, result: Result, before: Mapping[str, float] = NOTHING) -> float:

@@ -209,7 +209,7 @@ def test_patterns_and_several_photos(dippas, tmp_path, monkeypatch):
     save(tmp_path / "b.png")
     save(tmp_path / "c.png", 1)
     code, _, err = dippas("[bc].png", "a.jpg", "-o", "out/", "--suffix", "")
-    assert code == 0
+    assert code in (console.DONE, console.TRACED)
     for place in ("1 of 3", "2 of 3", "3 of 3"):
         assert re.search(rf"{place}, the rest in about \d+ seconds?: [abc]\.", err)
     assert set(tree(tmp_path / "out")) == {"a.jpg", "b.png", "c.png"}
@@ -249,7 +249,7 @@ def test_an_estimate_rests_on_the_photos_done_here(dippas, tmp_path, monkeypatch
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
     kept = []
     monkeypatch.setattr(pace, "remember", lambda *known: kept.append(known))
-    assert dippas("a.jpg")[0] == 0
+    assert dippas("a.jpg")[0] in (console.DONE, console.TRACED)
     assert pace.waits([(64, 64)], "sparse") == [0], "its programs are there now"
     assert 0 < pace.waits([(64, 80)], "sparse")[0] < 120
     ((method, spent, units),) = kept
