@@ -241,7 +241,7 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         )
     aim = configuration.STRENGTHS[task.options.strength]
     in_place = result.settings.get("psnr_in_place", result.psnr)
-    if task.target and abs(in_place - task.target) > _MISSED:
+    if task.target and _MISSED < abs(in_place - task.target) < math.inf:
         said.append(f"its PSNR is {in_place:.1f} dB, as near to {task.target:g} as it came")
     if task.options.method == "sparse" and not task.target and in_place < aim - 1:
         said.append(

@@ -59,7 +59,7 @@ _PICTURE = re.compile(
     re.DOTALL,
 )
 _IN_LETTERS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD|[A-Za-z0-9+/]{1000}")
-_LONGEST = 2000  # bytes of a field that may be anything, or numbers in one
+_LONGEST, _MOST = 2000, 256  # bytes of a field that may be anything, and numbers in one
 _NUMBERS = (int, float)
 _RESOLUTION = {282, 283, 296}
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
@@ -186,8 +186,8 @@ def _with_pictures(directory: Mapping[int, Any]) -> list[int]:
 def _may_hold_picture(value: Any) -> bool:
     """Whether something in a field begins like a picture, in bytes or letters, or is as long."""
     if isinstance(value, tuple):
-        return len(value) > _LONGEST
-    data = value.encode(errors="replace") if isinstance(value, str) else value
+        return len(value) > _MOST
+    data = value.encode("latin-1", "replace") if isinstance(value, str) else value
     if not isinstance(data, bytes):
         return False
     letters = b"".join(data.split())

@@ -196,7 +196,7 @@ def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) ->
 
 def _plain(xmp: bytes) -> bytes:
     """XMP as a search sees it: without spaces, and letters as letters."""
-    text = html.unescape(xmp.decode("utf-8", "replace"))
+    text = html.unescape(html.unescape(xmp.decode("utf-8", "replace")))
     return b"".join(text.encode(errors="replace").split())
 
 
