@@ -16,7 +16,8 @@ from dippas_jax.types import InputError
 
 _COARSE = 4  # pixels
 _ALIKE, _NEAR = 0.2, 25.0  # likeness and dB of which a version of a photo has one at least
-_TURNED, _USUAL = 0.6, 1.0  # the same of one that was turned otherwise than its tags say
+_TURNED = 0.6  # the likeness of one that was turned otherwise than its tags say
+_USUAL = 1.0  # dB by which such a way has to show the original better
 
 
 def verify(

@@ -82,7 +82,7 @@ def animation(kind):
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:])
 
 
-def tiff_file():
+def tiff16():
     import tifffile  # comes with scikit-image; Pillow writes no 16-bit RGB
 
     buffer = io.BytesIO()
@@ -173,7 +173,7 @@ KINDS = {
     "16-bit grey png": lambda: encoded(Image.fromarray(deep(photo()[..., 0])), "PNG"),
     "16-bit grey tiff": lambda: encoded(Image.fromarray(deep(photo()[..., 0])), "TIFF"),
     "16-bit rgb png": lambda: png(16, 2, [deep(row).astype(">u2").tobytes() for row in photo()]),
-    "16-bit rgb tiff": tiff_file,
+    "16-bit rgb tiff": tiff16,
 }
 
 
