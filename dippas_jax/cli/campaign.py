@@ -206,6 +206,8 @@ def campaign(
             print(files.json_text(summary.summarise(root, items)), flush=True)
         return console.DONE
     if summary_only:
+        if not ledger.settings_of(root):
+            raise InputError(f"folder {output} holds no campaign; give the -o it was started with")
         return _say(root, items, how, json=json)
     known = manifest.resolved(fingerprint) if fingerprint else None
     settings = {**method.settings(), _FINGERPRINT: known}
@@ -403,7 +405,7 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
             for device, one in plan["hours"].items()
         ),
         f"{'disk':<10} about {_gib(plan['disk'])} ({plan['disk_is']}{free})",
-        *(f"  {photo}: {reason}" for photo, reason in plan["reasons"].items()),
+        *(f"  {console.shown(photo)}: {reason}" for photo, reason in plan["reasons"].items()),
     ]
     return "\n".join(lines)
 

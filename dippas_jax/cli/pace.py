@@ -146,4 +146,4 @@ def _read() -> dict:
 def _sensible(key: str, value: object) -> bool:
     if key.endswith(" shapes"):
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
-    return isinstance(value, int | float) and 0 < value < 1e4
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 < value < 1e4

@@ -9,7 +9,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,8 +177,9 @@ def create(at: Place, value: Any) -> bool:
         if at.local is None:
             at.system.pipe_file(at.path, _json(value), mode="create")
         else:
-            with open(at.local, "xb") as file:
+            with open(at.local, "xb") as file, _removed_on_error(at.local):
                 file.write(_json(value))
+                file.flush()
     except FileExistsError:
         return False
     except OSError as error:
@@ -186,6 +187,16 @@ def create(at: Place, value: Any) -> bool:
             raise
         raise files.unwritable(at.name, error) from None
     return True
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    """A file that cannot be written, as on a full disk, is not left behind empty."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def names(folder: Place) -> list[str]:

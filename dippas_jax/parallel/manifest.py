@@ -118,7 +118,12 @@ def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
 def _table(name: str, text: str, comma: str) -> Iterator[tuple[int, dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma)
     try:
-        _require_known(name, 1, reader.fieldnames or ())
+        fields = reader.fieldnames or ()
+        _require_known(name, 1, fields)
+        if len(set(fields)) < len(fields):
+            raise InputError(
+                f"manifest {name}, line 1 names a field twice ({', '.join(fields)}); leave one out"
+            )
         rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise InputError(

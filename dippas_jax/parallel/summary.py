@@ -8,7 +8,7 @@ from typing import Any
 from dippas_jax.io import storage
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, printable
 
 _SILENT = 180.0  # seconds after which a worker is no longer counted
 _SHOWN = 10  # reasons in the text
@@ -87,7 +87,7 @@ def text(summary: Mapping[str, Any]) -> str:
         pace = f", {one['seconds']:.2f} s each" if one["done"] else ""
         lines.append(f"{'on ' + kind:<12} {one['done']} done{pace}, {one['workers']} at work")
     reasons = list(summary["reasons"].items())
-    lines += [f"  {photo}: {reason}" for photo, reason in reasons[:_SHOWN]]
+    lines += [f"  {printable(photo)}: {printable(reason)}" for photo, reason in reasons[:_SHOWN]]
     if len(reasons) > _SHOWN:
         lines.append(f"  and {len(reasons) - _SHOWN} more, in quarantine/")
     return "\n".join(lines)

@@ -30,7 +30,8 @@ BUSY = ("building", "estimating", "working")
 
 _FINGERPRINTS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 _OURS = re.compile(
-    r"\b(?:photos|results)[/\\]\d{4}[/\\]|\bwall[/\\]\d{4}-|\bcamera[/\\](?:\d{4}[/\\])?"
+    r"\bfolder photos: |\b(?:(?:photos|results)[/\\])?\d{4,}[/\\]|\bwall[/\\]\d{4,}-"
+    r"|\bcamera[/\\](?:\d{4,}[/\\])?|\bresults[/\\]"
 )
 _LONGEST = 200  # bytes of a name, to which a suffix is added
 _LINE = 2**24  # bytes of a line of JSON, at most
@@ -153,6 +154,9 @@ class Store:
     def keep(self, file: File) -> None:
         """A file that has come whole; of fingerprints the last one counts."""
         if file.kind == "fingerprint":
+            for old in self.files.values():
+                if old.kind == "fingerprint":
+                    (self.folder / old.path).unlink(missing_ok=True)
             self.files = {n: f for n, f in self.files.items() if f.kind != "fingerprint"}
         if file.kind != "photo":
             self._built, self._command = None, []
@@ -312,7 +316,8 @@ class Store:
 
     async def _take_notes(self, stream: asyncio.StreamReader) -> None:
         async for line in stream:
-            if text := line.decode(errors="replace").strip().removeprefix("dippas: "):
+            text = line.decode(errors="replace").strip().removeprefix("dippas: ")
+            if text and "--overwrite" not in text:  # of results that are there, which Start keeps
                 self.notes = [*self.notes, _plain(text)][-_NOTES:]
 
     # --------------------------------------------------------------------------- what is known

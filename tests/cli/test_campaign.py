@@ -304,11 +304,20 @@ def test_the_size_of_a_photo_that_lies_elsewhere_is_told_by_its_first_bytes(dipp
     assert fetched.count("/in/large.jpg") == 1
 
 
-def test_a_summary_can_be_read_at_any_time(dippas):
+def test_a_summary_can_be_read_from_the_start_on_and_not_of_what_is_no_campaign(dippas):
+    code, out, err = dippas("campaign", "list.csv", "-o", "out", "--summary", "--json")
+    assert (code, out) == (2, "")
+    assert "folder out holds no campaign" in err
+    assert not Path("out").exists()
+    ledger.begin("out", {})
     code, out, _ = dippas("campaign", "list.csv", "-o", "out", "--summary", "--json")
     assert code == 0
     assert json.loads(out)["left"] == 4
-    assert not Path("out").exists()
+
+
+def test_names_in_a_plan_do_nothing_to_a_terminal(dippas):
+    Path("odd.jsonl").write_text(json.dumps({"photo": "\x1b[31mred.jpg"}))
+    assert "\x1b" not in dippas("campaign", "odd.jsonl", "-o", "out", "-n")[1]
 
 
 def test_a_folder_knows_the_fingerprint_of_its_campaign(dippas, monkeypatch):

@@ -60,7 +60,7 @@ def test_a_memory_that_cannot_be_kept_is_no_failure(cache):
 
 @pytest.mark.parametrize("content", [
     "", "{", "[1]", "7", '{"cpu sparse": -1}', '{"cpu sparse": NaN}', '{"cpu sparse": "fast"}',
-    '{"cpu sparse": null}', '{"cpu sparse": 1e9}',
+    '{"cpu sparse": null}', '{"cpu sparse": true}', '{"cpu sparse": 1e9}',
 ])  # fmt: skip
 def test_a_damaged_memory_is_none(cache, content):
     cache.parent.mkdir()

@@ -1,5 +1,6 @@
 """Claims: one at a time, taken over from the dead, and counted."""
 
+import errno
 import json
 import os
 import subprocess
@@ -145,3 +146,13 @@ def test_quarantined_photos_can_be_made_new(root):
     assert ledger.finished(root) == {"two": ledger.QUARANTINE, "three": ledger.DONE}
     assert claim(root, "a", item="one") == (ledger.HELD, 1)
     assert os.listdir(storage.place(root.name).local / ledger.CLAIMS)
+
+
+def test_a_full_disk_leaves_no_empty_file(tmp_path, monkeypatch):
+    def full(self):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(storage, "_json", full)
+    with pytest.raises(InputError, match="No space left"):
+        storage.create(storage.place(tmp_path / "a.json"), {})
+    assert not list(tmp_path.iterdir())

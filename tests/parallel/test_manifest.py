@@ -72,6 +72,7 @@ def test_a_photo_that_is_named_twice_counts_once_and_is_named(tmp_path):
     ("m.txt", "# none\n", "names no photo"),
     ("m.csv", "file\na.jpg\n", "line 1 has a field 'file'"),
     ("m.csv", "fingerprint\na.jpg\n", "line 1 has no field 'photo'"),
+    ("m.csv", "photo,photo\na.jpg,b.jpg\n", "names a field twice"),
     ("m.csv", "photo,sha256\na,b.jpg,\n", "line 2 has not as many fields"),
     ("m.csv", "photo,sha256\na.jpg\n", "line 2 has not as many fields"),
     ("m.csv", "photo,sha256\na.jpg,12\n", "sha256 '12' is not 64"),

@@ -1,11 +1,17 @@
-"""`dippas web` on the command line: what it refuses before anything is served."""
+"""`dippas web` on the command line: what it refuses, and a job with its own commands."""
 
+import asyncio
 import importlib.util
+import io
 import socket
+import sys
 
 import pytest
+from PIL import Image
 
-from dippas_jax.cli import main
+from dippas_jax.cli import main, web
+from dippas_jax.datasets import synthetic
+from dippas_jax.web import jobs
 
 
 def refused(capsys, *arguments):
@@ -41,3 +47,39 @@ def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
         lambda name, *rest: None if name in absent else find(name, *rest),
     )
     assert "pip install 'dippas-jax[web]'" in refused(capsys)
+
+
+@pytest.mark.slow
+def test_walls_become_the_fingerprint_that_photos_are_treated_with(tmp_path, monkeypatch):
+    """By the commands themselves, of which the other tests have a stand-in."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    camera = synthetic.Camera(seed=3, strength=0.02)
+    store = jobs.Store(
+        tmp_path / "private",
+        jobs.Program([sys.executable, "-m", "dippas_jax.cli.web_worker"], web.described, "careful"),
+    )
+
+    def add(kind, name, pixels):
+        data = io.BytesIO()
+        Image.fromarray(pixels).save(data, "PNG")
+        with store.receive(kind, name) as upload:
+            upload.write(data.getvalue())
+
+    async def visit():
+        add("photo", "a.png", synthetic.expose(camera, synthetic.scene(1, 64), 1))
+        for number, wall in enumerate(synthetic.flats(camera, 64, 64, 3)):
+            add("wall", f"w{number}.png", wall)
+        store.estimate(jobs.Wishes())
+        await store._task
+        ready = store.known()
+        store.start(jobs.Wishes())
+        await store._task
+        return ready, store.known()
+
+    ready, done = asyncio.run(visit())
+    assert (ready["state"], ready["camera"], done["state"]) == ("ready", True, "done")
+    assert any("3 photos" in note for note in ready["notes"]), "three are few"
+    assert not any("wall/" in note or "results/" in note for note in done["notes"])
+    known = done["photos"][1]
+    assert "attackers" in known["figures"], "so a fingerprint was used"
+    Image.open(store.result(1)).verify()

@@ -430,6 +430,25 @@ def test_a_fingerprint_is_built_once_of_photos_of_a_wall(client):
     assert asked[asked.index("--fingerprint") + 1] == "K.npy"
 
 
+def test_a_fingerprint_that_is_replaced_is_removed(client, tmp_path):
+    client.add("one.npy", kind="fingerprint")
+    client.add("two.npy", kind="fingerprint")
+    (folder,) = tmp_path.glob("dippas-web-*")
+    assert [path.name for path in folder.glob("camera/*/*")] == ["two.npy"]
+
+
+@pytest.mark.parametrize(("said", "shown"), [
+    ("photo photos/0001/a.jpg is damaged", "photo a.jpg is damaged"),
+    ("photo photos/12345/a.jpg is damaged", "photo a.jpg is damaged"),
+    ("folder photos: 1 file skipped, so: 0004/n.txt", "1 file skipped, so: n.txt"),
+    ("wall/0002-2024-05-01.jpg is dark", "2024-05-01.jpg is dark"),
+    ("results/report.html exists", "report.html exists"),
+    ("camera/camera.npz has a mean", "camera.npz has a mean"),
+])  # fmt: skip
+def test_folders_that_nobody_has_named_are_not_named(said, shown):
+    assert jobs._plain([said]) == [shown]
+
+
 def test_there_must_be_photos_that_can_be_used(client):
     assert client.post("start").status == 400
     client.add("bad.jpg")
