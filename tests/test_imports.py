@@ -45,6 +45,7 @@ ONLY_IN = {
     "pywt": {"signal.wavelet"},
     "matplotlib": {"experiments.report", "experiments.plots", "cli.fingerprint_plot"},
     "tifffile": {"io.tiff_file"},
+    "simplejpeg": {"io.jpeg_damage"},
     "jinja2": {"cli.report_html"},
     "h5py": {"io.fingerprint_file"},
     "fsspec": {"io.storage"},

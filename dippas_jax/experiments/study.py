@@ -8,7 +8,7 @@ again; files other than the manifest's are refused. Many machines may make the r
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
             folder / f"{methods.folder_name(name)}.trade.png", plots.trade(grid, points)
         )
     front = [
-        (one["method"], one["psnr"], _worst(one["attacks"]))
+        (one["method"], one["psnr"], worst_z(one["attacks"])[0])
         for one in summaries
         if one["method"] != tables.untreated(one["method"])
     ]
@@ -135,10 +135,16 @@ def _grid(
     return grid
 
 
-def _worst(attacks: dict[str, Any]) -> float:
+def worst_z(attacks: Mapping[str, Any]) -> tuple[float, str]:
     """The largest root-mean-square z of all attackers whose scores are z and know a fingerprint.
 
     That of the largest of several z counts in units of what it is by chance.
+
+    Args:
+      attacks: Of one method, from `tables.summarise`.
+
+    Returns:
+      It, and the attacker's label; nan and "" where no attacker gives a z.
     """
 
     def by_chance(label: str) -> float:
@@ -147,9 +153,9 @@ def _worst(attacks: dict[str, Any]) -> float:
 
     return max(
         (
-            one["rms_z"] / by_chance(name)
+            (one["rms_z"] / by_chance(name), name)
             for name, one in attacks.items()
             if not name.startswith(_NO_Z)
         ),
-        default=float("nan"),
+        default=(float("nan"), ""),
     )

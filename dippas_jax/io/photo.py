@@ -19,7 +19,14 @@ import numpy as np
 from jaxtyping import UInt, UInt8
 from PIL import Image, JpegImagePlugin
 
-from dippas_jax.io import color_profiles, files, photo_reasons, png_colors, tiff_file
+from dippas_jax.io import (
+    color_profiles,
+    files,
+    jpeg_damage,
+    photo_reasons,
+    png_colors,
+    tiff_file,
+)
 from dippas_jax.io import exif as metadata
 from dippas_jax.types import InputError
 
@@ -260,6 +267,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
             words.append(_PROFILE_KEPT)
     else:
         image.load()
+        if kind == "jpeg" and (damage := jpeg_damage.said(data)):
+            words.append(f"its data is damaged ({damage}), and part of the picture may be wrong")
         image = _sixteen_bits(image, data, words) if bits == 16 and kind == "png" else image
         image = color_profiles.without_palette(_clear_level(image, data, words), words)
         image, profile = _converted(path, image, icc, words, srgb=srgb)

@@ -267,3 +267,17 @@ def test_without_a_home_nothing_is_kept(monkeypatch):
     with pytest.raises(InputError):
         files.prepare_workdir(str(files.cache_folder().parent))
     assert not files.cache_folder().exists()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_damage_in_the_middle_of_a_jpeg_is_told(progressive):
+    """Pillow decodes it without a word; a JPEG that is whole is not called damaged."""
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 192, 3), np.uint8)
+    kept = io.BytesIO()
+    Image.fromarray(pixels).save(kept, "JPEG", quality=90, progressive=progressive)
+    data = bytearray(kept.getvalue())
+    assert photo.from_bytes("a.jpg", bytes(data)).words == ()
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
+    (word,) = photo.from_bytes("a.jpg", bytes(data)).words
+    assert word.startswith("its data is damaged (")
+    assert word.endswith("part of the picture may be wrong")
