@@ -80,14 +80,14 @@ def anonymize(
     cameras = {file: console.read_fingerprint(file) for file in dict.fromkeys(fingerprints)}
     page_file = examine.page_files(options)
     examine.require_apart(page_file, jobs)
-    known = examine.known_records(page_file, options)
+    known = _unchanged(examine.known_records(page_file, options))
     there = {} if options.overwrite else _there(jobs, known)
     waiting = _waiting(jobs, there, cameras, options, failed, skipped)
     if not progress:  # whoever listens to that knows the verdicts
         _tell_there(there)
     if json:
         for path, why in skipped.items():
-            console.say(files.json_text({"photo": str(path), "skipped": why}))
+            console.say(console.json_line({"photo": str(path), "skipped": why}))
     if dry_run:
         _announce(waiting, options)
         _plan(waiting, options, json=json)
@@ -102,7 +102,7 @@ def anonymize(
             waiting, cameras, options, failed, known, page, jobs, json=json, progress=progress
         )
     elif page and jobs:
-        page.write(_unchanged(known))
+        page.write(known)
     code = console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
     return min(ends) if code == console.DONE and ends else code
 
@@ -119,20 +119,25 @@ def _there(jobs: Sequence[Job], known: Sequence[PhotoRecord]) -> dict[Job, str]:
             continue
         record = records.get(str(job.target))
         there[job] = _UNKNOWN
-        if record and record.sha256 == _sha256(job.target):
+        if record:
             there[job] = _TRACED if photo_record.traced(record) else _UNTRACED
     return there
 
 
 def _unchanged(known: Sequence[PhotoRecord]) -> list[PhotoRecord]:
-    """The records of outputs that are as they were written; others are judged no more."""
-    return [record for record in known if record.sha256 == _sha256(Path(record.output))]
+    """The records of photos and outputs that are as they were; a verdict is of no others."""
+    return [
+        record
+        for record in known
+        if record.sha256 == _sha256(Path(record.output))
+        and record.photo_sha256 == _sha256(Path(record.photo))
+    ]
 
 
 def _sha256(path: Path) -> str:
     """Of a file's bytes; "" of one that cannot be read."""
     try:
-        return hashlib.sha256(files.read_bytes(path, "output")).hexdigest()
+        return hashlib.sha256(files.read_bytes(path, "photo")).hexdigest()
     except InputError:
         return ""
 
@@ -229,7 +234,7 @@ def _run(
     progress: bool,
 ) -> set[int]:
     """Anonymises, writes and reports photo after photo; exit codes of what fell short."""
-    records = _unchanged(known)
+    records = list(known)
     alone = options.fingerprint or options.blind or options.method in baselines.METHODS
     own = None if alone else OwnPhotos([job.source for job in jobs])
     ends: set[int] = set()
@@ -263,13 +268,13 @@ def _run(
         if photo_record.traced(record):
             ends.add(console.TRACED)
         records = [other for other in records if other.output != record.output] + [record]
-        if not console.say(files.json_text(record) if json else photo_record.text(record)):
+        if not console.say(console.json_line(record) if json else photo_record.text(record)):
             ends.add(console.FAILED)
         if page:
             page.write(records)
     if page and not done:
         page.write(records)
-    if done and page:
+    if done and page and page.paths[0] not in failed.reasons:
         console.note(f"{page.paths[0]} shows parts of the originals; keep it to yourself")
     if done:
         console.note(CAUTION)
@@ -283,7 +288,7 @@ def _progress(source: Path) -> Callable[[float], None]:
     def tell(share: float) -> None:
         if time.monotonic() - told[0] >= 0.5:
             told[0] = time.monotonic()
-            console.say(files.json_text({"photo": str(source), "progress": round(share, 3)}))
+            console.say(console.json_line({"photo": str(source), "progress": round(share, 3)}))
 
     return tell
 
@@ -362,7 +367,7 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
             f"{console.counted(parts, 'tile')}, {memory / 1024:.1f} GiB, about "
             f"{_time_text(seconds)} on the {plan['device']}{'' if measured else _GUESS}"
         )
-        print(files.json_text(plan) if json else text, flush=True)
+        print(console.json_line(plan) if json else text, flush=True)
 
 
 def _time_text(seconds: float) -> str:

@@ -17,7 +17,8 @@ SCORES = """
   PCE      height of the correlation's peak over the noise around it, about z squared
   p-value  probability that another camera scores this high by chance: P(N > z/spread);
            spread, in the JSON, is the real standard deviation of z: 1, or more after JPEG
-  match    marks p-values below the threshold
+  match    marks p-values below the threshold, of z or of -z (too much was taken out), unless
+           what agrees is drawn: a date, a frame, a watermark, the corners of a turned picture
 """
 """Explains the scores of photos, as the end of a help text."""
 

@@ -131,7 +131,7 @@ class Anonymiser(NamedTuple):
         return Job(photo, Path(f"output{self.extension(photo)}"), self.options.kind)
 
     def _made(self, record: PhotoRecord, data: bytes) -> Made:
-        names = ("photo", "output", "fingerprint")
+        names = ("photo", "output", "fingerprint", "photo_sha256")
         known = {k: v for k, v in dataclasses.asdict(record).items() if k not in names}
         units = pace.work((record.height, record.width), method=self.options.method)
         return Made(data, known, units, photo_record.traced(record))
@@ -203,7 +203,7 @@ def campaign(
         if json and dry_run:
             return _plan(items, root, options, json=True)
         if json:
-            print(files.json_text(summary.summarise(root, items)), flush=True)
+            print(console.json_line(summary.summarise(root, items)), flush=True)
         return console.DONE
     if summary_only:
         if not ledger.settings_of(root):
@@ -220,6 +220,11 @@ def campaign(
     if how.retry and (count := ledger.forget_quarantined(root, {item.id for item in items})):
         console.note(f"{console.counted(count, 'photo')} that had been put aside are tried again")
     place = output if storage.is_url(output) else root.path
+    if count := ledger.forget_lost(root, {item.id for item in items}):
+        console.note(
+            f"the outputs of {console.counted(count, 'photo')} that were done are gone; they are "
+            "made again"
+        )
     task = Task(place, items, method, how.attempts, how.lease)
     if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
         with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
@@ -271,7 +276,7 @@ def _terminated() -> Iterator[None]:
 def _say(root: storage.Place, items: Sequence[Item], how: How, *, json: bool) -> int:
     """How far it is, on stdout, and in the ledger if all is finished."""
     now = summary.summarise(root, items)
-    print(files.json_text(now) if json else summary.text(now), flush=True)
+    print(console.json_line(now) if json else summary.text(now), flush=True)
     if not now["left"]:
         storage.write_json(root / "summary.json", now)
         if now["done"]:
@@ -291,7 +296,7 @@ class _Header(NamedTuple):
 
 def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json: bool) -> int:
     """What there is to do, on stdout."""
-    finished = ledger.finished(root)
+    finished = ledger.finished(root).keys() - ledger.lost(root, {item.id for item in items})
     waiting = [item for item in items if item.id not in finished]
     headers: list[_Header] = []
     reasons: dict[str, str] = {}
@@ -320,7 +325,7 @@ def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json:
         "free": shutil.disk_usage(outputs.existing(root.local)).free if root.local else None,
         "reasons": reasons,
     }
-    print(files.json_text(plan) if json else _plan_text(plan), flush=True)
+    print(console.json_line(plan) if json else _plan_text(plan), flush=True)
     return console.FAILED if reasons else console.DONE
 
 

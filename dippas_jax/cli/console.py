@@ -6,7 +6,10 @@ the others. `types.InputError` leaves a verb when there is nothing to go on with
 as width x height.
 """
 
+import codecs
 import glob
+import json
+import math
 import os
 import stat
 import sys
@@ -17,13 +20,13 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from dippas_jax.forensics import identification
+from dippas_jax.forensics import drawn, identification
 from dippas_jax.io import files, photo_reasons
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import placement
+from dippas_jax.signal import correlation, placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
-_NAMED = 5  # of the files that are skipped
+NAMED = 5  # of the files that are skipped
 
 RAW = "RAW by the name, to be developed to a TIFF or JPEG"
 """Why a RAW file in a folder is skipped."""
@@ -48,7 +51,7 @@ class Failures:
         self.reasons[path] = reason
         note(reason if str(path) in reason else f"{path}: {reason}")
         if self._json:
-            say(files.json_text({kind: str(path), "failed": reason}))
+            say(json_line({kind: str(path), "failed": reason}))
 
     def catch(self, read: Callable[..., Any], path: Path, *rest: Any) -> Any:
         """`read(path, *rest)`, or None after the failure was told."""
@@ -143,8 +146,8 @@ def skipped_text(folder: Path, others: Sequence[Path]) -> str:
         by_reason.setdefault(why_skipped(path), []).append(path)
     said = []
     for why, paths in by_reason.items():
-        names = ", ".join(str(path.relative_to(folder)) for path in paths[:_NAMED])
-        more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+        names = ", ".join(str(path.relative_to(folder)) for path in paths[:NAMED])
+        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
         said.append(f"{why}: {names}{more}")
     return f"folder {folder}: {counted(len(others), 'file')} skipped, {'; '.join(said)}"
 
@@ -224,6 +227,40 @@ def scores(match: identification.Match) -> dict[str, Any]:
     return {k: float(getattr(match, k)) for k in ("ncc", "z", "spread", "pce", "p_value")}
 
 
+def judged(
+    found: dict[str, Any], share: Callable[[], float], threshold: float
+) -> dict[str, bool | float]:
+    """Whether scores are those of one camera, and how much of them lies where something is drawn.
+
+    A z far below zero is a match as well: too much of the fingerprint was taken out.
+
+    Args:
+      found: What `scores` gives.
+      share: Gives `drawn.share`; asked where the scores are as large as those of a match.
+      threshold: p-value below which they are.
+    """
+    turned = float(correlation.p_value(-found["z"] / found["spread"])) < threshold
+    large = found["p_value"] < threshold or turned
+    part = share() if large else math.nan
+    return {"match": large and not drawn.decides(part, found["z"]), "drawn": part}
+
+
+def tell_of_match(names: str, found: dict[str, Any]) -> None:
+    """On stderr, what is to be known of scores as large as those of a match."""
+    if not found["match"] and not math.isnan(found["drawn"]):
+        note(
+            f"{names}: {100 * found['drawn']:.0f} % of what agrees (z {found['z']:.1f}) lie where "
+            "both have strong edges, as of a date, a frame, a watermark, the corners of a turned "
+            "picture or one scene; this is no match of cameras"
+        )
+    elif found["match"] and found["z"] < 0:
+        note(
+            f"{names}: a z of {found['z']:.1f} tells a camera as clearly as one of "
+            f"{-found['z']:.1f}; the fingerprint has its sign turned, as where too much of it was "
+            "taken out"
+        )
+
+
 def scores_text(result: dict[str, Any]) -> str:
     """Scores as columns below `SCORES_HEADER`."""
     p = result["p_value"]
@@ -246,7 +283,14 @@ def exit_code(done: int, failed: Failures, found: bool) -> int:
 
 def print_json(value: Any) -> None:
     """One object, one line, at once."""
-    print(files.json_text(value), flush=True)
+    print(json_line(value), flush=True)
+
+
+def json_line(value: Any) -> str:
+    """A value as JSON for stdout: of ASCII where that is not UTF-8, in which JSON is read."""
+    text = files.json_text(value)
+    utf8 = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"
+    return text if utf8 else json.dumps(json.loads(text))
 
 
 def note(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dippas_jax.cli import console, flats
+from dippas_jax.forensics import drawn
 from dippas_jax.io import decoder, files, fingerprint_file
 from dippas_jax.signal import flat_field
 from dippas_jax.types import Fingerprint, InputError, Window
@@ -20,6 +21,8 @@ CLIPPED = 0.1
 """Share of saturated pixels above which flats are called overexposed."""
 
 _BY_CHANCE = 4.0  # standard errors of a reliability
+
+_MOST_DRAWN = 0.25  # of the pixels, what is drawn and what lies around
 
 FEW = 20
 """Flats below which a fingerprint is called weak."""
@@ -58,6 +61,9 @@ def build(
     result = flat_field.estimate(itertools.chain([first], pixels), sigma=sigma)
     plane = np.asarray(result.plane)
     told = flats.told_by_halves(used)
+    if len(used.photos) > 1:
+        plane, clean = _without_drawn(plane)
+        told = told and clean
     chance = _BY_CHANCE / plane.size**0.5
     if told and result.reliability < chance:  # not of one photo, which is nan
         console.note(
@@ -94,6 +100,31 @@ def build(
         print(f"  flatness     {flatness:.3f} (0 is an even wall)")
         print(f"  saturation   {100 * saturation:.2f} % of the pixels")
     return console.FAILED if failed.reasons else console.DONE
+
+
+def _without_drawn(plane: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A fingerprint without what its photos share that no sensor gives; whether there was none.
+
+    Raises:
+      InputError: It lies nearly everywhere.
+    """
+    places, held = drawn.in_fingerprint(plane)
+    if not places.any():
+        return plane, True
+    share = float(places.mean())
+    what = "a date, a frame, a watermark, the corners of a turned picture or defective pixels"
+    if share > _MOST_DRAWN:
+        raise InputError(
+            f"the photos share something drawn in {100 * share:.0f} % of the picture, such as "
+            f"{what}, which would be taken for the camera's noise; give photos as the camera wrote "
+            "them"
+        )
+    console.note(
+        f"the photos share something drawn, such as {what}, which held {100 * held:.0f} % of the "
+        f"fingerprint; {100 * share:.1f} % of the pixels, there and around, were left out of it, "
+        "and no reliability is told"
+    )
+    return np.where(places, np.float32(0), plane), False
 
 
 def _window(headers: flats.Headers, crop: int) -> Window:

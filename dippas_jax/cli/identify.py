@@ -49,7 +49,10 @@ def identify(
     def scored(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
         pixels = decoder.read_pixels(path)
         size = pixels.shape[0], pixels.shape[1]
-        results = _searched(pixels, cameras, side) if shifts else _compared(pixels, covered(size))
+        if shifts:
+            results = _searched(pixels, cameras, side, threshold)
+        else:
+            results = _compared(pixels, covered(size), threshold)
         missing = [name for name in cameras if name not in {r["fingerprint"] for r in results}]
         if missing:
             otherwise = (
@@ -67,7 +70,7 @@ def identify(
             continue
         size, results = outcome
         done += 1
-        match = results[0]["p_value"] < threshold
+        match = any(result["match"] for result in results)
         found |= match
         if math.isnan(results[0]["z"]):
             console.note(f"{path} has no noise to compare, as where all is black or burnt out")
@@ -77,20 +80,26 @@ def identify(
             rows = [{k: v for k, v in row.items() if k != "window"} for row in results]
             console.print_json({"photo": str(path), "results": rows})
         else:
-            print(_table(path, size, results, threshold), flush=True)
+            print(_table(path, size, results), flush=True)
+        for row in results:
+            console.tell_of_match(f"{path} and {row['fingerprint']}", row)
     if hint:
         console.note("photos without a match were compared in part; --full tells more")
     return console.exit_code(done, failed, found)
 
 
-def _compared(pixels: np.ndarray, groups: Iterable[Group]) -> list[dict[str, Any]]:
+def _compared(
+    pixels: np.ndarray, groups: Iterable[Group], threshold: float
+) -> list[dict[str, Any]]:
     """Scores of a photo with the fingerprints that cover it, pixel on pixel."""
     results = []
     for window, names, planes in groups:
         part = placement.cut(pixels, window, offset=(0, 0))
         match = identification.compare(part, planes)
-        for name, *columns in zip(names, *match, strict=True):
+        for name, plane, *columns in zip(names, planes, *match, strict=True):
             scores = console.scores(identification.Match(*columns))
+            share = functools.partial(identification.drawn, part, plane)
+            scores |= console.judged(scores, share, threshold)
             results.append({"fingerprint": name, **scores, "window": window})
     return results
 
@@ -124,7 +133,7 @@ def _fits(part: Sequence[int], whole: Sequence[int]) -> bool:
 
 
 def _searched(
-    pixels: np.ndarray, cameras: dict[str, Fingerprint], side: int | None
+    pixels: np.ndarray, cameras: dict[str, Fingerprint], side: int | None, threshold: float
 ) -> list[dict[str, Any]]:
     """Scores of a photo at its best position on each camera's sensor."""
     window = console.centre((pixels.shape[0], pixels.shape[1]), side)
@@ -136,7 +145,10 @@ def _searched(
         match = identification.search(part, camera.plane)
         # From the part's place on the plane to the whole photo's on the sensor.
         place = match.shift + np.array(camera.offset) - np.array([window.top, window.left])
+        plane = np.roll(camera.plane, -match.shift, (0, 1))[: window.height, : window.width]
         scores = console.scores(match)
+        share = functools.partial(identification.drawn, part, plane)
+        scores |= console.judged(scores, share, threshold)
         results.append({"fingerprint": name, **scores, "shift": place.tolist(), "window": window})
     return results
 
@@ -191,9 +203,7 @@ def _best_first(result: dict[str, Any]) -> tuple[bool, float, float]:
     return (True, 0.0, 0.0) if unknown else (False, result["p_value"], -result["z"])
 
 
-def _table(
-    path: Path, size: tuple[int, ...], results: Sequence[dict[str, Any]], threshold: float
-) -> str:
+def _table(path: Path, size: tuple[int, ...], results: Sequence[dict[str, Any]]) -> str:
     """A photo's scores, best camera first."""
     names = [console.shown(result["fingerprint"]) for result in results]
     wide = max(11, *map(len, names))
@@ -208,6 +218,6 @@ def _table(
             f"  {name:<{wide}}  {console.scores_text(result)}  "
             f"{console.size_text(result['window'][-2:]):<11}"
             + (f"{result['shift'][0]}, {result['shift'][1]}".ljust(14) if moved else "")
-            + ("  match" if result["p_value"] < threshold else "")
+            + ("  match" if result["match"] else "")
         )
     return "\n".join(line.rstrip() for line in lines)

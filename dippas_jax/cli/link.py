@@ -1,5 +1,6 @@
 """`dippas link`: photo against photo."""
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,11 @@ def link(
         _say_not_compared(read, fatal=not alike)
     for a, b in console.bar(alike, "pair", quiet=True):
         scores = console.scores(identification.link(read[a].pixels, read[b].pixels))
-        match = scores["p_value"] < threshold
+        pair = read[a].pixels, read[b].pixels
+        scores |= console.judged(
+            scores, functools.partial(identification.drawn_in_both, *pair), threshold
+        )
+        match = scores["match"]
         found |= match
         if json:
             console.print_json({"photos": [str(a), str(b)], **scores})
@@ -57,6 +62,7 @@ def link(
             first, second = console.shown(a), console.shown(b)
             line = f"{first:<{wide}}  {second:<{wide}}  {console.scores_text(scores)}"
             print(line + "  match" * match, flush=True)
+        console.tell_of_match(f"{a} and {b}", scores)
         done += 1
     return console.exit_code(done, failed, found)
 

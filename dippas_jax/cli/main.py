@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import dippas_jax
 from dippas_jax.cli import (
@@ -48,6 +49,8 @@ VERBS = {
 
 _READERS = ("anonymize", "fingerprint", "identify", "verify", "link", "doctor")
 """Verbs that read photos."""
+
+_INTERRUPTED = 130
 
 _DESCRIPTION = """\
 Reduce, or look for, the fingerprint that a camera's sensor leaves in its photos.
@@ -105,6 +108,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(options.run, options)
 
 
+def program() -> NoReturn:
+    """The program by itself, which ends with `main`'s exit code.
+
+    One that was interrupted ends at once: XLA's threads may be at work, and crash what cleans up.
+    """
+    code = main()
+    if code == _INTERRUPTED:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def _open_streams() -> None:
     """Opens what the caller has closed of stdin, stdout and stderr: to nothing.
 
@@ -134,7 +151,7 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
             importlib.import_module(f"dippas_jax.cli.{options.verb}")
     except KeyboardInterrupt:
         _tell("interrupted")
-        return 130
+        return _INTERRUPTED
     try:
         files.cache_compilations()
         code = run(options)
@@ -147,7 +164,7 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
         return 2
     except KeyboardInterrupt:
         _tell("interrupted")
-        return 130
+        return _INTERRUPTED
     except OSError as error:  # of stdout: other files give InputError
         return _unwritten(error)
 
@@ -170,7 +187,7 @@ def _interrupted_at_once() -> Iterator[None]:
 
     def end(*_: object) -> None:
         os.write(2, b"dippas: interrupted\n")
-        os._exit(130)
+        os._exit(_INTERRUPTED)
 
     alone = threading.current_thread() is threading.main_thread()
     if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -190,4 +207,4 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -183,6 +183,8 @@ def _writable(source: Path, job: Job, originals: dict[str, Path], taken: dict[st
 
 def require_possible(options: Options) -> None:
     """`InputError` for options that do not go together, or need what is not installed."""
+    if options.random_name and options.suffix != Options._field_defaults["suffix"]:
+        raise InputError("--random-name leaves no place for --suffix; leave one out")
     for flag in ("strength", "grain", "displace"):
         asked = getattr(options, flag) != Options._field_defaults[flag]
         if asked and options.method != "sparse":
@@ -257,7 +259,14 @@ def _expanded(
     if others:
         console.note(console.skipped_text(path, others))
         skipped |= {one: console.why_skipped(one) for one in others}
-    skipped |= {one: "made by this command" for one in own}
+    skipped |= dict.fromkeys(own, f"its name ends in {options.suffix}, as those of outputs do")
+    if own:
+        names = ", ".join(str(one.relative_to(path)) for one in own[: console.NAMED])
+        more = f" and {len(own) - console.NAMED} more" if len(own) > console.NAMED else ""
+        console.note(
+            f"folder {path}: {console.counted(len(own), 'photo')} skipped, as their names end in "
+            f"{options.suffix}, those of outputs: {names}{more}"
+        )
     found: list[tuple[Path, Path | None]] = [(one, path) for one in photos if one not in set(own)]
     if not found and path not in failed.reasons:
         deeper = "" if options.recursive else ", or -r for those in folders below"

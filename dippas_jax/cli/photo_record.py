@@ -54,6 +54,7 @@ class PhotoRecord:
       orientation: EXIF's, 1 to 8.
       sha256: Of the output file.
       examined: What every attacker found (`examine.examined`); empty where none was asked.
+      photo_sha256: Of the file that came: another one of its name is another photo.
     """
 
     photo: str
@@ -78,6 +79,7 @@ class PhotoRecord:
     orientation: int
     sha256: str
     examined: Mapping[str, Any]
+    photo_sha256: str = ""
 
 
 def from_json(values: Any) -> PhotoRecord:

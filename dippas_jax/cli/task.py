@@ -17,7 +17,7 @@ from dippas_jax.signal import image, tiles
 
 
 class Task(NamedTuple):
-    """A photo at work: its file's content, the fingerprint's plane, what was asked for.
+    """A photo at work: its file's content and hash, the fingerprint's plane, what was asked for.
 
     `others` is there where the fingerprint comes from the camera's other photos; `place` says which
     of several photos this is; `on_progress` hears what share of the work is done.
@@ -25,6 +25,7 @@ class Task(NamedTuple):
 
     job: Job
     photo: photo_file.PhotoFile
+    sha256: str
     plane: np.ndarray | None
     options: Options
     others: Known | None = None

@@ -16,7 +16,7 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.cli.task import Task
-from dippas_jax.io import decoder, photo_writer
+from dippas_jax.io import decoder, files, photo_writer
 from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import whole
 from dippas_jax.signal import cells, extractors, placement
@@ -129,12 +129,13 @@ def _begun(
 ) -> Task:
     """The photo, read, and the plane of its camera's fingerprint."""
     photo = decoder.read(source, srgb=options.icc == "srgb")
+    digest = hashlib.sha256(files.read_bytes(source, "photo")).hexdigest()
     size = photo.pixels.shape[0], photo.pixels.shape[1]
     plane = None if camera is None else plane_for(source, size, camera)
     others = own.known(job.source, photo.pixels) if own is not None and plane is None else None
     if others is not None and others.confirmed:
         plane = others.plane
-    return Task(job, photo, plane, options, others)
+    return Task(job, photo, digest, plane, options, others)
 
 
 def _finished(
@@ -211,6 +212,7 @@ def _record(
         orientation=photo.orientation,
         sha256=hashlib.sha256(data).hexdigest(),
         examined=examined,
+        photo_sha256=task.sha256,
     )
 
 

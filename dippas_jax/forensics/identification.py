@@ -18,6 +18,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float64, Int, Num
 
+from dippas_jax.forensics import drawn as drawn_places
 from dippas_jax.signal import correlation, extractors, image, residual
 from dippas_jax.types import InputError
 
@@ -156,6 +157,29 @@ def link(
     )
     ncc, pce, spread = jax.device_get(_linked(*noises))
     return _match(ncc, pce, spread, np.zeros(2, int), size)
+
+
+def drawn(
+    pixels: Num[ArrayLike, "h w 3"],
+    fingerprint: Float[ArrayLike, "h w"],
+    *,
+    sigma: float = residual.SIGMA,
+) -> float:
+    """Share of `compare`'s correlation that lies where something is drawn (`drawn.share`)."""
+    pixels = jnp.asarray(pixels, jnp.float32)
+    noise = extractors.extract(pixels, sigma=sigma)
+    plane = correlation.centred(np.asarray(fingerprint))
+    return drawn_places.share(*map(np.asarray, (noise, correlation.pattern(pixels, plane))))
+
+
+def drawn_in_both(
+    a: Num[ArrayLike, "h w 3"], b: Num[ArrayLike, "h w 3"], *, sigma: float = residual.SIGMA
+) -> float:
+    """Share of `link`'s correlation that lies where both photos have something drawn."""
+    noises = (
+        np.asarray(extractors.extract(jnp.asarray(x, jnp.float32), sigma=sigma)) for x in (a, b)
+    )
+    return drawn_places.share(*noises)
 
 
 @jax.jit

@@ -21,8 +21,9 @@ _show = warnings.showwarning
 
 
 def use(folder: Path) -> None:
-    """Keep programs in a folder, if it is `private`; else keep none."""
-    jax.config.update("jax_compilation_cache_dir", str(folder) if private(folder) else None)
+    """Keep programs in a folder, if it is `private` and usable; else keep none."""
+    usable = private(folder) and not any(map(_in_the_way, folder.glob("*-cache")))
+    jax.config.update("jax_compilation_cache_dir", str(folder) if usable else None)
     warnings.showwarning = _repair
 
 
@@ -41,6 +42,16 @@ def private(folder: Path) -> bool:
         return known.st_uid == os.getuid()
     except OSError:
         return False
+
+
+def _in_the_way(path: Path) -> bool:
+    """Whether what is no file lies in an entry's place, and cannot be removed."""
+    if path.is_dir():
+        try:
+            path.rmdir()
+        except OSError:
+            return True
+    return False
 
 
 def damaged(folder: Path, program: str = "") -> list[Path]:

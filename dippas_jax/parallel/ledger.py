@@ -82,13 +82,20 @@ def begin(name: str, settings: Mapping[str, Any]) -> Place:
     if found is None:
         storage.write_json(at, wanted)
         found = wanted
-    _require_same(name, found, wanted)
+    _require_same(name, _known(at, found), wanted)
     return root
 
 
 def settings_of(root: Place) -> dict[str, Any]:
     """The settings and the version of the campaign in a folder; {} where there is none."""
-    return storage.read_json(root / _SETTINGS) or {}
+    return _known(root / _SETTINGS, storage.read_json(root / _SETTINGS) or {})
+
+
+def _known(at: Place, found: Any) -> dict[str, Any]:
+    """The settings that a file holds; `InputError` where it holds something else."""
+    if not isinstance(found, dict):
+        raise InputError(f"{at.name} is damaged and tells no settings; choose another -o")
+    return found
 
 
 def require_same(name: str, settings: Mapping[str, Any]) -> None:
@@ -111,7 +118,7 @@ def _require_same(name: str, found: Mapping[str, Any], wanted: Mapping[str, Any]
         )
 
 
-def _begun(at: Place) -> dict[str, Any] | None:
+def _begun(at: Place) -> Any:
     """What another machine has written, or is about to; None if it was cut off."""
     for _ in range(50):
         if (found := storage.read_json(at)) is not None:
@@ -198,12 +205,33 @@ def write(root: Place, folder: str, item: str, facts: Mapping[str, Any]) -> None
 def forget_quarantined(root: Place, items: set[str]) -> int:
     """Make photos that were given up new again; how many there were."""
     given_up = {item for item, folder in finished(root).items() if folder == QUARANTINE} & items
-    for name in storage.names(root / CLAIMS):
-        if name.partition(".")[0] in given_up:
-            storage.remove(root / CLAIMS / name)
-    for item in given_up:
-        storage.remove(root / QUARANTINE / f"{item}.json")
+    _forget(root, QUARANTINE, given_up)
     return len(given_up)
+
+
+def lost(root: Place, items: set[str]) -> set[str]:
+    """The photos that are done, and whose outputs somebody has removed since."""
+    done = sorted({item for item, folder in finished(root).items() if folder == DONE} & items)
+    there = set(storage.names(root / PHOTOS))
+    facts = storage.read_json_files([root / DONE / f"{item}.json" for item in done])
+    known = zip(done, facts, strict=True)
+    return {item for item, one in known if isinstance(one, dict) and one.get("output") not in there}
+
+
+def forget_lost(root: Place, items: set[str]) -> int:
+    """Make photos new again whose outputs are gone; how many there were."""
+    gone = lost(root, items)
+    _forget(root, DONE, gone)
+    return len(gone)
+
+
+def _forget(root: Place, folder: str, items: set[str]) -> None:
+    """Remove what is known of finished photos, and every try at them."""
+    for name in storage.names(root / CLAIMS) if items else ():
+        if name.partition(".")[0] in items:
+            storage.remove(root / CLAIMS / name)
+    for item in items:
+        storage.remove(root / folder / f"{item}.json")
 
 
 # ------------------------------------------------------------------------------------------ workers

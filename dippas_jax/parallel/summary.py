@@ -13,6 +13,14 @@ from dippas_jax.types import InputError, printable
 _SILENT = 180.0  # seconds after which a worker is no longer counted
 _SHOWN = 10  # reasons in the text
 
+_TOLD = {
+    ledger.DONE: {"output", "reused", "traced", "device", "seconds", "units"},
+    ledger.QUARANTINE: {"photo", "reason"},
+}
+"""What is read of a finished photo."""
+
+_OF_WORKER = {"state", "time", "started", "done", "device"}
+
 Known = dict[str, Mapping[str, Any]]
 """What was read of finished photos, by their id: it does not change."""
 
@@ -45,7 +53,7 @@ def summarise(
     new = {item: folder for item, folder in finished.items() if item not in known}
     places = [root / folder / f"{item}.json" for item, folder in new.items()]
     for item, facts in zip(new, storage.read_json_files(places), strict=True):
-        if not isinstance(facts, dict):
+        if not (isinstance(facts, dict) and _TOLD[new[item]] <= facts.keys()):
             raise InputError(
                 f"{(root / new[item] / item).name}.json is damaged and does not say what became of "
                 "its photo; remove it, and the photo is done again"
@@ -104,7 +112,8 @@ def _hours(summary: Mapping[str, Any]) -> str:
 
 def _workers(root: storage.Place) -> list[Mapping[str, Any]]:
     places = [root / ledger.WORKERS / name for name in storage.names(root / ledger.WORKERS)]
-    return [one for one in storage.read_json_files(places) if one]
+    told = storage.read_json_files(places)
+    return [one for one in told if isinstance(one, dict) and one.keys() >= _OF_WORKER]
 
 
 def _device(kind: str, made: Sequence[Mapping[str, Any]], living: Sequence[Mapping[str, Any]]):

@@ -37,6 +37,8 @@ _LONGEST = 200  # bytes of a name, to which a suffix is added
 _LINE = 2**24  # bytes of a line of JSON, at most
 _NOTES = 20
 _CODES = range(5)  # those of `dippas`
+_UNUSABLE = 2  # of them: nothing can be done
+_REPORT = str(Path("results", "report.html"))
 
 
 class Program(NamedTuple):
@@ -130,7 +132,8 @@ class Store:
         self.minutes: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._built: Path | None = None  # the fingerprint, of the walls that are there now
-        self._command: list[str] = []  # that made the results which are there
+        self.chosen = Wishes()  # of the last estimate or job
+        self._made: tuple[Wishes, list[int]] | None = None  # how the results that are there were
 
     # ---------------------------------------------------------------------------------- the files
 
@@ -159,9 +162,19 @@ class Store:
                     (self.folder / old.path).unlink(missing_ok=True)
             self.files = {n: f for n, f in self.files.items() if f.kind != "fingerprint"}
         if file.kind != "photo":
-            self._built, self._command = None, []
+            self._built = None
         self.files[file.number] = file
         self.state = "waiting"
+
+    def drop_camera(self) -> None:
+        """Leaves out the fingerprint and the photos of a wall; results stay until Start."""
+        self.require_idle()
+        for number, file in list(self.files.items()):
+            if file.kind != "photo":
+                (self.folder / file.path).unlink(missing_ok=True)
+                del self.files[number]
+        (self.folder / "camera" / "camera.npz").unlink(missing_ok=True)
+        self._built, self.notes, self.state = None, [], "waiting"
 
     async def clear(self) -> None:
         """Forgets and removes all files, after ending the job."""
@@ -174,11 +187,11 @@ class Store:
 
     def estimate(self, chosen: Wishes) -> None:
         """Begins to look at the photos: what each takes, and which cannot be used."""
-        self._begin(self._estimate(chosen), "estimating")
+        self._begin(self._estimate(chosen), "estimating", chosen)
 
     def start(self, chosen: Wishes) -> None:
         """Begins to anonymise the photos."""
-        self._begin(self._work(chosen), "working")
+        self._begin(self._work(chosen), "working", chosen)
 
     async def cancel(self) -> None:
         """Ends the job, if there is one; what is done stays."""
@@ -189,7 +202,7 @@ class Store:
             await self._task
         self.state = "cancelled"
 
-    def _begin(self, job: Coroutine[Any, Any, None], state: str) -> None:
+    def _begin(self, job: Coroutine[Any, Any, None], state: str, chosen: Wishes) -> None:
         try:
             self.require_idle()
             if not any(file.kind == "photo" for file in self.files.values()):
@@ -197,7 +210,7 @@ class Store:
         except (BusyError, InputError):
             job.close()
             raise
-        self.state, self.notes = state, []
+        self.state, self.notes, self.chosen = state, [], chosen
         self.photos = {n: photo for n, photo in self.photos.items() if "output" in photo}
         self._task = asyncio.get_running_loop().create_task(self._guarded(job))
 
@@ -218,23 +231,40 @@ class Store:
         camera = await self._camera()
         if camera is not None:
             self.state = "estimating"
-            await self._dippas(*_anonymize(camera, chosen), "-n")
+            possible = await self._possible(camera, chosen)
             usable = any({"minutes", "output"} & set(photo) for photo in self.photos.values())
-            self.state = "ready" if usable else "failed"
+            self.state = "ready" if usable and possible else "failed"
 
     async def _work(self, chosen: Wishes) -> None:
         camera = await self._camera()
         if camera is not None:
             self.state = "working"
-            command = _anonymize(camera, chosen)
-            if command != self._command:  # the same command goes on where it was cancelled
-                self.photos, self._command = {}, command
+            wanted = chosen, self._of_camera()
+            if wanted != self._made:  # the same wish goes on where it was cancelled
+                if self.photos and not await self._possible(camera, chosen):
+                    self.state = "failed"  # and results that are there stay
+                    return
+                self.photos, self.notes, self._made = {}, [], wanted
                 for name in ("results", "parts"):
                     await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
             await asyncio.to_thread(self._remove_unknown)
-            await self._dippas(*command, "--progress")
+            await self._dippas(*_anonymize(camera, chosen), "--progress")
             done = any("output" in photo for photo in self.photos.values())
             self.state = "done" if done else "failed"
+
+    def _of_camera(self) -> list[int]:
+        """The files that say which camera it is: a fingerprint, or photos of a wall."""
+        return [file.number for file in self.files.values() if file.kind != "photo"]
+
+    async def _possible(self, camera: list[str], chosen: Wishes) -> bool:
+        """Looks at all photos without treating them; whether the command can be run at all.
+
+        A report that was made with other wishes stands in nobody's way, for Start removes it.
+        """
+        other = [*_anonymize(camera, chosen), "-n"]
+        if chosen.report:
+            other[other.index(_REPORT)] = str(Path("results", "estimate.html"))
+        return await self._dippas(*other) != _UNUSABLE
 
     def _remove_unknown(self) -> None:
         """Removes results that a cancelled job has written but not told of: they are made again."""
@@ -268,7 +298,11 @@ class Store:
             *self.program.command,
             *arguments,
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                "PYTHONIOENCODING": "utf-8",
+            },
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -344,6 +378,10 @@ class Store:
             "caution": self.program.caution,
             "report": (self.folder / "results" / "report.html").exists(),
             "camera": self._built is not None,
+            "chosen": self.chosen._asdict(),
+            "made": self._made[0]._asdict()
+            if self._made and self._made[1] == self._of_camera()
+            else None,
             "file_bytes": FILE_BYTES,
         }
 
@@ -407,7 +445,7 @@ class Upload:
 
 
 def _anonymize(camera: list[str], chosen: Wishes) -> list[str]:
-    report = ["--report", str(Path("results", "report.html"))] if chosen.report else []
+    report = ["--report", _REPORT] if chosen.report else []
     moved = ["--displace", "2"] if chosen.displace else []
     strength = ["--strength", chosen.strength]
     where = ["anonymize", "-r", "photos", "-o", "results", "--json"]

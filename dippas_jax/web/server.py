@@ -103,6 +103,10 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         await store.clear()
         return JSONResponse(store.known())
 
+    async def drop_camera(request: Request) -> Response:
+        store.drop_camera()
+        return JSONResponse(store.known())
+
     async def end(request: Request) -> Response:
         await store.clear()
         leave()
@@ -143,6 +147,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         "start": (begin(store.start), "POST"),
         "cancel": (cancel, "POST"),
         "clear": (clear, "POST"),
+        "drop-camera": (drop_camera, "POST"),
         "end": (end, "POST"),
         "results/{number}": (result, "GET"),
         "results.zip": (results, "GET"),

@@ -1011,6 +1011,38 @@ def test_an_output_that_was_changed_since_is_no_longer_in_the_report(dippas, tmp
     assert json.loads((tmp_path / "r.json").read_text())["photos"] == []
 
 
+def test_a_report_tells_nothing_of_another_photo_of_the_same_name(dippas, tmp_path):
+    """Cameras number their photos from 1 again and again."""
+    command = ("a.jpg", "--report", "r.html")
+    assert dippas(*command)[0] in DONE
+    save(tmp_path / "a.jpg", 1, quality=97, subsampling=0)
+    code, _, err = dippas(*command)
+    assert code == console.TRACED
+    assert "1 photo was there already and was not judged again" in err
+    assert json.loads((tmp_path / "r.json").read_text())["photos"] == []
+
+
+def test_json_is_json_where_stdout_is_not_utf_8(dippas, monkeypatch):
+    shutil.copy("a.jpg", "é😀.jpg")
+    written = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", written)
+    code, _, _ = dippas("é😀.jpg", "-n", "--json")
+    written.flush()
+    assert code == 0
+    assert json.loads(written.buffer.getvalue())["photo"] == "é😀.jpg"
+
+
+def test_photos_that_are_called_like_outputs_are_named(dippas, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "party.anon.jpg"):
+        shutil.copy("a.jpg", tmp_path / "in" / name)
+    _, out, err = dippas("in", "-n", "--json")
+    why = "folder in: 1 photo skipped, as their names end in .anon, those of outputs: "
+    assert f"{why}party.anon.jpg" in err
+    first = json.loads(out.splitlines()[0])
+    assert first["skipped"] == "its name ends in .anon, as those of outputs do"
+
+
 @pytest.mark.parametrize(
     "words",
     ["--report r.html --report s.html", "--fingerprint K.npz --fingerprint L.npz", "-o a -o b",

@@ -273,7 +273,9 @@ def test_a_plan_names_photos_that_are_too_small_as_anonymize_does(dippas):
 def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
     items, _ = manifest.read("list.csv")
     root = ledger.begin("out", campaign.Anonymiser(outputs.Options()).settings())
+    (root.local / ledger.PHOTOS / "x.jpg").touch()
     facts = {"photo": items[0].photo, "device": "NVIDIA A", "seconds": 30.0, "units": 10.0}
+    facts["output"] = "x.jpg"
     ledger.write(root, ledger.DONE, items[0].id, {**facts, "reused": False, "traced": False})
     plan = json.loads(dippas("campaign", "list.csv", "-o", "out", "-n", "--json")[1])
     assert plan["finished"] == 1
@@ -313,6 +315,39 @@ def test_a_summary_can_be_read_from_the_start_on_and_not_of_what_is_no_campaign(
     code, out, _ = dippas("campaign", "list.csv", "-o", "out", "--summary", "--json")
     assert code == 0
     assert json.loads(out)["left"] == 4
+
+
+def test_photos_whose_outputs_are_gone_are_done_again(dippas, monkeypatch):
+    monkeypatch.setattr(campaign, "_run", lambda task, root, how: worker.work(task, "me"))
+    command = ("campaign", "list.csv", "-o", "out", "--json")
+    first = json.loads(dippas(*command)[1])
+    gone = sorted(Path("out/photos").iterdir())[0]
+    data = gone.read_bytes()
+    gone.unlink()
+    assert json.loads(dippas(*command, "-n")[1])["finished"] == first["done"] - 1 + 2
+    _, out, err = dippas(*command)
+    assert "the outputs of 1 photo that were done are gone; they are made again" in err
+    assert json.loads(out)["done"] == first["done"]
+    assert gone.read_bytes() == data
+
+
+@pytest.mark.parametrize("folder_of", ["done", "quarantine", "workers"])
+def test_what_is_json_and_no_entry_of_a_ledger_is_damaged(dippas, monkeypatch, folder_of):
+    monkeypatch.setattr(campaign, "_run", lambda task, root, how: worker.work(task, "me"))
+    command = ("campaign", "list.csv", "-o", "out")
+    dippas(*command)
+    entry = sorted(Path("out", folder_of).iterdir())[0]
+    for text in ("{}", "[1]", '"x"'):
+        entry.write_text(text)
+        code, out, err = dippas(*command, "--summary")
+        if folder_of == "workers":
+            assert (code, "done" in out) == (console.FAILED, True)
+        else:
+            assert (code, f"{entry.name} is damaged" in err) == (2, True)
+    Path("out/campaign.json").write_text("[1]")
+    for more in ((), ("-n",), ("--summary",)):
+        code, _, err = dippas(*command, *more)
+        assert (code, "campaign.json is damaged" in err) == (2, True)
 
 
 def test_names_in_a_plan_do_nothing_to_a_terminal(dippas):

@@ -405,7 +405,9 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
     for record, own in zip(records, ["A.npz", "B.npz"], strict=True):
         best, other = record["results"]
         assert best["fingerprint"] == own
-        assert set(best) == {"fingerprint", "ncc", "z", "spread", "pce", "p_value"}
+        scores = {"ncc", "z", "spread", "pce", "p_value"}
+        assert set(best) == {"fingerprint", "match", "drawn"} | scores
+        assert (best["match"], other["match"]) == (True, False)
         for one in (best, other):
             assert one["p_value"] == pytest.approx(
                 correlation.p_value(one["z"] / one["spread"]).item(), rel=1e-4
@@ -416,6 +418,45 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
         assert best["ncc"] == pytest.approx(
             oracles.ncc(oracles.residual(pixels), pattern), abs=2e-4
         )
+
+
+def stamped(pixels):
+    """The same signs in each, black on white, as of a caption."""
+    pixels = pixels.copy()
+    signs = np.random.default_rng(0).integers(0, 2, (5, 34, 1)) * 255
+    pixels[100:115, 10:112] = signs.repeat(3, 0).repeat(3, 1)
+    return pixels
+
+
+def test_what_is_drawn_into_photos_is_no_camera(dippas, tmp_path):
+    """Flats of A and a photo of B with the same lines; and two photos of two cameras."""
+    for number, pixels in enumerate(synthetic.flats(CAMERAS[0], SIZE, SIZE, 6)):
+        write(tmp_path / "wall" / f"{number}.png", stamped(pixels))
+    for name, camera in zip("AB", CAMERAS, strict=True):
+        pixels = synthetic.expose(camera, synthetic.scene(2 + "AB".index(name), SIZE), 7)
+        write(tmp_path / f"{name}.png", stamped(pixels))
+    drawn = tmp_path / "drawn.npz"
+    code, out, err = dippas("fingerprint", "build", tmp_path / "wall", "-o", drawn)
+    assert code == 0
+    assert "the photos share something drawn, such as a date" in err
+    assert "reliability  unknown" in out
+    code, out, _ = dippas("identify", tmp_path / "B.png", "--fingerprints", drawn, "--json")
+    assert (code, lines(out)[0]["results"][0]["match"]) == (0, False)
+    code, out, err = dippas("link", tmp_path / "A.png", tmp_path / "B.png", "--json")
+    (pair,) = lines(out)
+    assert (code, pair["match"]) == (0, False)
+    assert pair["p_value"] < 1e-6
+    assert f"{100 * pair['drawn']:.0f} % of what agrees" in err
+
+
+def test_a_fingerprint_with_its_sign_turned_is_a_match(dippas, tmp_path):
+    """As in a photo from which too much of it was taken out."""
+    plane = files.read_fingerprint("A.npz")
+    np.save(tmp_path / "turned.npy", -plane)
+    code, out, err = dippas("identify", "A0.png", "--fingerprints", tmp_path / "turned.npy")
+    assert code == 3
+    assert out.splitlines()[-1].endswith("match")
+    assert "its sign turned" in err
 
 
 def test_the_table_ranks_the_cameras_and_marks_the_match(dippas):
@@ -883,6 +924,16 @@ def test_the_version_is_told(dippas):
 
 
 HEAVY = {"jax", "jaxlib", "numpy", "scipy", "PIL", "tqdm", "tifffile", "dippas_jax.io"}
+
+
+def test_a_program_that_was_interrupted_ends_at_once(monkeypatch):
+    """What cleans up after Python may crash while XLA's threads are at work."""
+    ends = []
+    monkeypatch.setattr(cli, "main", lambda: 130)
+    monkeypatch.setattr(os, "_exit", ends.append)
+    with pytest.raises(SystemExit):
+        cli.program()
+    assert ends == [130]
 
 
 def test_the_command_line_alone_imports_nothing_heavy():

@@ -1,5 +1,6 @@
 """The page's server: who is let in, what is refused and how, a whole run, and what is left."""
 
+import asyncio
 import contextlib
 import http.client
 import io
@@ -428,6 +429,56 @@ def test_a_fingerprint_is_built_once_of_photos_of_a_wall(client):
     client.post("start")
     asked = client.until("done")["photos"]["1"]["asked"]
     assert asked[asked.index("--fingerprint") + 1] == "K.npy"
+
+
+def test_a_bad_fingerprint_takes_no_results_away_and_can_be_left_out(client):
+    client.add("a.jpg", b"one")
+    client.post("start")
+    client.until("done")
+    client.add("bad.npy", kind="fingerprint")
+    for ask in ("estimate", "start"):
+        client.post(ask)
+        known = client.until("failed")
+        assert known["notes"] == ["fingerprint bad.npy is damaged"]
+        assert known["made"] is None
+        assert client.get("results/1").data == b"one"
+    assert client.post("drop-camera").status == 200
+    known = client.state()
+    assert [file["kind"] for file in known["files"]] == ["photo"]
+    assert known["made"] == known["chosen"], "and these results count again"
+    client.post("start")
+    assert "asked" in client.until("done")["photos"]["1"]
+
+
+def test_what_was_chosen_is_known_to_a_page_that_is_loaded_again(client):
+    client.add("a.jpg")
+    assert client.state()["made"] is None
+    wishes = {"strength": "strong", "displace": True, "report": True}
+    client.post("start", json.dumps(wishes).encode())
+    known = client.until("done")
+    assert known["chosen"] == known["made"] == wishes
+
+
+def test_a_name_is_no_trouble_where_the_system_does_not_write_utf_8(client, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1")
+    client.add("é😀.jpg")
+    client.post("estimate")
+    assert client.until("ready", "failed")["state"] == "ready"
+
+
+def test_an_estimate_asks_for_no_report_that_may_be_in_the_way(tmp_path):
+    """Of other wishes one is there, which Start removes."""
+    store = jobs.Store(tmp_path, jobs.Program([], lambda *_: {}, ""))
+    asked = []
+
+    async def run(*arguments):
+        asked.extend(arguments)
+        return 0
+
+    store._dippas = run
+    assert asyncio.run(store._possible([], jobs.Wishes(report=True)))
+    assert asked[asked.index("--report") + 1] == "results/estimate.html"
+    assert asked[-1] == "-n"
 
 
 def test_a_fingerprint_that_is_replaced_is_removed(client, tmp_path):

@@ -3,7 +3,7 @@
 "use strict";
 
 const get = (id) => document.getElementById(id);
-const ours = { sending: 0, sent: 0, toSend: 0, shown: new Map(), ended: false, state: null };
+const ours = { sending: 0, sent: 0, toSend: 0, shown: new Map(), ended: false, state: null, touched: false };
 
 // ------------------------------------------------------------------------------------- the server
 
@@ -26,6 +26,7 @@ async function attempt(work) {
     await work();
   } catch (error) {
     get("error").textContent = error.message;
+    if (ours.state && !ours.ended) await ask("state").then(show, () => {}); // another tab may have done something
   }
 }
 
@@ -77,6 +78,21 @@ function wishes() {
   return { strength: form.strength.value, displace: form.displace.checked, report: form.report.checked };
 }
 
+// What was chosen is the server's to remember: for a page that is loaded again, and for other tabs.
+function showWishes(chosen) {
+  const form = get("form").elements;
+  form.strength.value = chosen.strength;
+  form.displace.checked = chosen.displace;
+  form.report.checked = chosen.report;
+}
+
+function replaces() {
+  const done = Object.values(ours.state.photos).some((photo) => "verdict" in photo);
+  const made = ours.state.made;
+  const same = made && Object.entries(wishes()).every(([name, value]) => made[name] === value);
+  return done && !same;
+}
+
 async function estimate() {
   if (ours.state?.busy || !ours.state?.files.some((file) => file.kind === "photo")) return;
   await attempt(() => post("estimate", wishes()));
@@ -124,7 +140,7 @@ function statusText(state) {
     case "working": return `${done} of ${counted(photos - refused, "photo")} done.`;
     case "done": return `Done: ${done} of ${counted(photos, "photo")}.`;
     case "cancelled": return done ? `Cancelled; ${counted(done, "photo")} done.` : "Cancelled.";
-    case "failed": return "Nothing could be done; the reasons stand below.";
+    case "failed": return done ? "That cannot be done; the reasons stand below, and what was done stays." : "Nothing could be done; the reasons stand below.";
     default: return photos ? `${counted(photos, "photo")} added.` : "No photos yet.";
   }
 }
@@ -207,7 +223,9 @@ function result(file, photo) {
 }
 
 function show(state) {
+  if (state.busy || ours.state?.busy) ours.touched = false;
   ours.state = state;
+  if (!ours.touched) showWishes(state.chosen);
   showStatus();
   const working = state.state === "working";
   const photos = state.files.filter((file) => file.kind === "photo");
@@ -233,6 +251,7 @@ function show(state) {
   get("notes").replaceChildren(...state.notes.map((note) => element("li", note)));
   const walls = state.files.filter((file) => file.kind === "wall").length;
   const file = state.files.find((one) => one.kind === "fingerprint");
+  get("without").hidden = state.busy || !(file || walls);
   get("camera").textContent = file ? `Fingerprint: ${file.name}` : walls ? counted(walls, "photo") + " of a wall" : "";
   const cards = get("cards");
   for (const old of [...ours.shown.keys()]) {
@@ -286,6 +305,7 @@ for (const [id, kind] of [["photo", "photo"], ["folder", "photo"], ["fingerprint
   });
 }
 get("wishes").addEventListener("change", () => {
+  ours.touched = true;
   if (ours.state?.state === "ready") estimate();
 });
 addEventListener("dragover", (event) => {
@@ -300,10 +320,22 @@ addEventListener("drop", async (event) => {
 });
 get("form").addEventListener("submit", async (event) => {
   event.preventDefault();
+  if (replaces() && !confirm("Photos that are done will be treated again in the way that is chosen now, and what was made of them is replaced. Go on?")) return;
   await attempt(async () => {
     show(await post("start", wishes()));
     get("cancel").focus(); // the button that was pressed can no longer be
   });
+});
+get("without").addEventListener("click", async () => {
+  await attempt(async () => {
+    show(await post("drop-camera"));
+    get("fingerprint").focus();
+  });
+  await estimate();
+});
+// Another tab may have done something since.
+addEventListener("focus", () => {
+  if (ours.state && !ours.state.busy && !ours.sending && !ours.ended) ask("state").then(show, () => {});
 });
 for (const id of ["cancel", "clear"]) {
   get(id).addEventListener("click", () => attempt(async () => {

@@ -1,0 +1,83 @@
+"""Agreement where something is drawn, told from that of a camera."""
+
+import numpy as np
+import pytest
+
+from dippas_jax.forensics import drawn
+
+SIDE = 256
+
+
+def noises(seed=0, common=0.0):
+    """Two noises of standard deviation 1 that share so much of another one."""
+    generator = np.random.default_rng(seed)
+    both, a, b = generator.normal(size=(3, SIDE, SIDE))
+    return a + common * both, b + common * both
+
+
+def slow_share(a, b):
+    """Pixel by pixel, each beside the median of its own block."""
+    total, there = 0.0, 0.0
+    for row in range(0, SIDE - SIDE % 64):
+        for column in range(0, SIDE - SIDE % 64):
+            top, left = row // 64 * 64, column // 64 * 64
+            block = np.s_[top : top + 64, left : left + 64]
+            product = a[row, column] * b[row, column]
+            far = [abs(x[row, column]) > 3 * 1.4826 * np.median(abs(x[block])) for x in (a, b)]
+            total += product
+            there += product * all(far)
+    return there / total
+
+
+def test_the_share_is_that_of_a_slow_loop():
+    a, b = noises(common=0.3)
+    a[10:12], b[10:12] = 9, 8
+    assert drawn.share(a, b) == pytest.approx(slow_share(a, b), rel=1e-9)
+
+
+def test_a_camera_agrees_everywhere_and_a_line_does_not():
+    a, b = noises(common=0.2)
+    assert -0.02 < drawn.share(a, b) < 0.05
+    a, b = noises()
+    a[30], b[30] = 8, 8
+    assert drawn.share(a, b) > 0.9
+    assert drawn.decides(drawn.share(a, b), z=20.0)
+
+
+@pytest.mark.parametrize(
+    ("share", "z", "decides"),
+    [(0.12, 40.0, False), (0.25, 40.0, True), (0.25, -40.0, True), (0.37, 4.5, False),
+     (np.nan, 9.0, False), (-0.3, 9.0, False)],
+)  # fmt: skip
+def test_a_share_counts_where_it_is_clear(share, z, decides):
+    assert drawn.decides(share, z) == decides
+
+
+def test_noise_of_two_strengths_stands_out_nowhere():
+    """A photo of which half is burnt out has hardly any there."""
+    a, b = noises(common=0.2)
+    for noise in (a, b):
+        noise[:, : SIDE // 2] *= 1e-3
+    assert abs(drawn.share(a, b)) < 0.05
+
+
+def test_a_sum_of_nothing_has_no_share():
+    assert np.isnan(drawn.share(np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))))
+
+
+def test_letters_in_a_fingerprint_are_found_with_their_surroundings():
+    plane = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+    places, held = drawn.in_fingerprint(plane)
+    assert not places.any()
+    assert held < 1e-3
+    plane[100:110, 50:90] = 12
+    places, held = drawn.in_fingerprint(plane)
+    assert held == pytest.approx(57600 / (57600 + SIDE**2), rel=0.02)
+    rows, columns = np.nonzero(places)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (92, 117, 42, 97)
+
+
+def test_a_few_defective_pixels_are_no_drawing():
+    plane = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+    plane[5, 5] = 20
+    assert not drawn.in_fingerprint(plane)[0].any()
