@@ -252,6 +252,7 @@ def _photo(head: Mapping[str, Any], blocks: _Blocks, data: bytes) -> photo.Photo
         colours=text("colours") or b"",
         telling=_printable(head.get("telling", "")),
         unkept=tuple(_printable(name) for name in head.get("unkept", ())),
+        srgb=bool(head.get("srgb", False)),
     )
 
 

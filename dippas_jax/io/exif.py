@@ -33,6 +33,7 @@ SAFE = {
 """How a photo was exposed. Focal length and f-number are left out: they tell a phone's model."""
 
 _ORIENTATION, _EXIF, _WIDTH, _HEIGHT = 274, 34665, 40962, 40963
+_COLORSPACE, _SRGB, _INTEROP = 40961, 1, 40965
 _LAYOUT = (
     254, 256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 338,
     339, 347, 530, 531, 532, 700, 34675,
@@ -48,9 +49,13 @@ PICTURES = {
 }
 """In the main directory: other pictures, which show the original, or where they lie."""
 
-_ELSEWHERE = {37500: "the maker's note", 40964: "a sound file's name"}
-"""In the EXIF directory: what mostly holds a preview, and points to places that are gone; and what
-lay beside the photo."""
+_ELSEWHERE = {
+    37500: "the maker's note",
+    40964: "a sound file's name",
+    50740: "the private data of a RAW converter",
+}
+"""In the main or the EXIF directory: what mostly holds a preview, and points to places that are
+gone; and what lay beside the photo."""
 
 _INNER = (34853, 40965)  # directories of the place and of how others read the file
 _PICTURE = re.compile(
@@ -105,7 +110,12 @@ def _require_whole(tiff: bytes, read: Image.Exif) -> None:
 
 
 def exif(
-    original: Image.Exif | bytes, kept: str, *, orientation: int, size: tuple[int, int]
+    original: Image.Exif | bytes,
+    kept: str,
+    *,
+    orientation: int,
+    size: tuple[int, int],
+    srgb: bool = False,
 ) -> bytes | None:
     """The EXIF to be written, or None.
 
@@ -114,6 +124,7 @@ def exif(
       kept: One of `KEPT`.
       orientation: Of the pixels that are written; 1 needs no tag.
       size: Their rows and columns.
+      srgb: Whether their colours were converted to sRGB, which is then said of them.
 
     Raises:
       InputError: The photo's cannot be written again.
@@ -122,7 +133,7 @@ def exif(
         try:
             if isinstance(original, bytes):
                 original = Image.Exif() if kept == "strip" else parsed(original)
-            return _made(original, kept, orientation, size)
+            return _made(original, kept, orientation, size, srgb=srgb)
         except Exception:  # noqa: BLE001 - Pillow meets fields of the wrong type with errors of its own
             raise InputError(
                 f"its EXIF is damaged, so that --metadata {kept} cannot write it again; choose "
@@ -130,12 +141,14 @@ def exif(
             ) from None
 
 
-def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, int]) -> bytes | None:
+def _made(
+    original: Image.Exif, kept: str, orientation: int, size: tuple[int, int], *, srgb: bool
+) -> bytes | None:
     made = Image.Exif()
     if kept == "keep":
         # Pillow writes the fields of the main and the EXIF directory; the thumbnail's is left out.
         made.load(original.tobytes())
-        for tag in (_ORIENTATION, *_LAYOUT, *PICTURES):
+        for tag in (_ORIENTATION, *_LAYOUT, *PICTURES, *_ELSEWHERE):
             made.pop(tag, None)
         inner = made.get_ifd(_EXIF)
         for tag in _ELSEWHERE:
@@ -150,6 +163,9 @@ def _made(original: Image.Exif, kept: str, orientation: int, size: tuple[int, in
         for tag, value in original.get_ifd(_EXIF).items():
             if tag in SAFE and _plain(value):
                 inner[tag] = value
+    if srgb and _COLORSPACE in made.get_ifd(_EXIF):
+        made.get_ifd(_EXIF)[_COLORSPACE] = _SRGB
+        made.get_ifd(_EXIF).pop(_INTEROP, None)
     if orientation != 1:
         made[_ORIENTATION] = orientation
     return made.tobytes() if len(made) or made.get_ifd(_EXIF) else None
@@ -171,7 +187,8 @@ def _pictures(original: Image.Exif) -> list[str]:
     found = [name for tag, name in PICTURES.items() if tag in original]
     for directory in (original, *(original.get_ifd(one) for one in (_EXIF, *_INNER))):
         found += [f"tag {tag}" for tag in _with_pictures(directory) if tag not in PICTURES]
-    found += [name for tag, name in _ELSEWHERE.items() if tag in original.get_ifd(_EXIF)]
+    of_both = original.keys() | original.get_ifd(_EXIF).keys()
+    found += [name for tag, name in _ELSEWHERE.items() if tag in of_both]
     return found
 
 

@@ -70,6 +70,7 @@ _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
 _MAKE, _MODEL, _EXIF, _INTEROP, _COLORSPACE = 271, 272, 34665, 40965, 40961
 _BMP_HEADER, _BMP_CALIBRATED = 14, 108  # where it lies, and its length from version 4 on
 _COARSEST = 255  # step of a table that every reader of JPEGs takes
+_START = 128  # bytes that tell what a file is
 _GREY_WITH_ALPHA = 4  # among the colour types of a PNG
 _PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
 _TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
@@ -119,6 +120,7 @@ class PhotoFile(NamedTuple):
         for that in such a chunk.
       telling: Name of a colour profile that is not a common one, and may name a device.
       unkept: Names of what else its metadata are, which is never written.
+      srgb: Whether its colours were converted to sRGB, whatever its EXIF says.
     """
 
     pixels: Pixels
@@ -135,6 +137,7 @@ class PhotoFile(NamedTuple):
     colours: bytes = b""
     telling: str = ""
     unkept: tuple[str, ...] = ()
+    srgb: bool = False
 
 
 class Header(NamedTuple):
@@ -249,6 +252,7 @@ def header_in(path: Path | str, file: File) -> Header:
 def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     """The photo in the bytes of a file; what a decoder raises of damage is not caught here."""
     words: list[str] = []
+    converted = False
     image, kind = _opened(path, io.BytesIO(data))
     bits = _require_one_photo(path, image, data)
     turn = _orientation(image)  # and a PNG is read to its end, where more may stand
@@ -267,11 +271,15 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
             words.append(_PROFILE_KEPT)
     else:
         image.load()
+        if kind == "tiff" and tiff_file.drops_extra(image):
+            words.append(tiff_file.LEFT_OUT)
         if kind == "jpeg" and (damage := jpeg_damage.said(data)):
             words.append(f"its data is damaged ({damage}), and part of the picture may be wrong")
         image = _sixteen_bits(image, data, words) if bits == 16 and kind == "png" else image
         image = color_profiles.without_palette(_clear_level(image, data, words), words)
+        came = image
         image, profile = _converted(path, image, icc, words, srgb=srgb)
+        converted = image is not came
         colours = colours if profile == icc else b""  # the profile was what decided
         icc = profile
         pixels, alpha, grey = color_profiles.channels(path, image)
@@ -293,6 +301,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         colours,
         color_profiles.telling_name(icc) if icc else "",
         _unkept(image),
+        converted,
     )
 
 
@@ -351,10 +360,11 @@ def _converted(
 
 def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     """The photo in an open file, of which the header alone was read, and its format."""
-    start = file.read(32)
+    start = file.read(_START)
     file.seek(0)
     photo_reasons.require_developed(path, start)
-    if start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS:
+    heic = start[4:8] == b"ftyp" and start[8:12] in _HEIC_BRANDS
+    if heic and not photo_reasons.is_avif(start):
         return _heic(path, file), "heic"
     image = tiff_file.opened(file) if start[:4] in photo_reasons.TIFF else Image.open(file)
     if image.format not in _PILLOW:

@@ -4,6 +4,7 @@ Decoders meet what they cannot use with errors of many kinds; `reasons` looks at
 says what it is: cut off, of another kind by its first bytes, of a rare kind, or sensor data.
 """
 
+import codecs
 import contextlib
 import io
 import struct
@@ -35,12 +36,17 @@ _OTHERS = {
     b"\x93NUMPY": "NumPy", b"\x89HDF": "HDF5", b"MATLAB 5": "MATLAB",
 }  # fmt: skip
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"qt  ": "QuickTime", b"jxl ": "JPEG XL"}
+_OF_ANY_CODING = (b"mif1", b"msf1")
+_HEVC = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"}
 _RIFF = {b"AVI ": "AVI", b"WAVE": "WAVE"}
 _TEXTS = {b"<svg": "SVG", b"<html": "HTML", b"<!doctype html": "HTML", b"<?xml": "XML"}
 """Files by their magic numbers, and by the brand behind "ftyp": what a message calls them."""
 
 _BMP_MASKS, _BMP_WITH_OPACITY = 70, 56  # bytes to the end of the masks; of such a header
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+_OTHER_JPEGS = {0xF7: "a JPEG-LS"} | dict.fromkeys(
+    (0xC5, 0xC6, 0xCD, 0xCE, 0xDE), "a hierarchical JPEG"
+)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)  # among the markers that begin a JPEG's frame
 
 
@@ -83,6 +89,11 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
             f"photo {path} is a TIFF compressed by {rare}, which cannot be read here; save it with "
             "Deflate or without compression"
         )
+    if data.startswith(TIFF) and tiff_file.subsampled(data):
+        return (
+            f"photo {path} is a TIFF of YCbCr without compression, its colours coarser than its "
+            "brightness, which few programs read; save it as a usual TIFF of RGB"
+        )
     if rare := _rare_jpeg(data):
         return f"photo {path} is {rare}, which few programs read; save it as a usual JPEG"
     if is_odd_bmp(data):
@@ -105,6 +116,15 @@ def _reason(path: Path | str, data: bytes, *, known: bool) -> str:
     return f"{path} is not a photo that can be read{known_as}; give a JPEG, PNG, TIFF, WebP or HEIC"
 
 
+def is_avif(data: bytes) -> bool:
+    """Whether a file is AVIF by its brands: the first may be that of pictures of any coding."""
+    if data[4:8] != b"ftyp":
+        return False
+    size = min(int.from_bytes(data[:4]), len(data))
+    others = {data[at : at + 4] for at in range(16, size - 3, 4)}
+    return data[8:12] in _OF_ANY_CODING and b"avif" in others and not others & _HEVC
+
+
 def of_odd_numbers(path: Path | str, odd: str) -> str:
     """Of a TIFF that holds other numbers than levels (`tiff_file.odd_numbers`)."""
     return f"photo {path} is a TIFF of {odd} a channel; convert it to 8 or 16 bits a channel first"
@@ -112,6 +132,8 @@ def of_odd_numbers(path: Path | str, odd: str) -> str:
 
 def _other_kind(data: bytes) -> str:
     """What a file is that no decoder knew, by its first bytes; "" where they do not say."""
+    if is_avif(data):
+        return "AVIF"
     if data[4:8] == b"ftyp":
         return _BRANDS.get(data[8:12], "MP4")
     if data[:4] == b"RIFF":
@@ -119,7 +141,13 @@ def _other_kind(data: bytes) -> str:
     if kind := next((kind for start, kind in _OTHERS.items() if data.startswith(start)), ""):
         return kind
     head = data[:512]
-    if not head.isascii() or b"\0" in head:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "text"
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # may end within a letter
+    except UnicodeDecodeError:
+        return ""
+    if b"\0" in head:
         return ""
     return next((name for tag, name in _TEXTS.items() if tag in head.lower()), "text")
 
@@ -157,6 +185,8 @@ def _rare_jpeg(data: bytes) -> str:
     at = 2
     while data[:2] == b"\xff\xd8" and at + 5 <= len(data) and data[at] == 0xFF:
         marker, bits = data[at + 1], data[at + 4]
+        if marker in _OTHER_JPEGS:
+            return _OTHER_JPEGS[marker]
         if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES:
             if bits != 8:
                 return f"a JPEG of {bits} bits a channel"

@@ -58,7 +58,8 @@ def encode(
     if upright:
         array = metadata.turned(array, photo.orientation)
     tag = 1 if upright else photo.orientation
-    exif = metadata.exif(photo.exif, kept, orientation=tag, size=(array.shape[0], array.shape[1]))
+    size = array.shape[0], array.shape[1]
+    exif = metadata.exif(photo.exif, kept, orientation=tag, size=size, srgb=photo.srgb)
     profile = photo.icc if icc else None
     if kind == "tiff" and array.dtype == np.uint16:
         return tiff_file.encoded(array, profile, tag)
@@ -130,7 +131,7 @@ def require_writable(
         )
     tag = 1 if upright else photo.orientation
     size = photo.pixels.shape[0], photo.pixels.shape[1]
-    exif = metadata.exif(photo.exif, kept, orientation=tag, size=size) or b""
+    exif = metadata.exif(photo.exif, kept, orientation=tag, size=size, srgb=photo.srgb) or b""
     if kind == "jpeg" and max(len(exif), len(_xmp(photo, kind, kept, tag))) > _LONGEST:
         raise InputError(
             "a photo with this much metadata cannot be written as a JPEG; choose "

@@ -19,13 +19,16 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from dippas_jax.io import color_profiles, exif
 from dippas_jax.types import InputError
 
-_EXTRA, _PHOTOMETRIC = 338, 262
+_EXTRA, _PHOTOMETRIC, _SAMPLES, _SUBSAMPLING = 338, 262, 277, 530
 _GREY_OR_RGB = (0, 1, 2)  # photometric interpretations
-_USUAL, _CMYK, _SENSOR = (*_GREY_OR_RGB, 3, 6), 5, (32803, 34892)
+_RGB, _PALETTE, _CMYK, _YCBCR = 2, 3, 5, 6
+_USUAL, _SENSOR = (*_GREY_OR_RGB, _PALETTE, _YCBCR), (32803, 34892)
 _PREMULTIPLIED, _OPACITY = 1, 2
 _BITS = (1, 8, 16)
 _COMPRESSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946, 34925, 50000)  # known to Pillow's libtiff
 _DNG = 50706  # a tag
+LEFT_OUT = "its extra channels, which are no opacity, are left out"
+
 RAW = "sensor data"
 """What `rare` says of a RAW file, whatever its name is."""
 
@@ -52,9 +55,21 @@ def has_extra(image: Image.Image) -> bool:
     Those of 8 bits that are premultiplied opacity and nothing else it knows.
     """
     tags = image.tag_v2  # type: ignore[attr-defined]
-    extra = tags.get(_EXTRA, ())
-    known = extra == (_PREMULTIPLIED,) and tags.get(284, 1) == 1
-    return bool(extra) and not known and tags.get(_PHOTOMETRIC) in _GREY_OR_RGB
+    extra, photometric = tags.get(_EXTRA, ()), tags.get(_PHOTOMETRIC)
+    known = extra == (_PREMULTIPLIED,) and tags.get(284, 1) == 1 and photometric == _RGB
+    more = photometric in _GREY_OR_RGB and tags.get(_SAMPLES, 1) > _colours(photometric)
+    return more and not known
+
+
+def drops_extra(image: Image.Image) -> bool:
+    """Whether a TIFF of CMYK or a palette has extra channels, of which Pillow takes no notice."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    return tags.get(_PHOTOMETRIC) in (_PALETTE, _CMYK) and bool(tags.get(_EXTRA))
+
+
+def _colours(photometric: int) -> int:
+    """Channels of grey or RGB without any other."""
+    return 3 if photometric == _RGB else 1
 
 
 def odd_numbers(data: bytes) -> str:
@@ -110,6 +125,18 @@ def rare(data: bytes) -> str:
         return ""
 
 
+def subsampled(data: bytes) -> bool:
+    """Whether a TIFF holds YCbCr without compression, colours coarser: Pillow cannot read these."""
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page: Any = file.pages[0]
+            tag = page.tags.get(_SUBSAMPLING)
+            coarser = tuple(tag.value if tag else (2, 2)) != (1, 1)
+            return page.photometric == _YCBCR and page.compression == 1 and coarser
+    except Exception:  # noqa: BLE001 - tifffile meets damage with errors of every kind
+        return False
+
+
 def rare_compression(data: bytes) -> str:
     """How a TIFF is compressed that Pillow cannot decode; "" where it can, or cannot be told."""
     try:
@@ -133,6 +160,8 @@ def read(
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
         extra = tuple(int(one) for one in page.extrasamples)
+        if page.photometric in _GREY_OR_RGB:  # what the file does not say is no opacity
+            extra += (0,) * (page.samplesperpixel - _colours(page.photometric) - len(extra))
         if _PREMULTIPLIED in extra:
             raise InputError(
                 f"photo {path} is a TIFF with premultiplied transparency; flatten it, or save it "
@@ -159,7 +188,7 @@ def read(
         raise InputError(f"photo {path} is a TIFF neither grey nor RGB; convert it to RGB first")
     opacity = [colours + n for n, one in enumerate(extra) if one == _OPACITY][:1]
     if len(extra) > len(opacity):
-        words.append("its extra channels, which are no opacity, are left out")
+        words.append(LEFT_OUT)
     return color_profiles.parted(array[..., [*range(colours), *opacity]])
 
 

@@ -15,13 +15,13 @@ import msgpack
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from benchmarks import fuzz_seeds
 from dippas_jax.cli import examine, outputs
 from dippas_jax.datasets import manifests
 from dippas_jax.experiments import report, runs
-from dippas_jax.io import checkpoint, exif, files, mat5, photo, tiff_file
+from dippas_jax.io import checkpoint, exif, files, mat5, photo, photo_writer, tiff_file
 from dippas_jax.parallel import manifest
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError, Record, Sample, Window
@@ -281,3 +281,74 @@ def test_damage_in_the_middle_of_a_jpeg_is_told(progressive):
     (word,) = photo.from_bytes("a.jpg", bytes(data)).words
     assert word.startswith("its data is damaged (")
     assert word.endswith("part of the picture may be wrong")
+
+
+def test_colours_that_were_converted_are_said_to_be_so(tmp_path):
+    """EXIF that says Adobe RGB would be wrong in the output, and in part be followed."""
+    inner = {40961: 2, 33434: 0.01}
+    tags = Image.Exif()
+    tags.get_ifd(34665).update(inner)
+    tags.get_ifd(40965)[1] = "R03"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = tmp_path / "a.jpg"
+    Image.fromarray(PIXELS).save(path, exif=tags, icc_profile=profile)
+    for srgb, said in ((True, 1), (False, 2)):
+        found = photo.read(path, srgb=srgb)
+        assert found.srgb == srgb
+        for kept in ("safe", "keep"):
+            data = photo_writer.encode(found, found.pixels, kept=kept)
+            written = Image.open(io.BytesIO(data)).getexif()
+            assert written.get_ifd(34665)[40961] == said
+            assert bool(written.get_ifd(40965)) == (not srgb and kept == "keep")
+
+
+@pytest.mark.parametrize("photometric", [2, 5])
+def test_channels_that_a_tiff_says_nothing_of_are_left_out_with_a_word(tmp_path, photometric):
+    """A scanner's infrared is no opacity; nor is a fifth channel of CMYK."""
+    path = tmp_path / "a.tif"
+    generator = np.random.default_rng(0)
+    if photometric == 2:
+        pixels = generator.integers(0, 256, (64, 64, 4), np.uint8)
+        tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=["unspecified"])
+        data = bytearray(path.read_bytes())
+        at = data.index(struct.pack("<HH", 338, 3))
+        data[at : at + 2] = struct.pack("<H", 32999)  # a tag that nobody knows
+        path.write_bytes(data)
+        assert tifffile.TiffFile(path).pages[0].extrasamples == ()
+    else:
+        pixels = generator.integers(0, 256, (64, 64, 5), np.uint8)
+        tifffile.imwrite(path, pixels, photometric="separated", extrasamples=["unspecified"])
+    found = photo.read(path)
+    assert tiff_file.LEFT_OUT in found.words
+    assert found.alpha is None
+    if photometric == 2:
+        np.testing.assert_array_equal(found.pixels, pixels[..., :3])
+
+
+def test_whole_tiffs_of_rare_kinds_are_not_called_damaged(tmp_path):
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, photometric="ycbcr")
+    data = bytearray(path.read_bytes())
+    at = data.index(struct.pack("<HHI", 530, 3, 2)) + 8
+    data[at : at + 4] = struct.pack("<HH", 2, 2)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="TIFF of YCbCr without compression"):
+        photo.read(path)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf" + bytes(64), "AVIF"),
+        ("Grüße\n".encode() * 20, "its content is text"),
+        ("Grüße\n".encode("utf-16"), "its content is text"),
+        (b"\xff\xd8\xff\xf7\0\x0b\x08\0\x40\0\x40\x01\x01\x11\0" + bytes(64), "a JPEG-LS"),
+        (b"\xff\xd8\xff\xc5\0\x0b\x08\0\x40\0\x40\x01\x01\x11\0" + bytes(64), "hierarchical JPEG"),
+    ],
+)
+def test_files_of_other_kinds_are_named(tmp_path, data, words):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=words):
+        photo.read(path)
