@@ -180,6 +180,10 @@ def campaign(
     Raises:
       InputError: What was given cannot be used as a whole, or no worker can work.
     """
+    if summary_only and how.retry:
+        raise InputError(
+            "--summary only says how far it is, so --retry does nothing; leave one out"
+        )
     method = Anonymiser(options)
     root = storage.place(output)
     if summary_only:  # of what was begun, so nobody has to say again with which fingerprint

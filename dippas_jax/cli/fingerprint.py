@@ -51,7 +51,7 @@ def build(
         return console.UNUSABLE
     headers = flats.of_one_size(headers, failed)
     if not any_orientation:
-        flats.require_one_orientation(headers)
+        headers = flats.of_one_orientation(headers, failed)
     window = _window(headers, crop)
     used = flats.Used()
     pixels = flats.readable(list(headers), window, failed, used)

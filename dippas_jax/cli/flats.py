@@ -66,23 +66,40 @@ def _apart(one: tuple[Path, tuple[int, int]], two: tuple[Path, tuple[int, int]])
     return f"photos {came} differ in size; give photos of one size"
 
 
-def require_one_orientation(headers: Headers) -> None:
-    """Refuses photos of one size of which some may have been turned.
+def of_one_orientation(headers: Headers, failed: console.Failures) -> Headers:
+    """The photos that lie as more than half do; the others, which may have been turned, failed.
 
     A phone stores every photo as its sensor lies, wider than high, and says by a tag how it was
     held. So photos that all lie across are as the sensor has them, whatever their tags: one that
     was turned upright would be higher than wide, and its tag reset.
+
+    Args:
+      headers: Of photos of one size.
+      failed: Hears of the others.
+
+    Raises:
+      InputError: No orientation is that of more than half.
     """
-    (first, header), *rest = headers.items()
-    as_stored = header.size[1] > header.size[0]
-    for path, (_, other, _) in rest:
-        if other == header.orientation or (as_stored and {header.orientation, other} <= _HELD):
+
+    def lies(header: photo_file.Header) -> int:
+        across = header.size[1] > header.size[0]
+        return 1 if across and header.orientation in _HELD else header.orientation
+
+    ways = Counter(map(lies, headers.values()))
+    (way, number), *_ = ways.most_common(1)
+    first = next(path for path, header in headers.items() if lies(header) == way)
+    for path, header in headers.items():
+        if lies(header) == way:
             continue
-        raise InputError(
-            f"photos {first} and {path} have the EXIF orientations {header.orientation} and "
-            f"{other}, so the pixels of one may have been turned; give photos of one orientation, "
-            "or --any-orientation if all are as the camera wrote them"
+        reason = (
+            f"photos {first} and {path} have the EXIF orientations {headers[first].orientation} "
+            f"and {header.orientation}, so the pixels of one may have been turned; give photos of "
+            "one orientation, or --any-orientation if all are as the camera wrote them"
         )
+        if 2 * number <= len(headers):
+            raise InputError(reason)
+        failed.add(path, reason)
+    return {path: header for path, header in headers.items() if lies(header) == way}
 
 
 def readable(

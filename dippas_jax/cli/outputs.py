@@ -105,6 +105,7 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
     made = []
     for path, root in sources:
         if options.output and not into:
+            _require_no_other_name(options)
             made.append(_single(path, Path(options.output), options.kind))
             continue
         folder = into / path.parent.relative_to(root or path.parent) if into else path.parent
@@ -120,6 +121,16 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
     taken: dict[str, Path] = {}
     usable = [job for job in made if failed.catch(_writable, job.source, job, originals, taken)]
     return Given(usable, skipped)
+
+
+def _require_no_other_name(options: Options) -> None:
+    """`InputError` where the one output is named, and told in another way what it is called."""
+    if options.random_name or options.suffix != Options._field_defaults["suffix"]:
+        flag = "--random-name" if options.random_name else "--suffix"
+        raise InputError(
+            f"-o {options.output} names the output, so that {flag} does nothing; leave one out, or "
+            "give a folder"
+        )
 
 
 def _place(path: Path) -> str:

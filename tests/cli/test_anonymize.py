@@ -1032,6 +1032,13 @@ def test_json_is_json_where_stdout_is_not_utf_8(dippas, monkeypatch):
     assert json.loads(written.buffer.getvalue())["photo"] == "é😀.jpg"
 
 
+@pytest.mark.parametrize(
+    "words", ["-o b.jpg --random-name", "-o b.jpg --suffix .x", "--random-name --suffix .x"]
+)
+def test_options_that_would_do_nothing_are_refused(dippas, words):
+    refused(dippas("a.jpg", "-n", *words.split()), "leave one out")
+
+
 def test_photos_that_are_called_like_outputs_are_named(dippas, tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "party.anon.jpg"):

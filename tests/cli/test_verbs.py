@@ -454,6 +454,20 @@ def test_what_is_drawn_into_photos_is_no_camera(dippas, tmp_path):
     assert f"{100 * pair['drawn']:.0f} % of what agrees" in err
 
 
+def test_one_photo_that_lies_otherwise_does_not_stop_the_others(dippas, tmp_path):
+    """Square ones, of which a tag alone tells how they lie."""
+    for number, pixels in enumerate(synthetic.flats(CAMERAS[0], SIZE, SIZE, 4)):
+        write(tmp_path / "wall" / f"{number}.png", pixels, 6 if number == 2 else 1)
+    output = tmp_path / "K.npz"
+    code, out, err = dippas("fingerprint", "build", tmp_path / "wall", "-o", output)
+    assert code == console.FAILED
+    assert "photos       3" in out
+    assert "2.png have the EXIF orientations 1 and 6" in err
+    write(tmp_path / "wall" / "3.png", pixels, 6)
+    code, _, err = dippas("fingerprint", "build", tmp_path / "wall", "-o", output, "--overwrite")
+    assert (code, "have the EXIF orientations 1 and 6" in err) == (2, True), "which are right?"
+
+
 def test_a_fingerprint_with_its_sign_turned_is_a_match(dippas, tmp_path):
     """As in a photo from which too much of it was taken out."""
     plane = files.read_fingerprint("A.npz")
