@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dippas_jax.cli import console
+from dippas_jax.forensics import drawn, identification
 from dippas_jax.io import decoder
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import copies, extractors, fingerprint
@@ -44,16 +45,18 @@ class Known(NamedTuple):
       plane: K [h w].
       photos: How many others there were.
       z: Of the photo's residual with it, wavelet filter at σ 3.
+      drawn: Share of that which lies where something is drawn into photo and others.
     """
 
     plane: np.ndarray
     photos: int
     z: float
+    drawn: float = math.nan
 
     @property
     def confirmed(self) -> bool:
         """Whether the photo is of the same camera as the others."""
-        return self.z >= CONFIRMED
+        return self.z >= CONFIRMED and not drawn.decides(self.drawn, self.z)
 
 
 class _Sums(NamedTuple):
@@ -106,7 +109,8 @@ class OwnPhotos:
             return None
         plane = np.asarray(_estimate(jax.tree.map(jnp.subtract, total, own)))
         z = extractors.scores(eight, plane)["sigma-3"]
-        return Known(plane, count, -math.inf if math.isnan(z) else z)
+        share = identification.drawn(eight, plane) if z >= CONFIRMED else math.nan
+        return Known(plane, count, -math.inf if math.isnan(z) else z, share)
 
 
 def _kind(path: Path) -> Kind | None:

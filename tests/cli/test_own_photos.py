@@ -148,3 +148,18 @@ def test_a_method_that_looks_at_no_fingerprint_takes_none_from_the_other_photos(
     paths, _ = album
     records = dippas(*paths[:4], "-o", "out", "--method", "warp")[1]
     assert {one["mode"] for one in records} == {"blind"}
+
+
+def test_photos_of_many_cameras_that_were_turned_are_not_one_cameras(tmp_path):
+    """Their black corners agree, and nothing else does."""
+    paths, side = [tmp_path / f"{number}.png" for number in range(5)], 192
+    exif = Image.Exif()
+    exif[271], exif[272] = "Fuji", "X100"
+    for number, path in enumerate(paths):
+        camera = synthetic.Camera(seed=20 + number, strength=0.02)
+        pixels = synthetic.expose(camera, synthetic.scene(number, side), number)
+        Image.fromarray(pixels).rotate(8, Image.Resampling.BICUBIC).save(path, exif=exif)
+    own = own_photos.OwnPhotos(paths)
+    found = [own.known(path, np.asarray(Image.open(path))) for path in paths]
+    assert max(one.z for one in found) > own_photos.CONFIRMED
+    assert not any(one.confirmed for one in found)
