@@ -13,28 +13,43 @@ from scipy import ndimage
 BEYOND = 3.0
 """Standard deviations of its block, by the median, from which a value stands out."""
 
-MOST = 0.2
+MOST = 0.15
 """Share of a correlation where both noises stand out, above which no camera is told from it."""
 
 _CLEAR = 2.0  # z that lies there, at least, for by chance the share of a small z may be any
 _BLOCK = 64
 _PER_DEVIATION = 1.4826  # of normal noise, the standard deviation over the median distance
-_FAR = 8.0  # standard deviations of a value in a fingerprint that no sensor gives
-_HEAVY = 0.01  # share of its energy in such values, from which these are left out
+_DARK = 16.0  # grey levels, below which noise no longer falls with the brightness
+_FAR = 6.0  # standard deviations of a value in a fingerprint that a sensor hardly gives
+_NEAR = 4  # pixels that such values lie apart, at most, to be of one drawing
+_LONG = 16  # pixels from end to end of a drawing; what is around a defective pixel is shorter
+_HEAVY = 0.01  # share of a fingerprint's energy in such values, from which these are left out
 _AROUND = 8  # pixels around them that are left out as well
+_BURNT = 0.3  # of the deviation of noisy blocks, below which one is burnt out or black
 
 
-def share(a: Float[np.ndarray, "h w"], b: Float[np.ndarray, "h w"]) -> float:
-    """Share of Σ a·b at the pixels where both stand out from their blocks; nan if the sum is 0.
+def relative(
+    noise: Float[np.ndarray, "h w"], grey: Float[np.ndarray, "h w"]
+) -> Float[np.ndarray, "h w"]:
+    """A residual over the brightness: at night the noise of lamps stands out, and is a camera's."""
+    return noise / (grey + _DARK)
+
+
+def share(
+    products: Float[np.ndarray, "h w"],
+    one: Float[np.ndarray, "h w"],
+    other: Float[np.ndarray, "h w"],
+) -> float:
+    """Share of a correlation at the pixels where two noises stand out; nan if the sum is 0.
 
     Args:
-      a: A residual.
-      b: Another one, or the pattern I·K of a fingerprint.
+      products: Of which the correlation is the sum.
+      one: A residual, `relative` to the brightness.
+      other: Another one, or a fingerprint.
     """
-    height, width = (side // _BLOCK * _BLOCK for side in a.shape)
-    products = a[:height, :width].astype(np.float64) * b[:height, :width]
+    products = products.astype(np.float64)
     total = products.sum()
-    return float(products[_stands_out(a) & _stands_out(b)].sum() / total) if total else np.nan
+    return float(products[_stands_out(one) & _stands_out(other)].sum() / total) if total else np.nan
 
 
 def decides(share: float, z: float) -> bool:
@@ -42,25 +57,44 @@ def decides(share: float, z: float) -> bool:
     return share > MOST and share * abs(z) > _CLEAR
 
 
-def _stands_out(noise: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h2 w2"]:
-    """Where a noise does, in all of it that whole blocks cover."""
-    rows, columns = (side // _BLOCK for side in noise.shape)
-    blocks = np.abs(noise[: rows * _BLOCK, : columns * _BLOCK])
-    blocks = blocks.reshape(rows, _BLOCK, columns, _BLOCK)
-    usual = _PER_DEVIATION * np.median(blocks, axis=(1, 3), keepdims=True)
-    return (blocks > BEYOND * usual).reshape(rows * _BLOCK, columns * _BLOCK)
+def _stands_out(noise: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    usual = _deviations(noise).repeat(_BLOCK, 0).repeat(_BLOCK, 1)
+    return np.abs(noise) > BEYOND * usual[: noise.shape[0], : noise.shape[1]]
+
+
+def _deviations(noise: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "rows columns"]:
+    """The standard deviation in every block, by the median; the last ones are filled by mirrors."""
+    more = [(0, -side % _BLOCK) for side in noise.shape]
+    full = np.abs(np.pad(noise, more, mode="symmetric"))
+    rows, columns = (side // _BLOCK for side in full.shape)
+    blocks = full.reshape(rows, _BLOCK, columns, _BLOCK)
+    return _PER_DEVIATION * np.median(blocks, axis=(1, 3))
 
 
 def in_fingerprint(plane: Float[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h w"], float]:
     """The places of a fingerprint where its photos share something drawn, and its energy's share.
 
-    Nowhere, where values far beyond all others hold less than a hundredth of the energy.
+    Nowhere, where values far beyond all others hold less than a hundredth of the energy; those of
+    single pixels, which are defective, do not count. What is burnt out in all photos, and so is
+    nearly 0, is not what is usual.
     """
-    usual = _PER_DEVIATION * float(np.median(np.abs(plane)))
+    blocks = _deviations(plane)
+    usual = float(np.quantile(blocks[blocks >= _BURNT * np.quantile(blocks, 0.9)], 0.25))
     far = np.abs(plane) > _FAR * usual
+    together = far & _long(far)
     energy = np.square(plane, dtype=np.float64)
-    held = float(energy[far].sum() / energy.sum()) if usual else 0.0
+    held = float(energy[together].sum() / energy.sum()) if usual else 0.0
     if held < _HEAVY:
         return np.zeros(plane.shape, bool), held
     square = np.ones((3, 3), bool)
-    return ndimage.binary_dilation(far, structure=square, iterations=_AROUND), held
+    return ndimage.binary_dilation(together, structure=square, iterations=_AROUND), held
+
+
+def _long(far: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """The values that lie together over so many pixels that no defective pixel has them."""
+    square = np.ones((3, 3), bool)
+    labels, _ = ndimage.label(ndimage.binary_dilation(far, square, iterations=_NEAR), square)
+    long = [False]
+    for rows, columns in ndimage.find_objects(labels):
+        long.append(max(rows.stop - rows.start, columns.stop - columns.start) >= _LONG + 2 * _NEAR)
+    return np.array(long)[labels]

@@ -168,18 +168,19 @@ def drawn(
     """Share of `compare`'s correlation that lies where something is drawn (`drawn.share`)."""
     pixels = jnp.asarray(pixels, jnp.float32)
     noise = extractors.extract(pixels, sigma=sigma)
-    plane = correlation.centred(np.asarray(fingerprint))
-    return drawn_places.share(*map(np.asarray, (noise, correlation.pattern(pixels, plane))))
+    plane = np.asarray(correlation.centred(np.asarray(fingerprint)))
+    found, grey = np.asarray(noise), np.asarray(image.luma(pixels))
+    return drawn_places.share(found * grey * plane, drawn_places.relative(found, grey), plane)
 
 
 def drawn_in_both(
     a: Num[ArrayLike, "h w 3"], b: Num[ArrayLike, "h w 3"], *, sigma: float = residual.SIGMA
 ) -> float:
     """Share of `link`'s correlation that lies where both photos have something drawn."""
-    noises = (
-        np.asarray(extractors.extract(jnp.asarray(x, jnp.float32), sigma=sigma)) for x in (a, b)
-    )
-    return drawn_places.share(*noises)
+    pair = [jnp.asarray(x, jnp.float32) for x in (a, b)]
+    noises = [np.asarray(extractors.extract(x, sigma=sigma)) for x in pair]
+    greys = [np.asarray(image.luma(x)) for x in pair]
+    return drawn_places.share(noises[0] * noises[1], *map(drawn_places.relative, noises, greys))
 
 
 @jax.jit

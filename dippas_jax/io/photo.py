@@ -260,7 +260,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     if image.format == "BMP":
         icc = _bmp_profile(data, words)
-    words += _left_out(image, data, xmp)
+    words += _left_out(image, data, xmp, srgb=srgb)
     jpeg, colours = _jpeg(image, words), _colours(image, data)
     if srgb and (told := png_colors.names(colours, profile=bool(icc))):
         words.append(f"colours told by {' and '.join(told)} cannot be converted to sRGB, and stay")
@@ -316,7 +316,7 @@ def _unkept(image: Image.Image) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _left_out(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
+def _left_out(image: Image.Image, data: bytes, xmp: bytes | None, *, srgb: bool) -> list[str]:
     """Clauses on what else the file holds, and on what is known of its colours by EXIF alone."""
     said, info = [], image.info
     if xmp and POINTS_ELSEWHERE.search(xmp):
@@ -335,7 +335,10 @@ def _left_out(image: Image.Image, data: bytes, xmp: bytes | None) -> list[str]:
     tags = image.getexif()
     adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
     if adobe and not info.get("icc_profile"):
-        said.append("that its colours are Adobe RGB says its EXIF alone, which few viewers follow")
+        stay = ", and they are not converted" if srgb else ""
+        said.append(
+            f"that its colours are Adobe RGB says its EXIF alone, which few viewers follow{stay}"
+        )
     return said
 
 

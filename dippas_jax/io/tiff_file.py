@@ -38,12 +38,13 @@ _HEADER_ALONE = "read by tifffile"  # in place of how Pillow unpacks: it refuses
 
 
 def _know_layouts() -> None:
-    """Tells Pillow of layouts whose header it is to read, and no more: up to two extra channels."""
+    """Tells Pillow of layouts whose header it is to read alone: with one or two extra channels."""
     for start, photometric, bits in itertools.product((b"II", b"MM"), _GREY_OR_RGB, (8, 16)):
         colours, mode = (3, "RGB") if photometric == 2 else (1, "L")
         for extra in itertools.chain(*(itertools.product((0, 1, 2), repeat=n) for n in (1, 2))):
-            layout = start, photometric, (1,), 1, (bits,) * (colours + len(extra)), extra
-            TiffImagePlugin.OPEN_INFO.setdefault(layout, (mode, _HEADER_ALONE))
+            for said in (extra, ()):
+                layout = start, photometric, (1,), 1, (bits,) * (colours + len(extra)), said
+                TiffImagePlugin.OPEN_INFO.setdefault(layout, (mode, _HEADER_ALONE))
 
 
 _know_layouts()

@@ -423,7 +423,7 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
 def framed(pixels):
     """The same lines in each, as of corners that were cut."""
     pixels = pixels.copy()
-    pixels[20:24, 10:110], pixels[24:100, 60:63] = 255, 0
+    pixels[20:24, 10:110], pixels[24:100, 60:63] = 230, 20
     return pixels
 
 
@@ -434,10 +434,11 @@ def turned(pixels):
 
 def test_what_is_drawn_into_photos_is_no_camera(dippas, tmp_path):
     """Flats of A and a photo of B with the same lines; two photos of two cameras, both turned."""
-    for number, pixels in enumerate(synthetic.flats(CAMERAS[0], SIZE, SIZE, 6)):
+    side = 2 * SIZE
+    for number, pixels in enumerate(synthetic.flats(CAMERAS[0], side, side, 6)):
         write(tmp_path / "wall" / f"{number}.png", framed(pixels))
     for name, camera in zip("AB", CAMERAS, strict=True):
-        pixels = synthetic.expose(camera, synthetic.scene(2 + "AB".index(name), SIZE), 7)
+        pixels = synthetic.expose(camera, synthetic.scene(2 + "AB".index(name), side), 7)
         write(tmp_path / f"{name}.png", turned(pixels))
         write(tmp_path / f"{name}-framed.png", framed(pixels))
     drawn = tmp_path / "drawn.npz"

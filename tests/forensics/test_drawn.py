@@ -5,7 +5,7 @@ import pytest
 
 from dippas_jax.forensics import drawn
 
-SIDE = 256
+SIDE = 250  # not all of it in whole blocks
 
 
 def noises(seed=0, common=0.0):
@@ -16,14 +16,15 @@ def noises(seed=0, common=0.0):
 
 
 def slow_share(a, b):
-    """Pixel by pixel, each beside the median of its own block."""
+    """Pixel by pixel, each beside the median of its own block; what lacks is mirrored."""
+    wide = [np.pad(x, (0, -SIDE % 64), "symmetric") for x in (a, b)]
     total, there = 0.0, 0.0
-    for row in range(0, SIDE - SIDE % 64):
-        for column in range(0, SIDE - SIDE % 64):
+    for row in range(SIDE):
+        for column in range(SIDE):
             top, left = row // 64 * 64, column // 64 * 64
             block = np.s_[top : top + 64, left : left + 64]
             product = a[row, column] * b[row, column]
-            far = [abs(x[row, column]) > 3 * 1.4826 * np.median(abs(x[block])) for x in (a, b)]
+            far = [abs(x[row, column]) > 3 * 1.4826 * np.median(abs(x[block])) for x in wide]
             total += product
             there += product * all(far)
     return there / total
@@ -32,21 +33,22 @@ def slow_share(a, b):
 def test_the_share_is_that_of_a_slow_loop():
     a, b = noises(common=0.3)
     a[10:12], b[10:12] = 9, 8
-    assert drawn.share(a, b) == pytest.approx(slow_share(a, b), rel=1e-9)
+    a[-3:], b[-3:] = 7, 9
+    assert drawn.share(a * b, a, b) == pytest.approx(slow_share(a, b), rel=1e-9)
 
 
 def test_a_camera_agrees_everywhere_and_a_line_does_not():
     a, b = noises(common=0.2)
-    assert -0.02 < drawn.share(a, b) < 0.05
+    assert -0.02 < drawn.share(a * b, a, b) < 0.05
     a, b = noises()
     a[30], b[30] = 8, 8
-    assert drawn.share(a, b) > 0.9
-    assert drawn.decides(drawn.share(a, b), z=20.0)
+    assert drawn.share(a * b, a, b) > 0.9
+    assert drawn.decides(drawn.share(a * b, a, b), z=20.0)
 
 
 @pytest.mark.parametrize(
     ("share", "z", "decides"),
-    [(0.12, 40.0, False), (0.25, 40.0, True), (0.25, -40.0, True), (0.37, 4.5, False),
+    [(0.13, 40.0, False), (0.25, 40.0, True), (0.25, -40.0, True), (0.37, 4.5, False),
      (np.nan, 9.0, False), (-0.3, 9.0, False)],
 )  # fmt: skip
 def test_a_share_counts_where_it_is_clear(share, z, decides):
@@ -58,11 +60,12 @@ def test_noise_of_two_strengths_stands_out_nowhere():
     a, b = noises(common=0.2)
     for noise in (a, b):
         noise[:, : SIDE // 2] *= 1e-3
-    assert abs(drawn.share(a, b)) < 0.05
+    assert abs(drawn.share(a * b, a, b)) < 0.05
 
 
 def test_a_sum_of_nothing_has_no_share():
-    assert np.isnan(drawn.share(np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))))
+    nothing, something = np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))
+    assert np.isnan(drawn.share(nothing, something, something))
 
 
 def test_letters_in_a_fingerprint_are_found_with_their_surroundings():
@@ -77,7 +80,27 @@ def test_letters_in_a_fingerprint_are_found_with_their_surroundings():
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (92, 117, 42, 97)
 
 
-def test_a_few_defective_pixels_are_no_drawing():
+def test_a_photo_that_is_half_burnt_out_has_nothing_drawn():
     plane = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
-    plane[5, 5] = 20
+    plane[:, 100:] *= 1e-4
     assert not drawn.in_fingerprint(plane)[0].any()
+
+
+def test_defective_pixels_are_no_drawing():
+    plane = np.random.default_rng(0).normal(size=(SIDE, SIDE)).astype(np.float32)
+    plane[5::50, 5::50] = 30
+    assert np.square(plane[5::50, 5::50]).sum() > 0.05 * np.square(plane).sum()
+    assert not drawn.in_fingerprint(plane)[0].any()
+
+
+def test_lamps_at_night_are_no_drawing():
+    """A fingerprint shows where it is bright, and stands out there; it is still a camera's."""
+    generator = np.random.default_rng(0)
+    plane = generator.normal(size=(SIDE, SIDE))
+    grey = np.full((SIDE, SIDE), 3.0)
+    for row, column in generator.integers(0, SIDE - 20, (20, 2)):
+        grey[row : row + 12, column : column + 9] = 200
+    noise = 0.01 * grey * plane + (0.3 + 0.005 * grey) * generator.normal(size=(SIDE, SIDE))
+    products = noise * grey * plane
+    assert drawn.share(products, noise, grey * plane) > 0.5, "without the brightness"
+    assert abs(drawn.share(products, drawn.relative(noise, grey), plane)) < 0.1
