@@ -11,17 +11,31 @@ goes on from its last checkpoint: the same command, as often as needed. --target
 --max-minutes=5 are short for the settings of these names, --strength=fast|balanced|strong for
 sparse.strength. A study's rows are made on many devices by --config.workers=1 (those of this
 machine) or --config.cluster=ADDRESS (of a Ray cluster; docs/cluster.md). Exit codes: 0 done, 1 a
-photo's run or a part of a study failed, 2 something that was given cannot be used.
+photo's run or a part of a study failed, 2 something that was given cannot be used, 130 interrupted.
 """
 
+# ruff: noqa: E402 - interrupts are answered before the imports, which take seconds
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before jax: XLA's alarms are not for users
+
+_INTERRUPTED = 130
+
+
+def _interrupted(*_: object) -> NoReturn:
+    """Ends the program on the spot: what is on disk is whole at any time."""
+    os.write(2, b"dippas_jax: interrupted; the same command goes on\n")
+    os._exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":  # before the imports, which take seconds
+    signal.signal(signal.SIGINT, _interrupted)
 
 from absl import flags
 from ml_collections import config_flags
@@ -153,6 +167,8 @@ def main(arguments: Sequence[str]) -> int:
         config, workdir = _settings(arguments)
         files.cache_compilations()
         if isinstance(config, configuration.Study):
+            if config.workers or config.cluster:  # which are to be told
+                _wait_for_others()
             print(study.run(config, workdir), flush=True)
         else:
             run(config, workdir)
@@ -165,5 +181,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _wait_for_others() -> None:
+    if signal.getsignal(signal.SIGINT) is _interrupted:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    try:
+        sys.exit(main(sys.argv))
+    except KeyboardInterrupt:
+        _interrupted()

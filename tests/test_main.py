@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -555,3 +556,17 @@ def test_a_target_moves_the_priors_end_and_its_pool():
     aimed = config.settled(config.Config(target_psnr=37.0))
     assert (aimed.inversion.stop_psnr, aimed.assembly.thresholds) == (37.5, (36.5,))
     assert config.settled(config.Config()) == config.Config()
+
+
+def test_an_interrupt_is_one_line(tmp_path):
+    """Whatever is imported or compiled just then."""
+    command = ["-m", "dippas_jax.main", "--config=aware:quick", f"--workdir={tmp_path / 'run'}"]
+    process = subprocess.Popen(
+        [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "dippas_jax: interrupted; the same command goes on"
+    assert "Traceback" not in err

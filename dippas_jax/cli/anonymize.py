@@ -125,12 +125,15 @@ def _there(jobs: Sequence[Job], known: Sequence[PhotoRecord]) -> dict[Job, str]:
 
 
 def _unchanged(known: Sequence[PhotoRecord]) -> list[PhotoRecord]:
-    """The records of photos and outputs that are as they were; a verdict is of no others."""
+    """The records of photos and outputs that are as they were; a verdict is of no others.
+
+    A photo that is out of reach for now may come back.
+    """
     return [
         record
         for record in known
         if record.sha256 == _sha256(Path(record.output))
-        and record.photo_sha256 == _sha256(Path(record.photo))
+        and _sha256(Path(record.photo)) in (record.photo_sha256, "")
     ]
 
 

@@ -1,5 +1,6 @@
 """What `dippas anonymize` says of a photo afterwards: every attacker's figure, and the page."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -76,7 +77,9 @@ def page_files(options: Options) -> tuple[Path, Path] | None:
 def _settings(options: Options) -> dict[str, Any]:
     skipped = ("overwrite", "report")
     values = {k: v for k, v in options._asdict().items() if k not in skipped}
-    return values | {"check": list(options.check)}
+    known = [file for file in (options.fingerprint, *options.check) if file]
+    hashes = [hashlib.sha256(store.read_bytes(file, "fingerprint")).hexdigest() for file in known]
+    return values | {"check": list(options.check), "fingerprint_sha256": hashes}
 
 
 def require_apart(paths: tuple[Path, Path] | None, jobs: Sequence[Job]) -> None:

@@ -215,7 +215,8 @@ def lost(root: Place, items: set[str]) -> set[str]:
     there = set(storage.names(root / PHOTOS))
     facts = storage.read_json_files([root / DONE / f"{item}.json" for item in done])
     known = zip(done, facts, strict=True)
-    return {item for item, one in known if isinstance(one, dict) and one.get("output") not in there}
+    outputs = ((item, one.get("output")) for item, one in known if isinstance(one, dict))
+    return {item for item, name in outputs if isinstance(name, str) and name not in there}
 
 
 def forget_lost(root: Place, items: set[str]) -> int:

@@ -53,7 +53,8 @@ def summarise(
     new = {item: folder for item, folder in finished.items() if item not in known}
     places = [root / folder / f"{item}.json" for item, folder in new.items()]
     for item, facts in zip(new, storage.read_json_files(places), strict=True):
-        if not (isinstance(facts, dict) and _TOLD[new[item]] <= facts.keys()):
+        told = isinstance(facts, dict) and _TOLD[new[item]] <= facts.keys()
+        if not told or not isinstance(facts.get("output", ""), str):
             raise InputError(
                 f"{(root / new[item] / item).name}.json is damaged and does not say what became of "
                 "its photo; remove it, and the photo is done again"

@@ -31,14 +31,15 @@ BUSY = ("building", "estimating", "working")
 _FINGERPRINTS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 _OURS = re.compile(
     r"\bfolder photos: |\b(?:(?:photos|results)[/\\])?\d{4,}[/\\]|\bwall[/\\]\d{4,}-"
-    r"|\bcamera[/\\](?:\d{4,}[/\\])?|\bresults[/\\]"
+    r"|\bcamera[/\\](?:\d{4,}[/\\])?|\b(?:results|estimate)[/\\]"
 )
 _LONGEST = 200  # bytes of a name, to which a suffix is added
 _LINE = 2**24  # bytes of a line of JSON, at most
 _NOTES = 20
 _CODES = range(5)  # those of `dippas`
 _UNUSABLE = 2  # of them: nothing can be done
-_REPORT = str(Path("results", "report.html"))
+_RESULTS = "results"
+_REPORT = str(Path(_RESULTS, "report.html"))
 
 
 class Program(NamedTuple):
@@ -120,6 +121,7 @@ class Store:
     def __init__(self, folder: Path, program: Program) -> None:
         self.folder = folder
         self.program = program
+        self.chosen = Wishes()  # by the page, and kept when all files are removed
         self._numbers = 0
         self._forget()
 
@@ -132,7 +134,7 @@ class Store:
         self.minutes: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._built: Path | None = None  # the fingerprint, of the walls that are there now
-        self.chosen = Wishes()  # of the last estimate or job
+        self._asked: dict[int, dict[str, Any]] = {}  # what an estimate says of each photo
         self._made: tuple[Wishes, list[int]] | None = None  # how the results that are there were
 
     # ---------------------------------------------------------------------------------- the files
@@ -165,6 +167,11 @@ class Store:
             self._built = None
         self.files[file.number] = file
         self.state = "waiting"
+
+    def choose(self, chosen: Wishes) -> None:
+        """Remembers what is chosen, for a page that is loaded again and for other tabs."""
+        self.require_idle()
+        self.chosen = chosen
 
     def drop_camera(self) -> None:
         """Leaves out the fingerprint and the photos of a wall; results stay until Start."""
@@ -231,9 +238,7 @@ class Store:
         camera = await self._camera()
         if camera is not None:
             self.state = "estimating"
-            possible = await self._possible(camera, chosen)
-            usable = any({"minutes", "output"} & set(photo) for photo in self.photos.values())
-            self.state = "ready" if usable and possible else "failed"
+            self.state = "ready" if await self._possible(camera, chosen) else "failed"
 
     async def _work(self, chosen: Wishes) -> None:
         camera = await self._camera()
@@ -257,14 +262,23 @@ class Store:
         return [file.number for file in self.files.values() if file.kind != "photo"]
 
     async def _possible(self, camera: list[str], chosen: Wishes) -> bool:
-        """Looks at all photos without treating them; whether the command can be run at all.
+        """Looks at the photos without treating them; whether Start can do any of them.
 
-        A report that was made with other wishes stands in nobody's way, for Start removes it.
+        Results of other wishes, and their report, stand in nobody's way: Start removes them.
         """
         other = [*_anonymize(camera, chosen), "-n"]
         if chosen.report:
-            other[other.index(_REPORT)] = str(Path("results", "estimate.html"))
-        return await self._dippas(*other) != _UNUSABLE
+            other[other.index(_REPORT)] = str(Path("estimate", "report.html"))
+        if (chosen, self._of_camera()) != self._made:
+            other[other.index(_RESULTS)] = "estimate"
+        self._asked = {}
+        code = await self._dippas(*other)
+        ready = any("minutes" in one for one in self._asked.values())
+        there = any("output" in photo for photo in self.photos.values())
+        if not ready:  # the cards of photos that are done say nothing of it
+            reasons = [one["failed"] for one in self._asked.values() if "failed" in one]
+            self.notes = [*self.notes, *(_plain(why) for why in reasons)][-_NOTES:]
+        return code != _UNUSABLE and (ready or (there and _RESULTS in other))
 
     def _remove_unknown(self) -> None:
         """Removes results that a cancelled job has written but not told of: they are made again."""
@@ -335,10 +349,12 @@ class Store:
         if len(parts) < 3 or int(parts[1]) not in self.files:
             return
         number = int(parts[1])
-        if "output" in self.photos.get(number, {}):
-            return  # done before, and skipped now
         if "minutes" in line:
             self.minutes[number] = line["minutes"]
+        if "minutes" in line or "failed" in line:
+            self._asked[number] = dict(line)
+        if "output" in self.photos.get(number, {}):
+            return  # done before, and skipped now
         if "sha256" in line:
             into = self.folder / "parts" / str(number)
             found = await asyncio.to_thread(self.program.described, dict(line), self.folder, into)
@@ -379,6 +395,11 @@ class Store:
             "report": (self.folder / "results" / "report.html").exists(),
             "camera": self._built is not None,
             "chosen": self.chosen._asdict(),
+            "ready": [
+                {"minutes": one["minutes"], "memory_mib": one["memory_mib"]}
+                for one in self._asked.values()
+                if "minutes" in one
+            ],
             "made": self._made[0]._asdict()
             if self._made and self._made[1] == self._of_camera()
             else None,
@@ -448,7 +469,7 @@ def _anonymize(camera: list[str], chosen: Wishes) -> list[str]:
     report = ["--report", _REPORT] if chosen.report else []
     moved = ["--displace", "2"] if chosen.displace else []
     strength = ["--strength", chosen.strength]
-    where = ["anonymize", "-r", "photos", "-o", "results", "--json"]
+    where = ["anonymize", "-r", "photos", "-o", _RESULTS, "--json"]
     return [*where, *camera, *strength, *moved, *report]
 
 

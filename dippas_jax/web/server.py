@@ -145,6 +145,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         "files/{kind}": (receive, "POST"),
         "estimate": (begin(store.estimate), "POST"),
         "start": (begin(store.start), "POST"),
+        "choose": (begin(store.choose), "POST"),
         "cancel": (cancel, "POST"),
         "clear": (clear, "POST"),
         "drop-camera": (drop_camera, "POST"),

@@ -1022,6 +1022,25 @@ def test_a_report_tells_nothing_of_another_photo_of_the_same_name(dippas, tmp_pa
     assert json.loads((tmp_path / "r.json").read_text())["photos"] == []
 
 
+def test_a_verdict_is_of_the_fingerprints_that_were_asked(dippas, tmp_path):
+    """One that is built anew under the same name is another one."""
+    command = ("a.jpg", "--check", "K.npy", "--report", "r.html")
+    assert dippas(*command)[0] in DONE
+    files.write_fingerprint("K.npy", synthetic.Camera(seed=9).fingerprint(SIZE, SIZE))
+    refused(dippas(*command), "was made with other settings")
+
+
+def test_a_verdict_stays_while_the_photo_is_out_of_reach(dippas, tmp_path):
+    shutil.copy("a.jpg", "b.jpg")
+    command = ("a.jpg", "b.jpg", "--report", "r.html")
+    assert dippas(*command)[0] in DONE
+    (tmp_path / "b.jpg").rename(tmp_path / "away.jpg")
+    assert dippas(*command)[0] in DONE, "its output is there"
+    assert len(json.loads((tmp_path / "r.json").read_text())["photos"]) == 2
+    (tmp_path / "away.jpg").rename(tmp_path / "b.jpg")
+    assert dippas(*command)[0] in DONE
+
+
 def test_json_is_json_where_stdout_is_not_utf_8(dippas, monkeypatch):
     shutil.copy("a.jpg", "é😀.jpg")
     written = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")

@@ -25,10 +25,15 @@ def anonymize(arguments):
     if "bad.npy" in " ".join(arguments):
         print("dippas: fingerprint camera/0002/bad.npy is damaged", file=sys.stderr, flush=True)
         sys.exit(2)
+    into = arguments[arguments.index("-o") + 1]
     for photo in sorted(path for path in Path("photos").rglob("*") if path.is_file()):
-        target = Path("results", *photo.parts[1:-1], f"{photo.stem}.anon{photo.suffix}")
-        if photo.name.startswith("bad"):
+        target = Path(into, *photo.parts[1:-1], f"{photo.stem}.anon{photo.suffix}")
+        if "other.npy" in " ".join(arguments):
+            say(photo=str(photo), failed=f"photo {photo} does not fit the fingerprint")
+        elif photo.name.startswith("bad"):
             say(photo=str(photo), failed=f"photo {photo} is damaged")
+        elif target.exists():
+            say(photo=str(photo), skipped=f"{target} exists")
         elif "-n" in arguments:
             say(
                 photo=str(photo),
@@ -38,8 +43,6 @@ def anonymize(arguments):
                 width=64,
                 height=64,
             )
-        elif target.exists():
-            say(photo=str(photo), skipped=f"{target} exists")
         else:
             if photo.name.startswith("slow"):
                 say(photo=str(photo), progress=0.25)
@@ -47,6 +50,8 @@ def anonymize(arguments):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(photo, target)
             say(photo=str(photo), output=str(target), sha256="0", asked=arguments)
+    if "other.npy" in " ".join(arguments):
+        sys.exit(2)
 
 
 if __name__ == "__main__":

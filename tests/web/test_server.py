@@ -450,6 +450,38 @@ def test_a_bad_fingerprint_takes_no_results_away_and_can_be_left_out(client):
     assert "asked" in client.until("done")["photos"]["1"]
 
 
+def test_a_fingerprint_of_another_size_takes_no_results_away(client):
+    client.add("a.jpg", b"one")
+    client.post("start")
+    client.until("done")
+    client.add("other.npy", kind="fingerprint")
+    for ask in ("estimate", "start"):
+        client.post(ask)
+        known = client.until("failed")
+        assert known["notes"] == ["photo a.jpg does not fit the fingerprint"]
+        assert client.get("results/1").data == b"one"
+
+
+def test_an_estimate_is_of_what_start_does(client):
+    """Only new photos where the others are done as is wished, else all of them."""
+    client.add("a.jpg", b"one")
+    client.post("start")
+    client.until("done")
+    client.add("b.jpg", b"two")
+    client.post("estimate")
+    assert len(client.until("ready")["ready"]) == 1
+    client.post("estimate", b'{"strength": "strong"}')
+    assert len(client.until("ready")["ready"]) == 2
+    assert client.get("results/1").data == b"one"
+
+
+def test_what_is_chosen_stays_when_all_files_are_removed(client):
+    assert client.post("choose", b'{"strength": "strong"}').status == 202
+    client.post("clear")
+    assert client.state()["chosen"]["strength"] == "strong"
+    assert client.post("choose", b'{"strength": "odd"}').status == 400
+
+
 def test_what_was_chosen_is_known_to_a_page_that_is_loaded_again(client):
     client.add("a.jpg")
     assert client.state()["made"] is None
@@ -473,11 +505,13 @@ def test_an_estimate_asks_for_no_report_that_may_be_in_the_way(tmp_path):
 
     async def run(*arguments):
         asked.extend(arguments)
+        store._asked[1] = {"minutes": 0.1}
         return 0
 
     store._dippas = run
     assert asyncio.run(store._possible([], jobs.Wishes(report=True)))
-    assert asked[asked.index("--report") + 1] == "results/estimate.html"
+    assert asked[asked.index("--report") + 1] == "estimate/report.html"
+    assert asked[asked.index("-o") + 1] == "estimate"
     assert asked[-1] == "-n"
 
 

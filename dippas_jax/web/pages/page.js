@@ -3,7 +3,7 @@
 "use strict";
 
 const get = (id) => document.getElementById(id);
-const ours = { sending: 0, sent: 0, toSend: 0, shown: new Map(), ended: false, state: null, touched: false };
+const ours = { sending: 0, sent: 0, toSend: 0, shown: new Map(), ended: false, state: null, touched: false, changes: 0, held: null };
 
 // ------------------------------------------------------------------------------------- the server
 
@@ -18,7 +18,17 @@ async function ask(path, options = {}) {
   return answer.status === 204 ? null : answer.json();
 }
 
-const post = (path, value) => ask(path, { method: "POST", body: value === undefined ? null : JSON.stringify(value) });
+function post(path, value) {
+  ours.changes += 1;
+  return ask(path, { method: "POST", body: value === undefined ? null : JSON.stringify(value) });
+}
+
+// What the server says; an answer to a question from before something was changed is dropped.
+async function look() {
+  const changes = ours.changes;
+  const state = await ask("state");
+  if (changes === ours.changes) show(state);
+}
 
 async function attempt(work) {
   get("error").textContent = "";
@@ -26,7 +36,7 @@ async function attempt(work) {
     await work();
   } catch (error) {
     get("error").textContent = error.message;
-    if (ours.state && !ours.ended) await ask("state").then(show, () => {}); // another tab may have done something
+    if (ours.state && !ours.ended) await look().catch(() => {}); // another tab may have done something
   }
 }
 
@@ -34,7 +44,11 @@ async function attempt(work) {
 
 // One after the other: the server writes them to the same disk.
 async function send(kind, files) {
-  if (!files.length || ours.state?.busy || ours.sending) return;
+  if (!files.length) return;
+  if (ours.state?.busy || ours.sending) {
+    get("error").textContent = "Not added: a job is at work. Add them when it is done, or cancel it.";
+    return;
+  }
   ours.sending = 1;
   [ours.sent, ours.toSend] = [0, files.length];
   get("error").textContent = "";
@@ -126,16 +140,16 @@ function progress(state) {
 function statusText(state) {
   const photos = state.files.filter((file) => file.kind === "photo").length;
   const done = Object.values(state.photos).filter((photo) => "verdict" in photo).length;
-  const usable = Object.values(state.photos).filter((photo) => "minutes" in photo);
   const refused = Object.values(state.photos).filter((photo) => "failed" in photo || "skipped" in photo).length;
   if (ours.sending) return `Copying file ${Math.min(ours.sent + 1, ours.toSend)} of ${ours.toSend} to the private folder.`;
   switch (state.state) {
     case "building": return "Building the fingerprint from the photos of the wall.";
     case "estimating": return `Looking at ${counted(photos, "photo")}.`;
     case "ready": {
-      const time = usable.reduce((sum, photo) => sum + 60 * photo.minutes, 0);
-      const memory = Math.max(0, ...usable.map((photo) => photo.memory_mib)) / 1024;
-      return `${counted(usable.length, "photo")} ready, about ${timeText(time)} and ${memory.toFixed(1)} GiB of memory.`;
+      const time = state.ready.reduce((sum, photo) => sum + 60 * photo.minutes, 0);
+      const memory = Math.max(0, ...state.ready.map((photo) => photo.memory_mib)) / 1024;
+      if (!state.ready.length) return `${counted(done, "photo")} done, and nothing more to do.`;
+      return `${counted(state.ready.length, "photo")} ready, about ${timeText(time)} and ${memory.toFixed(1)} GiB of memory.`;
     }
     case "working": return `${done} of ${counted(photos - refused, "photo")} done.`;
     case "done": return `Done: ${done} of ${counted(photos, "photo")}.`;
@@ -231,13 +245,15 @@ function show(state) {
   const photos = state.files.filter((file) => file.kind === "photo");
   const done = Object.values(state.photos).some((photo) => "verdict" in photo);
   document.body.classList.toggle("busy", state.busy);
+  const held = document.activeElement; // loses the focus where it can no longer be used
+  if (state.busy && held?.matches("#form input, #form button")) ours.held = held;
   for (const input of document.querySelectorAll("#form input")) input.disabled = state.busy;
   get("progress").hidden = !state.busy;
   // A bar without a value moves: nothing can be said while programs are compiled.
   const share = working ? progress(state).share : 0;
   if (share) get("progress").value = share;
   else get("progress").removeAttribute("value");
-  get("start").disabled = state.busy || state.state === "failed" || !photos.length;
+  get("start").disabled = state.busy || !photos.length;
   get("start").textContent = done ? "Start again" : "Start";
   get("cancel").hidden = !state.busy;
   get("clear").hidden = state.busy || !state.files.length;
@@ -260,6 +276,11 @@ function show(state) {
       ours.shown.delete(old);
     }
   }
+  if (!state.busy && ours.held) {
+    if (document.activeElement === document.body) (ours.held.hidden || ours.held.disabled ? get("status") : ours.held).focus();
+    ours.held = null;
+  }
+  if (state.state === "failed" && (file || walls)) get("without").closest("details").open = true;
   for (const one of photos) {
     const photo = state.photos[one.number];
     const { progress: _, ...steady } = photo ?? {};
@@ -275,7 +296,7 @@ function show(state) {
 
 async function refresh() {
   if (ours.ended) return;
-  await attempt(async () => show(await ask("state")));
+  await attempt(look);
 }
 
 async function watch() {
@@ -284,7 +305,7 @@ async function watch() {
     await new Promise((done) => setTimeout(done, 700));
     if (ours.state?.busy && !ours.ended) {
       try {
-        show(await ask("state"));
+        await look();
         if (lost) get("error").textContent = "";
         lost = false;
       } catch (error) {
@@ -307,6 +328,7 @@ for (const [id, kind] of [["photo", "photo"], ["folder", "photo"], ["fingerprint
 get("wishes").addEventListener("change", () => {
   ours.touched = true;
   if (ours.state?.state === "ready") estimate();
+  else attempt(() => post("choose", wishes()));
 });
 addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -335,7 +357,7 @@ get("without").addEventListener("click", async () => {
 });
 // Another tab may have done something since.
 addEventListener("focus", () => {
-  if (ours.state && !ours.state.busy && !ours.sending && !ours.ended) ask("state").then(show, () => {});
+  if (ours.state && !ours.state.busy && !ours.sending && !ours.ended) look().catch(() => {});
 });
 for (const id of ["cancel", "clear"]) {
   get(id).addEventListener("click", () => attempt(async () => {
