@@ -30,7 +30,7 @@ _INTERRUPTED = 130
 
 def _interrupted(*_: object) -> NoReturn:
     """Ends the program on the spot: what is on disk is whole at any time."""
-    os.write(2, b"dippas_jax: interrupted; the same command goes on\n")
+    os.write(2, b"\ndippas_jax: interrupted; the same command goes on\n")  # below a bar
     os._exit(_INTERRUPTED)
 
 
