@@ -159,10 +159,7 @@ class Store:
     def keep(self, file: File) -> None:
         """A file that has come whole; of fingerprints the last one counts."""
         if file.kind == "fingerprint":
-            for old in self.files.values():
-                if old.kind == "fingerprint":
-                    (self.folder / old.path).unlink(missing_ok=True)
-            self.files = {n: f for n, f in self.files.items() if f.kind != "fingerprint"}
+            self._remove("fingerprint")
         if file.kind != "photo":
             self._built = None
         self.files[file.number] = file
@@ -176,12 +173,17 @@ class Store:
     def drop_camera(self) -> None:
         """Leaves out the fingerprint and the photos of a wall; results stay until Start."""
         self.require_idle()
-        for number, file in list(self.files.items()):
-            if file.kind != "photo":
-                (self.folder / file.path).unlink(missing_ok=True)
-                del self.files[number]
+        self._remove("fingerprint", "wall")
         (self.folder / "camera" / "camera.npz").unlink(missing_ok=True)
         self._built, self.notes, self.state = None, [], "waiting"
+
+    def _remove(self, *kinds: str) -> None:
+        """Removes the files of these kinds."""
+        for file in [file for file in self.files.values() if file.kind in kinds]:
+            path = self.folder / file.path
+            self.bytes -= path.stat().st_size if path.exists() else 0
+            path.unlink(missing_ok=True)
+            del self.files[file.number]
 
     async def clear(self) -> None:
         """Forgets and removes all files, after ending the job."""

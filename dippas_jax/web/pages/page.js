@@ -268,7 +268,7 @@ function show(state) {
   const walls = state.files.filter((file) => file.kind === "wall").length;
   const file = state.files.find((one) => one.kind === "fingerprint");
   get("without").hidden = state.busy || !(file || walls);
-  get("camera").textContent = file ? `Fingerprint: ${file.name}` : walls ? counted(walls, "photo") + " of a wall" : "";
+  get("camera").textContent = file ? `Fingerprint: ${file.name}${walls ? "; the photos of a wall are not used" : ""}` : walls ? counted(walls, "photo") + " of a wall" : "";
   const cards = get("cards");
   for (const old of [...ours.shown.keys()]) {
     if (!photos.some((photo) => photo.number === old)) {
