@@ -121,8 +121,8 @@ def test_the_grid_has_every_combination_against_the_same_negatives(finished):
 
 def test_the_worst_of_a_method_counts_the_largest_of_several_in_units_of_chance():
     attacks = {"same-K": 1.2, "bands K'": 1.74, "texture": 1.57, "shifts": 5.0, "set K'": 9.0}
-    worst = study._worst({name: {"rms_z": rms} for name, rms in attacks.items()})
-    assert worst == 1.2
+    worst = study.worst_z({name: {"rms_z": rms} for name, rms in attacks.items()})
+    assert worst == (1.2, "same-K")
 
 
 def test_a_second_start_makes_nothing_again(finished, folder, monkeypatch):
