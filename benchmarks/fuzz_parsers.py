@@ -275,7 +275,7 @@ def _page_records() -> list[bytes]:
     attack = {"attacker": "wavelet", "fingerprint": "K", "before": 9.0, "after": 4.0, "found": True}
     found = {"attacks": [attack], "verdict": "found", "ssim": 0.9, "untested": ["learned"]}
     three = one | {"examined": found}
-    settings = examine._settings(outputs.Options(report="page.html"))
+    settings = examine.settings(outputs.Options(report="page.html"))
     return [json.dumps({"settings": settings, "photos": [one, two, three]}).encode()]
 
 
@@ -289,7 +289,7 @@ def _page_record(rng: Random, data: bytes, folder: Path) -> None:
             photo_record.traced(record)
         parts: dict[str, list] = {record.output: [] for record in records}
         try:
-            examine.write((page, path), records, [], [], [], parts, options)
+            examine.write((page, path), records, [], [], [], parts, examine.settings(options))
         finally:
             page.unlink(missing_ok=True)
 

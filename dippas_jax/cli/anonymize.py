@@ -8,9 +8,9 @@ judged again: where no report holds its verdict, the exit code is that of one th
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -79,6 +79,7 @@ def anonymize(
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]
     cameras = {file: console.read_fingerprint(file) for file in dict.fromkeys(fingerprints)}
     page_file = examine.page_files(options)
+    asked = examine.settings(options) if page_file else {}
     examine.require_apart(page_file, jobs)
     known = _unchanged(examine.known_records(page_file, options))
     there = {} if options.overwrite else _there(jobs, known)
@@ -92,7 +93,9 @@ def anonymize(
         _announce(waiting, options)
         _plan(waiting, options, json=json)
         return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
-    page = None if page_file is None else _Page(page_file, options, jobs, failed, skipped, {})
+    page = (
+        None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped, {})
+    )
     ends = {console.TRACED} if any(said != _UNTRACED for said in there.values()) else set()
     if waiting:
         _announce(waiting, options)
@@ -174,6 +177,7 @@ class _Page(NamedTuple):
 
     paths: tuple[Path, Path]
     options: Options
+    asked: Mapping[str, Any]  # `examine.settings`
     jobs: Sequence[Job]
     failed: console.Failures
     skipped: dict[Path, str]
@@ -189,7 +193,7 @@ class _Page(NamedTuple):
         for record in records:
             if record.output not in self.pictures:
                 self.pictures[record.output] = examine.pictures(record, self.options)
-        examine.write(self.paths, records, self.jobs, failed, skipped, self.pictures, self.options)
+        examine.write(self.paths, records, self.jobs, failed, skipped, self.pictures, self.asked)
 
 
 def _waiting(

@@ -26,7 +26,7 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import correlation, placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
-NAMED = 5  # of the files that are skipped
+_NAMED = 5  # of the files that are skipped
 
 RAW = "RAW by the name, to be developed to a TIFF or JPEG"
 """Why a RAW file in a folder is skipped."""
@@ -146,10 +146,14 @@ def skipped_text(folder: Path, others: Sequence[Path]) -> str:
         by_reason.setdefault(why_skipped(path), []).append(path)
     said = []
     for why, paths in by_reason.items():
-        names = ", ".join(str(path.relative_to(folder)) for path in paths[:NAMED])
-        more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-        said.append(f"{why}: {names}{more}")
+        said.append(f"{why}: {some_text(folder, paths)}")
     return f"folder {folder}: {counted(len(others), 'file')} skipped, {'; '.join(said)}"
+
+
+def some_text(folder: Path, paths: Sequence[Path]) -> str:
+    """The names of the first few files in a folder, and how many more there are."""
+    names = ", ".join(str(path.relative_to(folder)) for path in paths[:_NAMED])
+    return names + (f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else "")
 
 
 def why_skipped(path: Path) -> str:

@@ -74,7 +74,8 @@ def page_files(options: Options) -> tuple[Path, Path] | None:
     return path, path.with_suffix(".json")
 
 
-def _settings(options: Options) -> dict[str, Any]:
+def settings(options: Options) -> dict[str, Any]:
+    """All that verdicts depend on, of the fingerprints their bytes as they are now."""
     skipped = ("overwrite", "report")
     values = {k: v for k, v in options._asdict().items() if k not in skipped}
     known = [file for file in (options.fingerprint, *options.check) if file]
@@ -117,7 +118,7 @@ def known_records(paths: tuple[Path, Path] | None, options: Options) -> list[Pho
     if not os.path.lexists(data) or options.overwrite:
         return []
     earlier = store.read_json(data)
-    if not isinstance(earlier, dict) or earlier.get("settings") != _settings(options):
+    if not isinstance(earlier, dict) or earlier.get("settings") != settings(options):
         raise InputError(
             f"report {data} was made with other settings; choose another --report, or give "
             "--overwrite"
@@ -138,9 +139,12 @@ def write(
     failed: Sequence[dict[str, str]],
     skipped: Sequence[dict[str, str]],
     parts: Mapping[str, Sequence[report_html.Panel]],
-    options: Options,
+    asked: Mapping[str, Any],
 ) -> None:
-    """The page and its JSON; of photos that are done, in the order of the command."""
+    """The page and its JSON; of photos that are done, in the order of the command.
+
+    `asked` is what `settings` gave when the command began: a fingerprint may be replaced since.
+    """
     order = [str(job.target) for job in jobs]
     ours = sorted(records, key=lambda r: order.index(r.output) if r.output in order else -1)
     content = {
@@ -150,7 +154,7 @@ def write(
             **{name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")},
         },
         "device": jax.default_backend(),
-        "settings": _settings(options),
+        "settings": asked,
         "photos": ours,
         "failed": failed,
         "skipped": skipped,

@@ -272,11 +272,9 @@ def _expanded(
         skipped |= {one: console.why_skipped(one) for one in others}
     skipped |= dict.fromkeys(own, f"its name ends in {options.suffix}, as those of outputs do")
     if own:
-        names = ", ".join(str(one.relative_to(path)) for one in own[: console.NAMED])
-        more = f" and {len(own) - console.NAMED} more" if len(own) > console.NAMED else ""
         console.note(
             f"folder {path}: {console.counted(len(own), 'photo')} skipped, as their names end in "
-            f"{options.suffix}, those of outputs: {names}{more}"
+            f"{options.suffix}, those of outputs: {console.some_text(path, own)}"
         )
     found: list[tuple[Path, Path | None]] = [(one, path) for one in photos if one not in set(own)]
     if not found and path not in failed.reasons:

@@ -39,7 +39,6 @@ _NOTES = 20
 _CODES = range(5)  # those of `dippas`
 _UNUSABLE = 2  # of them: nothing can be done
 _RESULTS = "results"
-_REPORT = str(Path(_RESULTS, "report.html"))
 
 
 class Program(NamedTuple):
@@ -268,19 +267,16 @@ class Store:
 
         Results of other wishes, and their report, stand in nobody's way: Start removes them.
         """
-        other = [*_anonymize(camera, chosen), "-n"]
-        if chosen.report:
-            other[other.index(_REPORT)] = str(Path("estimate", "report.html"))
-        if (chosen, self._of_camera()) != self._made:
-            other[other.index(_RESULTS)] = "estimate"
+        again = (chosen, self._of_camera()) == self._made
+        into = _RESULTS if again else "estimate"
         self._asked = {}
-        code = await self._dippas(*other)
+        code = await self._dippas(*_anonymize(camera, chosen, into, "estimate"), "-n")
         ready = any("minutes" in one for one in self._asked.values())
         there = any("output" in photo for photo in self.photos.values())
         if not ready:  # the cards of photos that are done say nothing of it
             reasons = [one["failed"] for one in self._asked.values() if "failed" in one]
             self.notes = [*self.notes, *(_plain(why) for why in reasons)][-_NOTES:]
-        return code != _UNUSABLE and (ready or (there and _RESULTS in other))
+        return code != _UNUSABLE and (ready or (there and again))
 
     def _remove_unknown(self) -> None:
         """Removes results that a cancelled job has written but not told of: they are made again."""
@@ -467,11 +463,13 @@ class Upload:
             raise InputError("all files were removed while this one came; send it again")
 
 
-def _anonymize(camera: list[str], chosen: Wishes) -> list[str]:
-    report = ["--report", _REPORT] if chosen.report else []
+def _anonymize(
+    camera: list[str], chosen: Wishes, into: str = _RESULTS, report_into: str = _RESULTS
+) -> list[str]:
+    report = ["--report", str(Path(report_into, "report.html"))] if chosen.report else []
     moved = ["--displace", "2"] if chosen.displace else []
     strength = ["--strength", chosen.strength]
-    where = ["anonymize", "-r", "photos", "-o", _RESULTS, "--json"]
+    where = ["anonymize", "-r", "photos", "-o", into, "--json"]
     return [*where, *camera, *strength, *moved, *report]
 
 

@@ -431,15 +431,19 @@ def test_a_fingerprint_is_built_once_of_photos_of_a_wall(client):
     assert asked[asked.index("--fingerprint") + 1] == "K.npy"
 
 
-def test_a_bad_fingerprint_takes_no_results_away_and_can_be_left_out(client):
+@pytest.mark.parametrize(("name", "note"), [
+    ("bad.npy", "fingerprint bad.npy is damaged"),
+    ("other.npy", "photo a.jpg does not fit the fingerprint"),
+])  # fmt: skip
+def test_a_fingerprint_of_no_use_takes_no_results_away_and_can_be_left_out(client, name, note):
     client.add("a.jpg", b"one")
     client.post("start")
     client.until("done")
-    client.add("bad.npy", kind="fingerprint")
+    client.add(name, kind="fingerprint")
     for ask in ("estimate", "start"):
         client.post(ask)
         known = client.until("failed")
-        assert known["notes"] == ["fingerprint bad.npy is damaged"]
+        assert known["notes"] == [note]
         assert known["made"] is None
         assert client.get("results/1").data == b"one"
     assert client.post("drop-camera").status == 200
@@ -448,18 +452,6 @@ def test_a_bad_fingerprint_takes_no_results_away_and_can_be_left_out(client):
     assert known["made"] == known["chosen"], "and these results count again"
     client.post("start")
     assert "asked" in client.until("done")["photos"]["1"]
-
-
-def test_a_fingerprint_of_another_size_takes_no_results_away(client):
-    client.add("a.jpg", b"one")
-    client.post("start")
-    client.until("done")
-    client.add("other.npy", kind="fingerprint")
-    for ask in ("estimate", "start"):
-        client.post(ask)
-        known = client.until("failed")
-        assert known["notes"] == ["photo a.jpg does not fit the fingerprint"]
-        assert client.get("results/1").data == b"one"
 
 
 def test_an_estimate_is_of_what_start_does(client):
