@@ -34,7 +34,6 @@ from dippas_jax import config as configuration
 from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import convolution, generator, inversion
 
-CHUNK = 20
 TENSOR = 495e12  # operations a second of an H100's tensor cores in TF32, dense
 BYTES = 3.35e12  # a second, of its memory
 
@@ -84,10 +83,8 @@ def _patched(form: str) -> mock._patch:
     return mock.patch.multiple(convolution, **changed) if changed else mock.patch.dict({})
 
 
-def _config(steps: int) -> configuration.Config:
-    return configuration.Config(
-        inversion=configuration.Inversion(chunk=CHUNK, stop_psnr=99.0, max_steps=steps)
-    )
+def _config(chunk: int) -> configuration.Config:
+    return configuration.Config(inversion=configuration.Inversion(chunk=chunk))
 
 
 def _noise(seed: int, size: int):
@@ -120,12 +117,13 @@ def _shared(carry, problems, config):
         direction, moments = update(gradients, moments, unknowns)
         return (optax.apply_updates(unknowns, direction), moments), (value, jnp.uint8(255 * images))
 
-    return jax.lax.scan(step, carry, jnp.arange(CHUNK))
+    return jax.lax.scan(step, carry, jnp.arange(config.inversion.chunk))
 
 
-def _measured(form: str, size: int, tiles: int, turns: int) -> tuple[float, float, float]:
+def _measured(
+    form: str, size: int, tiles: int, config: configuration.Config, turns: int
+) -> tuple[float, float, float]:
     """Milliseconds of a step of a tile, MiB of temporaries, seconds to compile."""
-    config = _config(CHUNK)
     problems = [_noise(seed, size) for seed in range(tiles)]
     with _patched(form):
         every = jax.tree.map(lambda *of_each: jnp.stack(of_each), *problems)
@@ -149,7 +147,7 @@ def _measured(form: str, size: int, tiles: int, turns: int) -> tuple[float, floa
         jax.block_until_ready(compiled(state, every))
         times.append(time.perf_counter() - started)
     memory = compiled.memory_analysis().temp_size_in_bytes / 2**20
-    return 1000 * min(times[1:]) / CHUNK / tiles, memory, compiling
+    return 1000 * min(times[1:]) / config.inversion.chunk / tiles, memory, compiling
 
 
 def _counted(size: int) -> tuple[float, float]:
@@ -170,8 +168,10 @@ def _counted(size: int) -> tuple[float, float]:
     return total[0], total[1]
 
 
-def _quality(folder: Path, size: int, steps: int, forms: list[str]) -> None:
-    config, corner = _config(steps), slice(None, size)
+def _quality(
+    folder: Path, size: int, config: configuration.Config, steps: int, forms: list[str]
+) -> None:
+    corner = slice(None, size)
     found: dict[str, list[float]] = {form: [] for form in forms}
     paths = sorted(folder.glob("*/crop512/*"))
     for form in forms:
@@ -183,7 +183,7 @@ def _quality(folder: Path, size: int, steps: int, forms: list[str]) -> None:
             best = 0.0
             with _patched(form):
                 state = inversion.init(problem, config)
-                for _ in range(-(-steps // CHUNK)):
+                for _ in range(-(-steps // config.inversion.chunk)):
                     state, trace = chunk(state, problem)
                     best = max(best, float(trace.psnr.max()))
             found[form].append(best)
@@ -202,13 +202,16 @@ def main() -> None:
     parser.add_argument("--tiles", default="8", help="how many together")
     parser.add_argument("--forms", default=",".join(FORMS))
     parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--chunk", type=int, default=20, help="steps of one call")
     parser.add_argument("--quality", type=Path, metavar="FOLDER", help="invert its crops instead")
     parser.add_argument("--steps", type=int, default=1000, help="of --quality")
     options = parser.parse_args()
     forms = options.forms.split(",")
     sizes = [int(size) for size in options.sizes.split(",")]
+    config = _config(options.chunk)
     if options.quality:
-        _quality(options.quality, sizes[0], options.steps, [f for f in forms if f != "shared"])
+        forms = [form for form in forms if form != "shared"]
+        _quality(options.quality, sizes[0], config, options.steps, forms)
         return
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}\n")
     for size in sizes:
@@ -221,11 +224,11 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for size in sizes:
         alone = None
-        for tiles in (1, *map(int, options.tiles.split(","))):
+        for tiles in dict.fromkeys((1, *map(int, options.tiles.split(",")))):
             for form in forms:
                 if form == "shared" and tiles == 1:
                     continue
-                step, memory, compiling = _measured(form, size, tiles, options.turns)
+                step, memory, compiling = _measured(form, size, tiles, config, options.turns)
                 alone = alone or step
                 print(
                     f"| {size} | {form} | {tiles} | {step:.2f} | {step / alone:.2f} | "

@@ -132,7 +132,7 @@ def _inputs(size: int):
 def _work(options: argparse.Namespace) -> None:
     """A side's process: an answer for every line on stdin."""
     worker = _jax_worker(options) if options.worker == "jax" else _torch_worker(options)
-    for times, _ in zip(worker, sys.stdin, strict=False):
+    for _, times in zip(sys.stdin, worker, strict=False):  # asked first: it works in its turn alone
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps(times | {"peak_mib": peak / 1024}), flush=True)
 

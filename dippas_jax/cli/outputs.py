@@ -114,6 +114,12 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
         made.append(Job(path, folder / (stem + extension), options.kind))
     if any(job.kind == "heic" for job in made):
         _require_heic()
+    as_jpeg = [job for job in made if photo_file.suits(job.target.suffix, "jpeg")]
+    if options.jpeg_quality and made and not as_jpeg:
+        raise InputError(
+            "--jpeg-quality goes with JPEG outputs, and none of these is one; leave it out, or "
+            "give --format jpeg"
+        )
     if not options.overwrite:
         made = _without_own(made, skipped)
     originals = {_place(job.source): job.source for job in made}

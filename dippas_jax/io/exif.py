@@ -116,6 +116,7 @@ def exif(
     orientation: int,
     size: tuple[int, int],
     srgb: bool = False,
+    profile: bool = True,
 ) -> bytes | None:
     """The EXIF to be written, or None.
 
@@ -125,6 +126,7 @@ def exif(
       orientation: Of the pixels that are written; 1 needs no tag.
       size: Their rows and columns.
       srgb: Whether their colours were converted to sRGB, which is then said of them.
+      profile: Whether what tells their colours goes along.
 
     Raises:
       InputError: The photo's cannot be written again.
@@ -133,7 +135,7 @@ def exif(
         try:
             if isinstance(original, bytes):
                 original = Image.Exif() if kept == "strip" else parsed(original)
-            return _made(original, kept, orientation, size, srgb=srgb)
+            return _made(original, kept, orientation, size, srgb=srgb, profile=profile)
         except Exception:  # noqa: BLE001 - Pillow meets fields of the wrong type with errors of its own
             raise InputError(
                 f"its EXIF is damaged, so that --metadata {kept} cannot write it again; choose "
@@ -142,7 +144,13 @@ def exif(
 
 
 def _made(
-    original: Image.Exif, kept: str, orientation: int, size: tuple[int, int], *, srgb: bool
+    original: Image.Exif,
+    kept: str,
+    orientation: int,
+    size: tuple[int, int],
+    *,
+    srgb: bool,
+    profile: bool,
 ) -> bytes | None:
     made = Image.Exif()
     if kept == "keep":
@@ -163,8 +171,11 @@ def _made(
         for tag, value in original.get_ifd(_EXIF).items():
             if tag in SAFE and _plain(value):
                 inner[tag] = value
-    if srgb and _COLORSPACE in made.get_ifd(_EXIF):
+    if not profile:
+        made.get_ifd(_EXIF).pop(_COLORSPACE, None)
+    elif srgb and _COLORSPACE in made.get_ifd(_EXIF):
         made.get_ifd(_EXIF)[_COLORSPACE] = _SRGB
+    if srgb or not profile:
         made.get_ifd(_EXIF).pop(_INTEROP, None)
     if orientation != 1:
         made[_ORIENTATION] = orientation

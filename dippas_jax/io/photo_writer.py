@@ -59,7 +59,7 @@ def encode(
         array = metadata.turned(array, photo.orientation)
     tag = 1 if upright else photo.orientation
     size = array.shape[0], array.shape[1]
-    exif = metadata.exif(photo.exif, kept, orientation=tag, size=size, srgb=photo.srgb)
+    exif = _exif(photo, kept, tag, size, icc=icc)
     profile = photo.icc if icc else None
     if kind == "tiff" and array.dtype == np.uint16:
         return tiff_file.encoded(array, profile, tag)
@@ -131,7 +131,7 @@ def require_writable(
         )
     tag = 1 if upright else photo.orientation
     size = photo.pixels.shape[0], photo.pixels.shape[1]
-    exif = metadata.exif(photo.exif, kept, orientation=tag, size=size, srgb=photo.srgb) or b""
+    exif = _exif(photo, kept, tag, size, icc=icc) or b""
     if kind == "jpeg" and max(len(exif), len(_xmp(photo, kind, kept, tag))) > _LONGEST:
         raise InputError(
             "a photo with this much metadata cannot be written as a JPEG; choose "
@@ -183,6 +183,13 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
     if kept == "keep" and photo.unkept:
         said.append(f"its {' and '.join(photo.unkept)} is left out")
     return said
+
+
+def _exif(
+    photo: photo_file.PhotoFile, kept: str, orientation: int, size: tuple[int, int], *, icc: bool
+) -> bytes | None:
+    told = {"srgb": photo.srgb, "profile": icc}
+    return metadata.exif(photo.exif, kept, orientation=orientation, size=size, **told)
 
 
 def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) -> bytes:

@@ -40,7 +40,7 @@ def local_devices(platform: str = "") -> devices.Devices:
     """
     receive, send = _SPAWN.Pipe(duplex=False)
     process = _SPAWN.Process(target=_look, args=(send,))
-    with _environment({"JAX_PLATFORMS": platform} if platform else {}):
+    with _environment({"JAX_PLATFORMS": platform} if platform else {}), _deaf():
         process.start()
     send.close()
     try:
@@ -68,7 +68,7 @@ def engine(task: Task, found: devices.Devices, workers: int, platform: str = "")
         variables = devices.environment(found.platform, slot[0], workers)
         receive, send = _SPAWN.Pipe(duplex=False)
         process = _SPAWN.Process(target=_work, args=(task, owner, send), daemon=True)
-        with _environment(variables | ({"JAX_PLATFORMS": platform} if platform else {})):
+        with _environment(variables | ({"JAX_PLATFORMS": platform} if platform else {})), _deaf():
             process.start()
         send.close()
         return _Handle(process, receive)
@@ -117,6 +117,22 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """A process that is being started never hears a terminal's Ctrl-C, not even in its imports.
+
+    Who started it tells it to stop. A Ctrl-C that comes meanwhile is heard here a moment later.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 # -------------------------------------------------------------------------- in the other processes
 
 
@@ -127,7 +143,7 @@ def _look(send: Any) -> None:
 
 def _work(task: Task, owner: str, send: Any) -> None:
     threading.Thread(target=_follow, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: who started us tells us to stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where `_deaf` can do nothing
     signal.signal(signal.SIGTERM, _interrupted)
     try:
         files.cache_compilations()

@@ -94,7 +94,8 @@ def text(summary: Mapping[str, Any]) -> str:
     ]
     for kind, one in summary["devices"].items():
         pace = f", {one['seconds']:.2f} s each" if one["done"] else ""
-        lines.append(f"{'on ' + kind:<12} {one['done']} done{pace}, {one['workers']} at work")
+        where = f"on {kind}" if kind else "starting"  # of workers that do not know their device yet
+        lines.append(f"{where:<12} {one['done']} done{pace}, {one['workers']} at work")
     reasons = list(summary["reasons"].items())
     lines += [f"  {printable(photo)}: {printable(reason)}" for photo, reason in reasons[:_SHOWN]]
     if len(reasons) > _SHOWN:

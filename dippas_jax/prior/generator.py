@@ -6,6 +6,7 @@ uses the statistics of the one photo, which is what batch normalisation in train
 batch of one.
 """
 
+import functools
 import math
 
 import flax.linen as nn
@@ -34,30 +35,70 @@ def padded(size: int, config: configuration.Generator) -> int:
 
 
 class Convolution(nn.Module):
-    """A convolution with bias and zero padding."""
+    """A convolution with zero padding.
+
+    What is `coarse` has half the size, and is seen as if it were enlarged and stacked on `x`. The
+    bias is one of the parameters, and left out where it changes nothing: a normalisation that
+    follows takes it away again.
+    """
 
     features: int
     side: int
     stride: int = 1
+    biased: bool = False
 
     @nn.compact
-    def __call__(self, x):
-        zeros, inputs = nn.initializers.zeros, x.shape[-1]  # `init` draws the values
+    def __call__(self, x, coarse=None):
+        zeros, own = nn.initializers.zeros, x.shape[-1]  # `init` draws the values
+        inputs = own if coarse is None else own + coarse.shape[-1]
         kernel = self.param("kernel", zeros, (self.side, self.side, inputs, self.features))
         bias = self.param("bias", zeros, (self.features,))
-        return convolution.convolve(x, kernel, self.stride) + bias
+        seen = convolution.convolve(x, kernel[:, :, :own], self.stride)
+        if coarse is not None:
+            seen += convolution.convolve_enlarged(coarse, kernel[:, :, own:])
+        return seen + bias if self.biased else seen
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def normalize(
+    x: Float[Array, "h w c"], scale: Float[Array, " c"], offset: Float[Array, " c"], slope: float
+) -> Float[Array, "h w c"]:
+    """Zero mean and unit variance over the pixels, scaled and shifted; then a LeakyReLU.
+
+    What JAX derives by itself reads and writes x four times more than the gradients below.
+    """
+    return _normalized(x, scale, offset, slope)[0]
+
+
+def _normalized(x: Array, scale: Array, offset: Array, slope: float):
+    mean = x.mean((0, 1))
+    inverse = jax.lax.rsqrt(jnp.square(x - mean).mean((0, 1)) + EPSILON)
+    y = (x - mean) * (inverse * scale) + offset
+    return nn.leaky_relu(y, slope), (x, mean, inverse, scale, offset)
+
+
+def _gradients(slope: float, saved: tuple[Array, ...], g: Array) -> tuple[Array, Array, Array]:
+    x, mean, inverse, scale, offset = saved
+    standard = (x - mean) * inverse
+    g = jnp.where(standard * scale + offset >= 0, g, slope * g)
+    to_offset, to_scale = g.sum((0, 1)), (g * standard).sum((0, 1))
+    shared = (to_offset + standard * to_scale) / (x.shape[0] * x.shape[1])
+    return inverse * scale * (g - shared), to_scale, to_offset
+
+
+normalize.defvjp(_normalized, _gradients)
 
 
 class Normalization(nn.Module):
-    """Per channel: zero mean and unit variance over the pixels, then a learned scale and offset."""
+    """See `normalize`; `slope` 1 is no LeakyReLU."""
+
+    slope: float = 1.0
 
     @nn.compact
     def __call__(self, x):
         scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
         offset = self.param("offset", nn.initializers.zeros, (x.shape[-1],))
-        mean = x.mean((0, 1))
-        variance = jnp.square(x - mean).mean((0, 1))
-        return (x - mean) * (jax.lax.rsqrt(variance + EPSILON) * scale) + offset
+        return normalize(x, scale, offset, self.slope)
 
 
 class Layer(nn.Module):
@@ -68,9 +109,9 @@ class Layer(nn.Module):
     stride: int = 1
 
     @nn.compact
-    def __call__(self, x):
-        x = Convolution(self.features, self.side, self.stride)(x)
-        return nn.leaky_relu(Normalization()(x), SLOPE)
+    def __call__(self, x, coarse=None):
+        x = Convolution(self.features, self.side, self.stride)(x, coarse)
+        return Normalization(SLOPE)(x)
 
 
 class MultiResolution(nn.Module):
@@ -80,13 +121,13 @@ class MultiResolution(nn.Module):
     alpha: float
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, coarse=None):
         a, b, c = inner_widths(self.width, self.alpha)
-        first = Layer(a, 3)(x)
+        first = Layer(a, 3)(x, coarse)
         second = Layer(b, 3)(first)
         third = Layer(c, 3)(second)
         stack = Normalization()(jnp.concatenate([first, second, third], -1))
-        return Normalization()(nn.leaky_relu(Layer(a + b + c, 1)(x) + stack, SLOPE))
+        return Normalization()(nn.leaky_relu(Layer(a + b + c, 1)(x, coarse) + stack, SLOPE))
 
 
 class ResidualPath(nn.Module):
@@ -116,9 +157,8 @@ class Generator(nn.Module):
             x = Layer(x.shape[-1], 3, 2)(x)
             x = MultiResolution(width, alpha)(x)
         for width, path in zip(widths[-2::-1], paths[::-1], strict=True):
-            x = jnp.concatenate([path, x.repeat(2, 0).repeat(2, 1)], -1)
-            x = MultiResolution(width, alpha)(x)
-        x = Convolution(3, 1)(x)
+            x = MultiResolution(width, alpha)(path, x)
+        x = Convolution(3, 1, biased=True)(x)
         return nn.sigmoid(x) if self.config.output == "sigmoid" else 0.5 + x / 4
 
 

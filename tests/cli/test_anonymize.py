@@ -348,6 +348,8 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
     refused(dippas("a.jpg", "--fingerprint", "K.npy", "--blind"), "not allowed")
     refused(dippas("a.jpg", "--target-psnr", "5"), "20 to 60")
     refused(dippas("a.jpg", "--jpeg-quality", "0"), "1 to 100")
+    refused(dippas("a.jpg", "--jpeg-quality", "90", "--format", "png"), "--jpeg-quality", "JPEG")
+    refused(dippas("a.jpg", "--jpeg-quality", "90", "-o", "b.png"), "--jpeg-quality", "JPEG")
     refused(dippas("a.jpg", "--strength", "max"), "max")
     refused(dippas("a.jpg", "--grain", "--method", "prior"), "--grain", "prior was given")
     refused(dippas("a.jpg", "--displace", "2", "--method", "prior"), "--displace", "prior was")

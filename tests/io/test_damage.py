@@ -300,6 +300,10 @@ def test_colours_that_were_converted_are_said_to_be_so(tmp_path):
             written = Image.open(io.BytesIO(data)).getexif()
             assert written.get_ifd(34665)[40961] == said
             assert not (srgb and written.get_ifd(40965))
+            data = photo_writer.encode(found, found.pixels, kept=kept, icc=False)
+            written = Image.open(io.BytesIO(data)).getexif()
+            assert written.get_ifd(34665).keys() == {33434}, "the profile was not to go along"
+            assert not written.get_ifd(40965)
 
 
 @pytest.mark.parametrize("photometric", [2, 5])

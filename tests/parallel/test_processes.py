@@ -1,5 +1,6 @@
 """Workers as processes: those that die are replaced, and what kills them is put aside."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -119,6 +120,16 @@ def test_workers_do_not_outlive_the_one_that_started_them(task, tmp_path):
     while ledger._runs(pid) and time.monotonic() < until:
         time.sleep(0.05)
     assert not ledger._runs(pid)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals can be kept back")
+def test_a_process_is_started_without_an_ear_for_a_terminals_interrupt():
+    look = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    for context, deaf in ((processes._deaf(), "True"), (contextlib.nullcontext(), "False")):
+        with context:
+            said = subprocess.check_output([sys.executable, "-c", look], text=True)
+        assert said.strip() == deaf
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_a_process_that_works_on_a_device_sees_no_other():

@@ -11,10 +11,10 @@ from tests import network
 
 CASES = [
     (side, stride, size, channels)
-    for side, stride in ((1, 1), (3, 1), (3, 2))
+    for side, stride in ((1, 1), (2, 1), (3, 1), (3, 2))
     for size in ((8, 6), (7, 9), (1, 2))
     for channels in ((2, 5), (5, 2))
-]
+] + [(side, stride, (5, 6), (9, 11)) for side, stride in ((1, 1), (3, 1), (3, 2))]
 
 
 def plain(x, kernel, stride):
@@ -67,6 +67,28 @@ def test_a_batch_is_its_photos_one_by_one(side, stride, batched_kernel):
         theirs = one(x[index], kernels[index] if batched_kernel else given)
         for mine, other in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(mine[index], other, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize(("side", "size"), [(1, (5, 4)), (3, (5, 4)), (3, (1, 2))])
+def test_an_enlarged_image_is_convolved_without_being_made(side, size, batched):
+    x, kernel = draw(size, side, (3, 4), batch=(2,))
+
+    def large(x, kernel, stride):
+        return plain(x.repeat(2, 0).repeat(2, 1), kernel, stride)
+
+    def ours(x, kernel, stride):
+        return convolution.convolve_enlarged(x, kernel)
+
+    def both(form):
+        one = lambda a, b: with_gradients(form, a, b, 1)  # noqa: E731
+        return jax.jit(jax.vmap(one))(x, kernel) if batched else jax.jit(one)(x[0], kernel[0])
+
+    for mine, other in zip(both(ours), both(large), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-5, atol=3e-5)
+    twice = np.kron(x[0], np.ones((2, 2, 1)))
+    expected = network.convolve(twice, kernel[0])
+    np.testing.assert_allclose(ours(x[0], kernel[0], 1), expected, atol=1e-5)
 
 
 FORMS = {"library": convolution.library, "products": convolution.products}

@@ -73,6 +73,27 @@ def test_a_linear_output_is_that_of_the_oracle_and_may_leave_the_range():
     assert found.max() > 1
 
 
+@pytest.mark.parametrize("slope", [1.0, 0.2])
+def test_normalization_and_its_gradients_are_those_that_jax_derives(slope):
+    rng = np.random.default_rng(0)
+    x = jax.numpy.asarray(3 + 2 * rng.standard_normal((7, 5, 4)), jax.numpy.float32)
+    scale, offset = jax.numpy.asarray(rng.standard_normal((2, 4)), jax.numpy.float32)
+    cotangent = jax.numpy.asarray(rng.standard_normal(x.shape), jax.numpy.float32)
+
+    def plain(x, scale, offset):
+        y = (x - x.mean((0, 1))) / jax.numpy.sqrt(x.var((0, 1)) + 1e-5) * scale + offset
+        return jax.numpy.where(y > 0, y, slope * y)
+
+    value, pull = jax.vjp(lambda *given: generator.normalize(*given, slope), x, scale, offset)
+    expected, expected_pull = jax.vjp(plain, x, scale, offset)
+    weights = {"scale": scale, "offset": offset}
+    oracle = network.normalize(np.asarray(x, np.float64), weights)
+    np.testing.assert_allclose(value, np.where(oracle > 0, oracle, slope * oracle), atol=1e-5)
+    np.testing.assert_allclose(value, expected, atol=1e-5)
+    for mine, other in zip(pull(cotangent), expected_pull(cotangent), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+
+
 def test_gradients_are_finite_where_every_channel_is_flat():
     """A constant input leaves the normalisation nothing to divide by."""
     weights, z = tiny.weights(tiny.ONE_SCALE), jax.numpy.ones((6, 4, 3))

@@ -155,7 +155,7 @@ function statusText(state) {
     case "done": return `Done: ${done} of ${counted(photos, "photo")}.`;
     case "cancelled": return done ? `Cancelled; ${counted(done, "photo")} done.` : "Cancelled.";
     case "failed": return done ? "That cannot be done; the reasons stand below, and what was done stays." : "Nothing could be done; the reasons stand below.";
-    default: return photos ? `${counted(photos, "photo")} added.` : "No photos yet.";
+    default: return photos ? `${counted(photos, "photo")} added.` : state.files.length ? "No photos to treat yet." : "No photos yet.";
   }
 }
 
