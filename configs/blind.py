@@ -6,7 +6,7 @@
         A small network on 64x64 pixels for 100 steps, to see a run: 20 s.
     python -m dippas_jax.main --config=configs/blind.py:paper --workdir=runs/paper \
             --config.data.folder=FOLDER --config.data.crop=512
-        The paper's exact values, for a GPU: on two CPU cores a step takes 8.6 s (benchmarks.run).
+        The paper's exact values, for a GPU: on two CPU cores a step takes 3.3 s (benchmarks.run).
 
 Any setting is changed on the command line: --config.inversion.learning_rate=5e-3. `--help` lists
 them. docs/fidelity.md says how the default differs from the paper.

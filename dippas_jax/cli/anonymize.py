@@ -324,10 +324,12 @@ def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]
     waits = pace.waits(list(waiting.values()), options.method, aware=aware)
     for (job, size), wait in zip(waiting.items(), waits, strict=True):
         units = pace.work(size, method=options.method, aware=aware)
-        seconds, measured = pace.seconds(units, options.method, attacked=attacked)
+        seconds, measured = pace.seconds(units, options.method)
         seconds += wait
         if options.max_minutes:
             seconds = min(seconds, 60 * options.max_minutes)
+        if attacked:
+            seconds += pace.examining(size, aware=aware)
         estimates[job] = seconds if estimates else seconds + pace.START, measured
     return estimates
 

@@ -59,7 +59,7 @@ def by_sparse(task: Task, started: float) -> Result:
     if ticks:
         done = len(ticks) * area
         pace.remember("sparse", ticks[-1] - ticks[0], done - area)
-        worked = pace.seconds(done, "sparse", attacked=False)[0]
+        worked = pace.seconds(done, "sparse")[0]
         pace.remember_wait("sparse", size, time.monotonic() - begun - worked, aware=aware)
     return result
 

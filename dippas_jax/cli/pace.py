@@ -31,7 +31,6 @@ _COMPILING = 30.0
 
 _LEAST = 8  # units, below which compiling and reading take longer than the work
 _STEPS = 300  # of an inversion; three quarters of real photos need fewer (benchmarks/defaults.py)
-_ATTACKED = 2.0  # attackers take about as long again as the work
 
 
 def work(size: tuple[int, int], *, method: str, aware: bool = False) -> float:
@@ -53,12 +52,15 @@ def work(size: tuple[int, int], *, method: str, aware: bool = False) -> float:
     return ticks * min(height, tiles.SIDE) * min(width, tiles.SIDE) / tiles.SIDE**2
 
 
-def seconds(units: float, method: str, *, attacked: bool) -> tuple[float, bool]:
+def seconds(units: float, method: str) -> tuple[float, bool]:
     """How long so much work takes, and whether that was measured here rather than guessed."""
     known = _read().get(_name(method))
-    return units * (known or _FIRST.get(method, _OTHER)) * (
-        _ATTACKED if attacked else 1.0
-    ), known is not None
+    return units * (known or _FIRST.get(method, _OTHER)), known is not None
+
+
+def examining(size: tuple[int, int], *, aware: bool = False) -> float:
+    """Seconds that the attackers take on a photo: about as many as the sparse method."""
+    return seconds(work(size, method="sparse", aware=aware), "sparse")[0]
 
 
 def rates(method: str) -> dict[str, tuple[float, bool]]:

@@ -63,7 +63,13 @@ _PICTURE = re.compile(
     rb"MM\0\*|jP  \r\n",
     re.DOTALL,
 )
-_IN_LETTERS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD|[A-Za-z0-9+/]{1000}")
+_IN_LETTERS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD|[A-Za-z0-9+/_-]{1000}")
+IN_PIECES = re.compile(
+    rb"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/=_-]{16,}+[^A-Za-z0-9+/=_-]{1,8}){30}"
+)
+"""Thirty words of sixteen letters or more, one after the other, with little between them: a picture
+in letters that is broken up; nothing else is as long."""
+
 _LONGEST, _MOST = 2000, 256  # bytes of a field that may be anything, and numbers in one
 _NUMBERS = (int, float)
 _RESOLUTION = {282, 283, 296}
@@ -219,9 +225,8 @@ def _may_hold_picture(value: Any) -> bool:
     if not isinstance(data, bytes):
         return False
     letters = b"".join(data.split())
-    return bool(_PICTURE.search(data) or _IN_LETTERS.search(letters)) or (
-        isinstance(value, bytes) and len(value) > _LONGEST
-    )
+    searches = _PICTURE.search(data), _IN_LETTERS.search(letters), IN_PIECES.search(data)
+    return any(searches) or (isinstance(value, bytes) and len(value) > _LONGEST)
 
 
 def _plain(value: object) -> bool:

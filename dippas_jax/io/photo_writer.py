@@ -178,7 +178,7 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
             "out"
         )
     if kept == "keep" and photo.xmp and not _xmp(photo, kind, kept, 1):
-        pictures = photo_file.HOLDS_PICTURES.search(_plain(photo.xmp))
+        pictures = _holds_pictures(photo.xmp)
         said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
     if kept == "keep" and photo.unkept:
         said.append(f"its {' and '.join(photo.unkept)} is left out")
@@ -195,11 +195,17 @@ def _exif(
 def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) -> bytes:
     """The XMP to be written, of which nothing may point to what is gone."""
     xmp = photo.xmp or b""
-    plain = _plain(xmp)
-    untrue = photo_file.HOLDS_PICTURES.search(plain) or photo_file.POINTS_ELSEWHERE.search(plain)
+    untrue = _holds_pictures(xmp) or photo_file.POINTS_ELSEWHERE.search(_plain(xmp))
     if kept != "keep" or kind not in ("jpeg", "webp") or untrue:
         return b""
     return re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % orientation, xmp)
+
+
+def _holds_pictures(xmp: bytes) -> bool:
+    pieces = metadata.IN_PIECES.search(
+        html.unescape(xmp.decode("latin-1")).encode(errors="replace")
+    )
+    return bool(photo_file.HOLDS_PICTURES.search(_plain(xmp)) or pieces)
 
 
 def _plain(xmp: bytes) -> bytes:

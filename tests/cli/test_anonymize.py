@@ -897,6 +897,8 @@ PICTURES = {
     "PNG": b"iVBORw0KGgoAAAANSUhEUg",
     "entities": b"Micro&#x56;ideoOffset",
     "long": b"\n".join([b"QUJDREVGR0hJSktMTU5PUFFS" * 3] * 20),
+    "commas": b", ".join([b"QUJDREVGR0hJSktMTU5PUFFS"] * 40),
+    "for URLs": b"_-9j-4AAQSkZJRgABAQ" * 60,
 }
 
 
@@ -1439,13 +1441,14 @@ def test_what_other_methods_cannot_be_asked_for_is_refused(dippas, tmp_path):
 
 
 @pytest.mark.parametrize("directory", [None, 34665, 34853])
-@pytest.mark.parametrize("field", ["bytes", "letters", "long"])
+@pytest.mark.parametrize("field", ["bytes", "letters", "pieces", "long"])
 def test_no_picture_goes_along_in_any_field(dippas, tmp_path, directory, field):
     picture = io.BytesIO()
     Image.fromarray(photo(0)).save(picture, "PNG")
     held = {
         "bytes": b"head" + picture.getvalue(),
         "letters": "data:image/png;base64," + base64.b64encode(picture.getvalue()).decode(),
+        "pieces": ";".join(["QUJDREVGR0hJSktMTU5PUFFS"] * 40),
         "long": bytes(range(256)) * 9,
     }[field]
     tags = Image.Exif()

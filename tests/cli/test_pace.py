@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch):
 
 def rate(method="sparse"):
     """Seconds a unit, and whether they were measured."""
-    return pace.seconds(1.0, method, attacked=False)
+    return pace.seconds(1.0, method)
 
 
 def test_a_rate_is_seconds_by_units_and_kept_by_method_and_device(cache):
@@ -30,7 +30,7 @@ def test_a_rate_is_seconds_by_units_and_kept_by_method_and_device(cache):
     pace.remember("prior", 90.0, 30.0)
     assert rate() == (0.25, True)
     assert rate("prior") == (3.0, True)
-    assert pace.seconds(8.0, "sparse", attacked=False) == (2.0, True)
+    assert pace.seconds(8.0, "sparse") == (2.0, True)
     assert json.loads(cache.read_text()).keys() == {"cpu sparse", "cpu prior"}
 
 
@@ -43,7 +43,12 @@ def test_the_last_photo_decides(monkeypatch):
 
 
 def test_attackers_take_their_time_too():
-    assert pace.seconds(1.0, "sparse", attacked=True)[0] > rate()[0]
+    size = 600, 700
+    guessed = pace.examining(size)
+    assert guessed == pace.seconds(pace.work(size, method="sparse"), "sparse")[0]
+    pace.remember("sparse", 12.0, 48.0)
+    assert 0 < pace.examining(size) < guessed
+    assert pace.examining(size) < pace.examining(size, aware=True)
 
 
 def test_a_small_photo_tells_nothing(cache):
