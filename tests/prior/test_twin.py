@@ -1,5 +1,8 @@
 """The PyTorch twin of the benchmarks computes the same, so that its speed may be compared."""
 
+import argparse
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +15,7 @@ from tests import tiny
 torch = pytest.importorskip(
     "torch", reason="PyTorch is not installed; pip install -e '.[torch]' adds it"
 )
-from benchmarks import twin  # noqa: E402
+from benchmarks import run, twin  # noqa: E402
 
 torch.set_num_threads(1)  # its threads wait spinning, for minutes where the cores are busy
 
@@ -70,3 +73,24 @@ def test_the_first_losses_are_the_same(size, optimizer, network):
     assert difference[0] < 1e-5
     assert difference.max() < 1e-4
     assert trace.loss[-1] < 0.9 * trace.loss[0], "the weights moved"
+
+
+def test_a_side_of_the_benchmark_works_only_when_it_is_asked(monkeypatch):
+    """Its turn would otherwise overlap with the other side's."""
+    worked = []
+
+    def worker(_options):
+        while True:
+            worked.append(len(asked))
+            yield {"seconds": 1.0, "cpu": 1.0}
+
+    def questions():
+        for _ in range(3):
+            asked.append("\n")
+            yield asked[-1]
+
+    asked: list[str] = []
+    monkeypatch.setattr(run, "_jax_worker", worker)
+    monkeypatch.setattr(sys, "stdin", questions())
+    run._work(argparse.Namespace(worker="jax"))
+    assert worked == [1, 2, 3]
