@@ -250,7 +250,8 @@ class Config:
       checkpoint_seconds: Time between two checkpoints of a photo being worked on; changes no
         result.
       batch: Photos or tiles that "prior" inverts at a time on each device; 0 for the platform's
-        (`prior.batch`). It changes no result.
+        (`prior.batch`). It changes no result on CPUs, and on accelerators none of photos above
+        256x256; smaller ones go together there, and differ in the last bits of a step.
       tile: Most pixels a side that one network of "prior" is fitted to: a larger photo is cut into
         overlapping tiles (`prior.whole`), but in `invert_batch`. 0 for one network.
     """

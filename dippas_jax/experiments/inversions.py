@@ -53,6 +53,7 @@ class _Photo:
       made: What has come out of its tiles, by their numbers.
       left: Numbers of the tiles that are to be inverted; none if the photo is lost.
       spent: Seconds in earlier runs.
+      begun: Whether a tile of it has had a slot: the photo's clock runs from then on.
     """
 
     task: tasks.Task
@@ -60,6 +61,7 @@ class _Photo:
     made: dict[int, _TileResult]
     left: set[int]
     spent: float = 0.0
+    begun: bool = False
 
     @property
     def elapsed(self) -> np.ndarray:
@@ -113,7 +115,7 @@ def inverted(waiting: tasks.Waiting, config: configuration.Config, folder: Path)
         slots = batch.slots_on(devices, config.batch, len(first))
         runs: list[_Run] = []
         with progress_line.Lines(config.inversion) as lines:
-            watch = _Watch(runs, lines, config)
+            watch = _Watch(runs, lines, config, slots * len(devices))
             jobs = (watch.job(*part) for part in itertools.chain(first, group))
             for number, progress in batch.inverted(
                 jobs, config, slots=slots, devices=devices, on_chunk=watch.chunk
@@ -145,12 +147,20 @@ def _photo(task: tasks.Task) -> _Photo:
 class _Watch:
     """States each tile's run, shows how all go on, and saves them from time to time."""
 
-    def __init__(self, runs: list[_Run], lines: progress_line.Lines, config: configuration.Config):
-        self._runs, self._lines, self._config = runs, lines, config
+    def __init__(
+        self,
+        runs: list[_Run],
+        lines: progress_line.Lines,
+        config: configuration.Config,
+        slots: int,
+    ):
+        self._runs, self._lines, self._config, self._slots = runs, lines, config, slots
         self._pause = batch.Pause(config.checkpoint_seconds)
 
     def job(self, photo: _Photo, index: int) -> batch.Job:
         """The next tile's run, from its checkpoint if there is one."""
+        if not photo.begun:
+            photo.task, photo.begun = photo.task._replace(started=time.monotonic()), True
         config, task = photo.task.config, photo.task
         problem, injected, planted = tiling.stated(photo.tiled, index, config)
         progress, spent = prior.start(problem, config), np.zeros(())
@@ -161,7 +171,8 @@ class _Watch:
             tasks.say(f"{task.record.id}:{tile} goes on from step {int(progress.steps)}")
         self._runs.append(_Run(photo, index, planted, injected))
         begun = task.started - photo.spent
-        deadline = tiling.until(photo.tiled, index, begun, tasks.deadline(config, begun))
+        until = tasks.deadline(config, begun)
+        deadline = tiling.until(photo.tiled, index, begun, until, self._slots)
         reference = task.reference[photo.tiled.every[index].part]
         return batch.Job(problem, reference, progress, deadline)
 

@@ -41,7 +41,8 @@ class PhotoRecord:
       mode: "aware" or "blind".
       method: "prior" or "sparse".
       reference: The fingerprint looked for: "camera", or "residual" where K is not known.
-      seconds: Spent on the photo, those before a kill included.
+      seconds: From its beginning to its end, those before a kill included; where several photos
+        are inverted at a time, with what the others took meanwhile.
       psnr: Of the photo written, dB.
       ssim: Of the photo written.
       ncc_before: NCC of the reference with the photo as it came; z and PCE likewise.

@@ -18,6 +18,7 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import methods, plots, report, rows, runs, spread, tasks
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files
+from dippas_jax.signal import residual
 from dippas_jax.types import InputError
 
 _NO_Z = (
@@ -79,7 +80,14 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         and methods.base(one["method"]) not in methods.PRIOR
         and "same-K" in one["attacks"]
     ]
-    for name in [name for name in ours if methods.base(name) in methods.PRIOR]:
+    inverted = [name for name in ours if methods.base(name) in methods.PRIOR]
+    if inverted and config.run.sigma != residual.SIGMA:
+        tasks.say(
+            f"figures of B, L and τ are left out: their scores are those of run.sigma "
+            f"{config.run.sigma}, and the originals' those of {residual.SIGMA}"
+        )
+        inverted = []
+    for name in inverted:
         grid = _grid(ours[name], every)
         files.write_json(folder / f"{methods.folder_name(name)}.grid.json", grid)
         files.write_bytes(

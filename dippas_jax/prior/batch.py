@@ -121,7 +121,8 @@ def invert_batch(
 
     Args:
       key: All randomness. Each photo's own key is made of it and of the photo's pixels, so that
-        neither the order nor the number of photos changes a result.
+        the order of the photos changes no result; nor does their number, but for the last bits of
+        a step where a device works on them by "vmap".
       photos: uint8 [h w 3] each, at least 64x64.
       fingerprints: K [h w] for each photo, or None for blind; None for all blind.
       config: As for `anonymize.invert`.

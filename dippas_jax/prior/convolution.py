@@ -212,7 +212,7 @@ def _weight_gradient(x: Array, g: Array, *, side: int, stride: int) -> Array:
         seen = _seen(near, side, stride).reshape(rows * w, -1)
         return total + seen.T @ own.reshape(rows * w, -1), None
 
-    nothing = jnp.zeros((side * side * few.shape[-1], many.shape[-1]))
+    nothing = jnp.zeros((side * side * few.shape[-1], many.shape[-1]), few.dtype)
     gradient, _ = lax.scan(add, nothing, jnp.arange(0, h, rows))
     gradient = gradient.reshape(side, side, -1, many.shape[-1])
     return gradient[::-1, ::-1].swapaxes(2, 3) if shift_gradient else gradient

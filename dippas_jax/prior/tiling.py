@@ -140,10 +140,13 @@ def stated(
     if tiled.alone:
         return anonymize.stated(tiled.key, tiled.photo, tiled.fingerprint, config)
     part, own = tiled.every[index].part, jax.random.fold_in(tiled.key, index)
-    return anonymize.stated(own, tiled.photo[part], tiled.plane[part], config)
+    # Blind, a pattern that is planted shows in the tile's own residual, as the camera's noise does.
+    itself = tiled.fingerprint is None and config.assembly.compensation > 0
+    plane = None if itself else tiled.plane[part]
+    return anonymize.stated(own, tiled.photo[part], plane, config)
 
 
-def until(tiled: Tiled, index: int, begun: float, deadline: float) -> float:
+def until(tiled: Tiled, index: int, begun: float, deadline: float, slots: int) -> float:
     """When a tile is to be taken as it is, so that each has its share of the photo's time.
 
     Args:
@@ -151,8 +154,10 @@ def until(tiled: Tiled, index: int, begun: float, deadline: float) -> float:
       index: Number of the tile.
       begun: When the photo was begun, seconds of the monotonic clock.
       deadline: When it has to be done; infinite if it need not be.
+      slots: Tiles at work at a time, which share the time of as many.
     """
-    return begun + (deadline - begun) * (index + 1) / len(tiled.every)
+    passed = min((index // slots + 1) * slots, len(tiled.every))
+    return begun + (deadline - begun) * passed / len(tiled.every)
 
 
 def assembled(

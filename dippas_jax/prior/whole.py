@@ -139,6 +139,7 @@ def invert_all(
     """
     config = configuration.settled(config or configuration.Config())
     devices = devices or jax.local_devices()
+    slots = slots or config.batch or batch.slots_for(devices[0].platform)
     at_work: dict[int, _Photo] = {}
 
     def end(number: int, result: Result | Exception) -> None:
@@ -156,7 +157,7 @@ def invert_all(
                 if number not in at_work:  # one of its tiles was lost
                     break
                 try:
-                    job, planted = _job(photo, index, config)
+                    job, planted = _job(photo, index, config, slots * len(devices))
                 except InputError as error:
                     end(number, error)
                     break
@@ -187,7 +188,7 @@ def invert_all(
         for count, progress in batch.inverted(
             passed(),
             config,
-            slots=slots or config.batch,
+            slots=slots,
             devices=devices,
             on_chunk=functools.partial(tell, places=places),
         ):
@@ -237,9 +238,9 @@ def _begun(asked: Asked, config: configuration.Config) -> _Photo:
 
 
 def _job(
-    photo: _Photo, index: int, config: configuration.Config
+    photo: _Photo, index: int, config: configuration.Config, slots: int
 ) -> tuple[batch.Job, Planted | None]:
     problem, injected, planted = tiling.stated(photo.tiled, index, config)
-    until = tiling.until(photo.tiled, index, photo.begun, photo.asked.deadline)
+    until = tiling.until(photo.tiled, index, photo.begun, photo.asked.deadline, slots)
     progress = photo.asked.restore(index, anonymize.start(problem, config))
     return batch.Job(problem, injected, progress, until), planted

@@ -6,6 +6,7 @@ JAX_PLATFORMS=cuda,cpu python -m pytest -n 0 -m gpu
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -54,6 +55,20 @@ def test_convolution_and_gradients_are_numpys_and_the_cpus(batched, stride):
     index = 0 if batched == "nothing" else 1
     own = kernel[index] if batched != "image" else kernel[0]
     assert_near(value, network.convolve(x[index], own, stride), 1e-5)
+
+
+def test_an_enlarged_image_is_convolved_as_on_the_cpu():
+    x, kernel = test_convolution.draw((20, 18), 3, (5, 7), batch=(3,))
+
+    def of_one(a, b):
+        value, pull = jax.vjp(convolution.convolve_enlarged, a, b)
+        return value, *pull(jnp.cos(value))
+
+    function = jax.vmap(of_one)
+    theirs = cpu(function, x, kernel)
+    with jax.default_matmul_precision("highest"):
+        assert_near(jax.jit(function)(x, kernel), theirs, 1e-5)
+    assert_near(jax.jit(function)(x, kernel), theirs)
 
 
 def test_matrix_units_decide_no_residual():

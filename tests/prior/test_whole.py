@@ -67,6 +67,32 @@ def test_tiles_pass_into_each_other_without_a_step():
     )
 
 
+def test_tiles_at_work_together_have_their_time_together():
+    tiled = tiling.cut(KEY, np.tile(PHOTO, (1, 3, 1)), None, SETTINGS)
+    count = len(tiled.every)
+    assert count > 4
+    one = [tiling.until(tiled, n, 10.0, 10.0 + count, slots=1) for n in range(count)]
+    np.testing.assert_allclose(one, 11.0 + np.arange(count))
+    two = [tiling.until(tiled, n, 10.0, 10.0 + count, slots=2) for n in range(count)]
+    assert two[:4] == [12.0, 12.0, 14.0, 14.0]
+    assert two[-1] == 10.0 + count, "the last ones have until the end"
+    all_at_once = [tiling.until(tiled, n, 10.0, 10.0 + count, slots=99) for n in range(count)]
+    assert all_at_once == [10.0 + count] * count
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_a_pattern_that_is_planted_in_a_tile_is_injected_with_its_noise(blind):
+    """As in a photo of one network: blind, the network is helped with both or with neither."""
+    assembly = dataclasses.replace(SETTINGS.assembly, compensation=1.0)
+    settings = dataclasses.replace(SETTINGS, assembly=assembly)
+    tiled = tiling.cut(KEY, PHOTO, None if blind else PLANE, settings)
+    _, injected, planted = tiling.stated(tiled, 1, settings)
+    part = tiled.every[1].part
+    expected = extractors.extract(planted.photo) if blind else PLANE[part]
+    np.testing.assert_allclose(injected, expected, atol=1e-4)
+    assert (planted.photo != PHOTO[part]).any()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("blind", [False, True])
 def test_each_tile_is_inverted_for_itself_with_its_part_of_one_plane(blind):
