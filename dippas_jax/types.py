@@ -30,6 +30,10 @@ class InputError(ValueError):
         return printable(super().__str__())
 
 
+class ShortageError(InputError):
+    """The machine lacks memory or processes for now; another try may succeed."""
+
+
 class FlatPhotoError(InputError):
     """A photo without noise, which has nothing that could be removed."""
 

@@ -211,6 +211,14 @@ def _waiting(
     """
 
     def usable_size(path: Path, job: Job) -> tuple[int, int]:
+        try:
+            return size_of(path, job)
+        except InputError:
+            raise
+        except Exception as error:
+            raise _fault(path, error) from error
+
+    def size_of(path: Path, job: Job) -> tuple[int, int]:
         found = decoder.read(path, srgb=options.icc == "srgb")
         size = found.pixels.shape[0], found.pixels.shape[1]
         if (camera := cameras.get(options.fingerprint or "")) is not None:
@@ -256,10 +264,7 @@ def _run(
             checkpoints.forget(job.target)
             raise
         except Exception as error:
-            what = f"{type(error).__name__}: {error}".partition("\n")[0]
-            raise InputError(
-                f"photo {source} could not be treated ({what}); free memory, or report this fault"
-            ) from error
+            raise _fault(source, error) from error
         files.write_bytes(job.target, data)
         checkpoints.forget(job.target)
         return record
@@ -286,6 +291,13 @@ def _run(
     if done:
         console.note(CAUTION)
     return ends
+
+
+def _fault(path: Path, error: Exception) -> InputError:
+    what = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return InputError(
+        f"photo {path} could not be treated ({what}); free memory, or report this fault"
+    )
 
 
 def _progress(source: Path) -> Callable[[float], None]:

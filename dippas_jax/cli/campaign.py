@@ -361,6 +361,8 @@ def _start(item: Item) -> tuple[bytes, int] | InputError:
         return (b"" if at.local else storage.start(at, _HEADER)), storage.size(at)
     except InputError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        return _out_of_reach(item, error)
 
 
 def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | InputError:
@@ -371,9 +373,17 @@ def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | Inp
     copy.write_bytes(start)
     found = _size_of(copy, item, length)
     if isinstance(found, InputError) and length > len(start):  # the header may be longer
-        copy.write_bytes(storage.start(at, length))
+        try:
+            copy.write_bytes(storage.start(at, length))
+        except Exception as error:  # noqa: BLE001 - likewise
+            return _out_of_reach(item, error)
         found = _size_of(copy, item, length)
     return found
+
+
+def _out_of_reach(item: Item, error: Exception) -> InputError:
+    what = f"{type(error).__name__}: {error}".partition("\n")[0]
+    return InputError(f"photo {item.photo} cannot be reached ({what}); try again later")
 
 
 def _size_of(path: Path, item: Item, length: int) -> _Header | InputError:

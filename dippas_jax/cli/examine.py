@@ -23,6 +23,7 @@ from dippas_jax.types import Fingerprint, InputError
 
 _OURS = {b"settings", b"strength"}  # names in the figures of every report
 _HEAD = 1000  # bytes of a page that hold its title
+_BEHIND = 128  # grey level behind transparent pixels
 
 LEARNED_SIDE = 1024
 """Most pixels a side of the centre that the learned extractor looks at; the others look at all."""
@@ -178,4 +179,7 @@ def pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:
     except InputError:
         return []  # moved since
     pair = [photo_file.eight_bits(pixels) for pixels in (photo.pixels, after)]
+    if photo.alpha is not None:  # what nobody sees is not shown here either
+        seen = (photo.alpha / np.iinfo(photo.alpha.dtype).max)[..., None]
+        pair = [np.rint(seen * x + (1 - seen) * _BEHIND).astype(np.uint8) for x in pair]
     return report_html.panels(*(exif.turned(x, photo.orientation) for x in pair))

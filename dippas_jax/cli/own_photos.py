@@ -64,10 +64,12 @@ class _Sums(NamedTuple):
 
     Attributes:
       total: None where there is none.
+      counted: The photos that it is of.
       copy_of: By the path of a copy, the photo that counts in its place.
     """
 
     total: fingerprint.Accumulator | None
+    counted: frozenset[Path]
     copy_of: dict[Path, Path]
 
 
@@ -83,31 +85,36 @@ class OwnPhotos:
         self.photos: Mapping[Path, list[Path]] = {
             path: paths for paths in kinds.values() if len(paths) >= FEWEST for path in paths
         }
-        self._learned: tuple[list[Path], _Sums] = [], _Sums(None, {})
+        self._learned: tuple[list[Path], _Sums] = [], _Sums(None, frozenset(), {})
 
     def known(self, path: Path, pixels: np.ndarray) -> Known | None:
         """K from the other photos of the camera that took one; None if there are too few.
 
         Args:
           path: One of the photos.
-          pixels: Of it, uint8 or uint16.
+          pixels: Of it, uint8 or uint16, as they are treated: of sRGB, if that is asked for. What
+            it is in its file counts, if it can be read as those that K is from.
         """
         photos = self.photos.get(path)
         if photos is None:
             return None
         if self._learned[0] is not photos:
             self._learned = photos, _sums(photos)
-        total, copy_of = self._learned[1]
+        total, counted, copy_of = self._learned[1]
         size = pixels.shape[0], pixels.shape[1]
         if total is None or total.numerator.shape[:2] != size:
             return None
-        eight = photo_file.eight_bits(pixels)
-        counted = decoder.read_pixels(copy_of[path]) if path in copy_of else eight
-        own = _update(fingerprint.init(*size), counted)
-        count = int(total.count) - 1
+        source = copy_of.get(path, path)
+        eight = decoder.read_pixels(path) if source in counted else photo_file.eight_bits(pixels)
+        others = total
+        if source in counted:
+            itself = eight if source == path else decoder.read_pixels(source)
+            own = _update(fingerprint.init(*size), itself)
+            others = jax.tree.map(jnp.subtract, total, own)
+        count = int(others.count)
         if count < FEWEST - 1:
             return None
-        plane = np.asarray(_estimate(jax.tree.map(jnp.subtract, total, own)))
+        plane = np.asarray(_estimate(others))
         z = extractors.scores(eight, plane)["sigma-3"]
         share = identification.drawn(eight, plane) if z >= CONFIRMED else math.nan
         return Known(plane, count, -math.inf if math.isnan(z) else z, share)
@@ -140,7 +147,7 @@ def _sums(photos: Sequence[Path]) -> _Sums:
         if total is None:
             total = fingerprint.init(pixels.shape[0], pixels.shape[1])
         total = _update(total, pixels)
-    return _Sums(total, copy_of)
+    return _Sums(total, frozenset(noises), copy_of)
 
 
 _update = jax.jit(fingerprint.update, donate_argnums=0)

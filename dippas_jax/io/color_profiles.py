@@ -1,6 +1,7 @@
 """Colours of any kind as grey or RGB with opacity; colour profiles."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,15 @@ COMMON_PROFILES = {
     "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
     "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
 }  # fmt: skip
+
+
+_TAGS = {
+    b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2", b"B2D0", b"D2B0", b"bTRC", b"bXYZ",
+    b"bkpt", b"calt", b"chad", b"chrm", b"cicp", b"cprt", b"desc", b"dmdd", b"dmnd", b"gTRC",
+    b"gXYZ", b"gamt", b"kTRC", b"lumi", b"meas", b"pre0", b"pre1", b"pre2", b"rTRC", b"rXYZ",
+    b"rig0", b"tech", b"view", b"vued", b"wtpt", b"dscm",
+}  # fmt: skip
+"""Of profiles (ICC.1, part 9.2; dscm is Apple's: its name in other languages)."""
 
 
 def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -60,9 +70,30 @@ def profile_name(icc: bytes) -> str:
 
 
 def telling_name(icc: bytes) -> str:
-    """The name of a profile that may tell a device, its maker or its owner; "" of a common one."""
+    """The name of a profile that may tell a device, its maker or its owner; "" of a common one.
+
+    One with a common name that holds something else than colours is no common one.
+    """
     name = profile_name(icc)
-    return "" if name.lower() in COMMON_PROFILES else name
+    return "" if name.lower() in COMMON_PROFILES and _is_all_colours(icc) else name
+
+
+def _is_all_colours(icc: bytes) -> bool:
+    """Whether all bytes of a profile are its header, its table and tags of the ICC's own."""
+    if len(icc) < 132:
+        return False
+    (count,) = struct.unpack_from(">I", icc, 128)
+    ends = [132 + 12 * count]
+    if ends[0] > len(icc):
+        return False
+    tags = sorted(
+        (at, size, tag) for tag, at, size in struct.iter_unpack(">4sII", icc[132 : ends[0]])
+    )
+    for at, size, tag in tags:
+        if tag not in _TAGS or at - max(ends) > 3:
+            return False
+        ends.append(at + size)
+    return len(icc) - max(ends) <= 3
 
 
 def is_grey(icc: bytes) -> bool:

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from dippas_jax.io import confinement, decoder_process, files, photo, photo_reasons
-from dippas_jax.types import InputError, printable
+from dippas_jax.types import InputError, ShortageError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 """-P: modules are not looked for in the folder of the photos."""
@@ -145,10 +145,7 @@ class Decoder:
             except BaseException as error:
                 self.stop()  # whatever it is at, its next answer would not be to the next question
                 if isinstance(error, OSError):
-                    raise InputError(
-                        f"photo {path} cannot be decoded, since the process for that does not "
-                        f"start ({files.reason(error)}); end other programs, and try again"
-                    ) from None
+                    raise _short(path, f"start ({files.reason(error)})") from None
                 raise
         if "died" in head:
             raise _harmful(path, head["died"])
@@ -195,6 +192,8 @@ class Decoder:
         self._ready = True
         if not died:
             return head, blocks
+        if code in (decoder_process.NO_PROCESS, -signal.SIGKILL):
+            raise _short(path, "get enough memory")
         if code == -signal.SIGXCPU:
             return {"died": _slow(float(self._limits.seconds))}, {}
         return {"died": f"{_CRASHED} ({_name(code)})"}, {}
@@ -209,6 +208,13 @@ def _name(code: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(-code).name
     return f"exit code {code}"
+
+
+def _short(path: str, what: str) -> ShortageError:
+    return ShortageError(
+        f"photo {path} cannot be decoded, since the process for that does not {what}; end other "
+        "programs, and try again"
+    )
 
 
 def _harmful(path: str, what: str) -> InputError:

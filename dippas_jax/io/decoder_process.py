@@ -41,6 +41,8 @@ _LATER = (
 
 _LENGTH, _STATUS = struct.Struct("<I"), struct.Struct("<i")
 _LONGEST = 1 << 24  # bytes of a message's text
+NO_PROCESS = 1 << 16
+"""In place of an exit code: the system had no process, or no memory for one."""
 
 
 def serve(answer: Callable[[Head, bytes], Answer] | None = None) -> None:
@@ -55,22 +57,29 @@ def serve(answer: Callable[[Head, bytes], Answer] | None = None) -> None:
     for name in _LATER:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    while True:
-        _, handles, _, _ = socket.recv_fds(control, 1, 1)
-        if not handles:
-            return
-        child = os.fork()
-        if not child:
+    with control:
+        while True:
+            _, handles, _, _ = socket.recv_fds(control, 1, 1)
+            if not handles:
+                return
             try:
-                control.close()
-                os.close(0)
-                _answer(socket.socket(fileno=handles[0]), answer or answered)
-            finally:
-                os._exit(1)
-        os.close(handles[0])
-        _, status = os.waitpid(child, 0)
-        with contextlib.suppress(OSError):
-            control.sendall(_STATUS.pack(os.waitstatus_to_exitcode(status)))
+                child = os.fork()
+            except OSError:
+                os.close(handles[0])
+                with contextlib.suppress(OSError):
+                    control.sendall(_STATUS.pack(NO_PROCESS))
+                continue
+            if not child:
+                try:
+                    control.close()
+                    os.close(0)
+                    _answer(socket.socket(fileno=handles[0]), answer or answered)
+                finally:
+                    os._exit(1)
+            os.close(handles[0])
+            _, status = os.waitpid(child, 0)
+            with contextlib.suppress(OSError):
+                control.sendall(_STATUS.pack(os.waitstatus_to_exitcode(status)))
 
 
 def _answer(line: socket.socket, answer: Callable[[Head, bytes], Answer]) -> None:

@@ -63,7 +63,7 @@ _PICTURE = re.compile(
     rb"MM\0\*|jP  \r\n",
     re.DOTALL,
 )
-_IN_LETTERS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD|[A-Za-z0-9+/_-]{1000}")
+_IN_LETTERS = re.compile(rb"/9j/|iVBORw0KGgo|UklGR|R0lGOD|(?<![\w+/-])[A-Za-z0-9+/_-]{1000}")
 IN_PIECES = re.compile(
     rb"(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/=_-]{16,}+[^A-Za-z0-9+/=_-]{1,8}){30}"
 )

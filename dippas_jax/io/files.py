@@ -33,6 +33,9 @@ for _name in ("PIL", "tifffile"):
 SMALLEST = config.SMALLEST_PHOTO
 """Least height and width of a photo, pixels: below it little is left for four wavelet levels."""
 
+LARGEST = 2 << 30
+"""Bytes of a file that is read as a whole."""
+
 _STDERR = threading.Lock()
 
 
@@ -82,7 +85,19 @@ def unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
 def read_bytes(path: Path | str, noun: str) -> bytes:
     """The content of a file, which a message calls `noun`; `InputError` if there is none."""
     with opened(path, noun) as file:
-        return file.read()
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST:
+            raise InputError(
+                f"{noun} {path} has {size / 2**30:.1f} GiB, and {LARGEST >> 30} GiB are the most; "
+                "give another file"
+            )
+        try:
+            return file.read()
+        except MemoryError:
+            raise InputError(
+                f"{noun} {path} of {size / 2**30:.1f} GiB does not fit into the memory that is "
+                "left; end other programs, or give another file"
+            ) from None
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ NAMES = ("fingerprint", "prnu", "k")
 
 EXTENSIONS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 
-_MOST_PACKED = 64  # bytes from one of an HDF5 file, which can claim any; noise hardly packs
+_MOST_PACKED = 64  # bytes from one of an HDF5 or npz file, which can claim any; noise hardly packs
 _USER_BLOCK = b"MATLAB 7.3"  # an HDF5 file with 512 bytes of MATLAB's in front
 _PICTURES = {
     b"\x89PNG": "PNG", b"\xff\xd8\xff\xe0": "JPEG", b"\xff\xd8\xff\xe1": "JPEG", b"II*\0": "TIFF",
@@ -138,6 +138,14 @@ def _arrays(path: Path | str, data: bytes) -> dict[str, Any]:
     """The arrays in a file, recognised by its first bytes; those of Python objects are refused."""
     if data.startswith(np.lib.format.MAGIC_PREFIX) or zipfile.is_zipfile(io.BytesIO(data)):
         try:
+            if not data.startswith(np.lib.format.MAGIC_PREFIX):
+                with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    size = sum(entry.file_size for entry in archive.infolist())
+                if size > _MOST_PACKED * len(data):
+                    raise InputError(
+                        f"fingerprint {path} of {len(data) / 2**20:.1f} MiB unpacks to "
+                        f"{size / 2**20:.0f} MiB, which no noise does; estimate it again"
+                    )
             loaded = np.load(io.BytesIO(data), allow_pickle=False)
             return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         except ValueError as error:

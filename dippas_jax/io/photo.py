@@ -59,7 +59,7 @@ POINTS_ELSEWHERE = re.compile(
 
 HOLDS_PICTURES = re.compile(
     rb"xmpGImg|xap/1\.0/g/img/|GImage|GDepth|google/depthmap|photos/dd/|\0|/9j/|iVBORw0KGgo|UklGR|"
-    rb"[A-Za-z0-9+/_-]{1000}"
+    rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{1000}"
 )
 """In XMP, without its spaces: names of pictures that lie in it, which show the original, how they
 begin, and what is as long as only such are; or text in another code, in which nothing is found."""

@@ -17,6 +17,7 @@ from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 
 _LONGEST = 65533 - 29  # of a JPEG's segment, less the name of XMP
+_MOST_XMP = 1 << 20  # bytes that are searched for what may not go along; more of it never does
 _XMP_ORIENTATION = rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[1-8]"
 _MOST_PIXELS = {"jpeg": 65500, "webp": 16383}  # a side: libjpeg's and libwebp's own limits
 _WEBP_QUALITY, _HEIC_QUALITY = 95, 90
@@ -178,7 +179,7 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
             "out"
         )
     if kept == "keep" and photo.xmp and not _xmp(photo, kind, kept, 1):
-        pictures = _holds_pictures(photo.xmp)
+        pictures = len(photo.xmp) <= _MOST_XMP and _holds_pictures(photo.xmp)
         said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
     if kept == "keep" and photo.unkept:
         said.append(f"its {' and '.join(photo.unkept)} is left out")
@@ -195,17 +196,21 @@ def _exif(
 def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) -> bytes:
     """The XMP to be written, of which nothing may point to what is gone."""
     xmp = photo.xmp or b""
-    untrue = _holds_pictures(xmp) or photo_file.POINTS_ELSEWHERE.search(_plain(xmp))
-    if kept != "keep" or kind not in ("jpeg", "webp") or untrue:
+    if kept != "keep" or kind not in ("jpeg", "webp") or len(xmp) > _MOST_XMP:
+        return b""
+    if _holds_pictures(xmp) or photo_file.POINTS_ELSEWHERE.search(_plain(xmp)):
         return b""
     return re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % orientation, xmp)
 
 
 def _holds_pictures(xmp: bytes) -> bool:
-    pieces = metadata.IN_PIECES.search(
-        html.unescape(xmp.decode("latin-1")).encode(errors="replace")
-    )
-    return bool(photo_file.HOLDS_PICTURES.search(_plain(xmp)) or pieces)
+    """Whether it does; what cannot be looked through is taken for it."""
+    try:
+        text = html.unescape(xmp.decode("latin-1")).encode(errors="replace")
+        found = photo_file.HOLDS_PICTURES.search(_plain(xmp)) or metadata.IN_PIECES.search(text)
+        return bool(found)
+    except ValueError:  # of a character with a number of thousands of digits
+        return True
 
 
 def _plain(xmp: bytes) -> bytes:

@@ -8,7 +8,9 @@ import struct
 import zlib
 
 _START = b"\x89PNG\r\n\x1a\n"
-_KINDS = (b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+_KINDS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"cICP": 4, b"mDCV": 24, b"cLLI": 8}
+"""With the bytes of each; one of another length says nothing of colours, and may hold anything."""
+
 _OF_SRGB = {
     b"gAMA": (struct.pack(">I", 45455),),
     b"cHRM": (struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),),
@@ -76,7 +78,7 @@ def _parts(data: bytes, at: int) -> list[tuple[bytes, bytes, bytes]]:
         kind, end = data[at + 4 : at + 8], at + 12 + length
         if kind == b"IDAT" or end > len(data):
             break
-        if kind in _KINDS:
+        if _KINDS.get(kind) == length:
             found.append((kind, data[at + 8 : end - 4], data[at:end]))
         at = end
     return found

@@ -25,7 +25,7 @@ from dippas_jax.io import storage
 from dippas_jax.io.storage import Place
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, ShortageError
 
 _WAIT = 1.0  # seconds between two looks at what others hold
 _BEATS = 6  # signs of life in a lease
@@ -456,7 +456,8 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise _PhotoError(renamed(str(error)), final=True) from None
+        final = not isinstance(error, ShortageError)
+        raise _PhotoError(renamed(str(error)), final=final) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise _PhotoError(renamed(reason), final=False) from error

@@ -413,11 +413,20 @@ class Store:
         """All results in one ZIP file, which tells no times; names that come twice get a number."""
         path = self.folder / "results" / "photos.zip"
         hidden = path.with_name(f".{secrets.token_hex(8)}.zip")  # it may be asked for twice at once
+        try:
+            self._pack(hidden)
+            return hidden.replace(path)
+        finally:
+            hidden.unlink(missing_ok=True)
+
+    def _pack(self, path: Path) -> None:
         taken: set[str] = set()
-        with zipfile.ZipFile(hidden, "w") as archive:  # stored: photos do not get smaller
+        with zipfile.ZipFile(path, "w") as archive:  # stored: photos do not get smaller
             for number in sorted(self.photos):
                 if source := self.result(number):
-                    name = source.name if source.name not in taken else f"{number}-{source.name}"
+                    name = source.name
+                    while name in taken:
+                        name = f"{number}-{name}"
                     taken.add(name)
                     entry = zipfile.ZipInfo(name)
                     with (
@@ -425,7 +434,6 @@ class Store:
                         archive.open(entry, "w", force_zip64=True) as target,
                     ):
                         shutil.copyfileobj(data, target)
-        return hidden.replace(path)
 
 
 class Upload:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -25,7 +26,18 @@ import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 from scipy import stats
 
-from dippas_jax.cli import anonymize, console, methods, pace, photo_record, prediction, treatment
+from dippas_jax.cli import (
+    anonymize,
+    console,
+    examine,
+    methods,
+    outputs,
+    pace,
+    photo_record,
+    prediction,
+    report_html,
+    treatment,
+)
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers
@@ -909,6 +921,44 @@ def test_pictures_in_xmp_are_known_by_how_they_begin_and_by_their_length(dippas,
     out = dippas("b.jpg", "--metadata", "keep")[1]
     assert b"x:xmpmeta" not in (tmp_path / "b.anon.jpg").read_bytes()
     assert "XMP" in out
+
+
+def test_a_number_without_end_in_xmp_stops_no_photo(dippas, tmp_path):
+    xmp = b"<x:xmpmeta>&#" + b"9" * 5000 + b";</x:xmpmeta>"
+    Image.fromarray(photo(0)).save(tmp_path / "b.jpg", xmp=xmp)
+    assert dippas("b.jpg")[0] in (console.DONE, console.TRACED)
+    assert (
+        "its XMP, which holds pictures, is left out"
+        in dippas("b.jpg", "--metadata", "keep", "--overwrite")[1]
+    )
+
+
+def test_a_fault_in_the_first_look_at_a_photo_stops_no_other(dippas, tmp_path, monkeypatch):
+    save(tmp_path / "b.jpg")
+
+    def broken(found, job, options):
+        if job.source.name == "a.jpg":
+            raise RuntimeError("no idea\nat all")
+
+    monkeypatch.setattr(treatment, "require_format", broken)
+    code, _, err = dippas("a.jpg", "b.jpg")
+    assert code == console.FAILED
+    assert "photo a.jpg could not be treated (RuntimeError: no idea); free memory" in err
+    assert (tmp_path / "b.anon.jpg").exists()
+
+
+def test_what_is_transparent_is_not_shown_in_the_report(tmp_path):
+    shown = np.dstack([photo(0), np.full((SIZE, SIZE), 255, np.uint8)])
+    shown[:32, :, :3], shown[:32, :, 3] = (250, 10, 10), 0
+    Image.fromarray(shown).save(tmp_path / "b.png")
+    path = str(tmp_path / "b.png")
+    record = mock.Mock(spec=photo_record.PhotoRecord, photo=path, output=path)
+    seen = mock.Mock(return_value=[])
+    with mock.patch.object(report_html, "panels", seen):
+        examine.pictures(record, outputs.Options())
+    for pixels in seen.call_args.args:
+        assert (pixels[:32] == 128).all()
+        np.testing.assert_array_equal(pixels[32:], shown[32:, :, :3])
 
 
 def test_what_a_format_reduces_is_said(dippas, tmp_path):

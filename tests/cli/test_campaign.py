@@ -306,6 +306,27 @@ def test_the_size_of_a_photo_that_lies_elsewhere_is_told_by_its_first_bytes(dipp
     assert fetched.count("/in/large.jpg") == 1
 
 
+def test_a_network_that_fails_in_its_own_way_leaves_the_plan_of_the_others(dippas, monkeypatch):
+    system = storage.place("memory://in").system
+    noise = np.random.default_rng(0).integers(0, 256, (100, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("one.png")
+    for name in ("one.png", "two.png"):
+        system.pipe_file(f"/in/{name}", Path("one.png").read_bytes())
+    start = storage.start
+
+    def broken(at, count):
+        if at.path.endswith("two.png"):
+            raise ArithmeticError("503\nand so on")
+        return start(at, count)
+
+    monkeypatch.setattr(storage, "start", broken)
+    Path("far.txt").write_text("memory://in/one.png\nmemory://in/two.png\n")
+    plan = json.loads(dippas("campaign", "far.txt", "-o", "out", "-n", "--json")[1])
+    assert plan["sizes"] == {"80x100": 1}
+    reason = plan["reasons"]["memory://in/two.png"]
+    assert reason.endswith("cannot be reached (ArithmeticError: 503); try again later")
+
+
 def test_a_summary_can_be_read_from_the_start_on_and_not_of_what_is_no_campaign(dippas):
     code, out, err = dippas("campaign", "list.csv", "-o", "out", "--summary", "--json")
     assert (code, out) == (2, "")

@@ -163,3 +163,23 @@ def test_photos_of_many_cameras_that_were_turned_are_not_one_cameras(tmp_path):
     found = [own.known(path, np.asarray(Image.open(path))) for path in paths]
     assert max(one.z for one in found) > own_photos.CONFIRMED
     assert not any(one.confirmed for one in found)
+
+
+def test_what_is_taken_out_of_the_sum_is_what_went_into_it(album):
+    """A photo is treated in other colours than it has in its file, under --icc srgb."""
+    paths, photos = album
+    found = own_photos.OwnPhotos(paths).known(paths[2], photos[2])
+    other = own_photos.OwnPhotos(paths).known(paths[2], 255 - photos[2] // 2)
+    np.testing.assert_array_equal(found.plane, other.plane)
+    assert found.z == other.z
+
+
+def test_a_photo_that_is_not_in_the_sum_is_not_taken_out_of_it(album):
+    paths, photos = album
+    seen = np.dstack([photos[0], np.full((SIZE, SIZE), 200, np.uint8)])
+    tags = Image.Exif()
+    tags[271], tags[272] = "Fuji", "X100"
+    Image.fromarray(seen).save(paths[0], exif=tags)
+    found = own_photos.OwnPhotos(paths).known(paths[0], photos[0])
+    assert found.photos == COUNT - 1
+    assert oracles.ncc(found.plane, oracles.fingerprint(photos[1:])) > 0.999

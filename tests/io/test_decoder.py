@@ -5,19 +5,21 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
-from dippas_jax.io import confinement, decoder, photo
-from dippas_jax.types import InputError
+from dippas_jax.io import confinement, decoder, decoder_process, photo
+from dippas_jax.types import InputError, ShortageError
 from tests.io import hostile_decoder
 from tests.io.test_photo import bad_files, exif, grey_profile, icc, pixels, put, saved
 from tests.messages import assert_one_sentence
@@ -229,6 +231,37 @@ def test_a_process_that_cannot_be_started_again_is_no_fault_of_the_photo(good, m
             made.read(good)
     np.testing.assert_array_equal(made.read(good).pixels, pixels())
     made.stop()
+
+
+@pytest.mark.parametrize("code", [decoder_process.NO_PROCESS, -signal.SIGKILL])
+def test_a_machine_without_memory_or_processes_is_no_fault_of_the_photo(good, monkeypatch, code):
+    made = decoder.Decoder()
+    made.read(good)
+    with monkeypatch.context() as patch:
+        patch.setattr(decoder_process, "receive", mock.Mock(side_effect=EOFError))
+        patch.setattr(decoder_process, "status", lambda control, until: code)
+        with pytest.raises(ShortageError, match=r"enough memory; end other programs"):
+            made.read(good)
+    made.stop()
+    np.testing.assert_array_equal(made.read(good).pixels, pixels())
+    made.stop()
+
+
+def test_a_process_that_the_system_does_not_give_is_told(monkeypatch):
+    ours, theirs = socket.socketpair()
+    with open(os.devnull, "rb") as handed:
+        socket.send_fds(ours, [b"?"], [handed.fileno()])
+    ours.shutdown(socket.SHUT_WR)
+    monkeypatch.setattr(decoder_process.os, "dup", lambda number: theirs.detach())
+    monkeypatch.setattr(decoder_process.os, "fork", mock.Mock(side_effect=OSError(11, "none")))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        decoder_process.serve()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with ours:
+        code = decoder_process.status(ours, until=time.monotonic() + 5)
+    assert code == decoder_process.NO_PROCESS
 
 
 def test_on_a_system_without_limits_photos_are_decoded_here(good, monkeypatch):

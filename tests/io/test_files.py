@@ -497,3 +497,12 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, place):
         with pytest.raises(InputError) as caught:
             attempt(path)
         assert_one_sentence(str(caught.value), path, "written")
+
+
+def test_a_file_too_large_to_be_read_as_a_whole_is_refused(tmp_path):
+    path = tmp_path / "film.tif"
+    with open(path, "wb") as file:
+        file.truncate(files.LARGEST + 1)
+    with pytest.raises(InputError) as caught:
+        files.read_bytes(path, "photo")
+    assert_one_sentence(str(caught.value), "film.tif", "2.0 GiB")

@@ -326,3 +326,9 @@ def test_no_bytes_crash(start, rest):
 
 def test_a_bare_pickle_is_not_a_fingerprint():
     refusal(pickle.dumps(Trap()), "no .npy")
+
+
+def test_an_archive_that_unpacks_to_far_more_than_it_holds_is_refused():
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, fingerprint=plane(), filling=np.zeros((2000, 2000)))
+    refusal(buffer.getvalue(), "unpacks to")

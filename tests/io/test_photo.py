@@ -13,8 +13,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
 
+from dippas_jax.io import color_profiles, files, photo_writer
 from dippas_jax.io import exif as metadata
-from dippas_jax.io import files, photo_writer
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 from tests import oracles
@@ -956,6 +956,10 @@ def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
     )
     assert (common.telling, common.words) == ("", ())
     assert "Bob's monitor" in other.telling
+    behind = icc() + b"serial number 4711"
+    private = icc().replace(b"wtpt", b"mmod", 1)
+    for profile in (behind, private, icc()[:140]):
+        assert color_profiles.telling_name(profile)
 
 
 @pytest.mark.parametrize("upright", [True, False])

@@ -136,3 +136,10 @@ def test_files_of_other_kinds_have_none(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(buffer.getvalue())
     assert photo_file.read(path).colours == b""
+
+
+@pytest.mark.parametrize("kind", [b"gAMA", b"cHRM", b"sRGB", b"cICP", b"mDCV", b"cLLI"])
+def test_a_chunk_of_another_length_says_nothing_and_does_not_go_along(tmp_path, kind):
+    photo = read(tmp_path, png((kind, b"serial 4711, and more than a chunk of colours has")))
+    assert photo.colours == b""
+    assert b"4711" not in photo_writer.encode(photo, photo.pixels)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dippas_jax.parallel import worker
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.worker import Made
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, ShortageError
 
 
 class Method(NamedTuple):
@@ -39,6 +39,8 @@ class Method(NamedTuple):
         time.sleep(self.seconds)
         if data.startswith(b"bad"):
             raise InputError(f"photo {photo} is bad; give another one")
+        if data.startswith(b"short") and len(self.calls(data)) < 3:
+            raise ShortageError(f"photo {photo} cannot be decoded for now; try again")
         if data.startswith(b"poison"):
             os._exit(9)
         if data.startswith(b"broken") or (data.startswith(b"flaky") and len(self.calls(data)) < 3):

@@ -122,6 +122,13 @@ def test_bad_files_are_put_aside_at_once_with_a_reason_that_names_them(tmp_path,
     assert all(one["tries"] == 1 for one in read(out, "quarantine").values())
 
 
+def test_what_a_machine_lacks_for_now_is_no_reason_to_give_a_photo_up(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "short", "bad", "three")
+    work(out, items, method, lease=0.2)
+    assert sorted(read(out, "photos").values()) == [b"eerht", b"trohs"]
+    assert [len(method.calls(name)) for name in (b"short", b"bad")] == [3, 1]
+
+
 def test_errors_are_tried_again_and_at_last_put_aside(tmp_path, method, out):
     items = stand_in.photos(tmp_path / "in", "flaky", "broken", "three", "four")
     work(out, items, method, lease=0.2)

@@ -381,6 +381,15 @@ def test_photos_of_one_name_keep_apart(client):
         assert archive.namelist() == ["a.anon.jpg", "2-a.anon.jpg"]
 
 
+def test_no_name_comes_twice_in_the_zip_file(client):
+    for name in ("3-a.jpg", "a.jpg", "a.jpg"):
+        client.add(name, name.encode())
+    client.post("start")
+    client.until("done")
+    with zipfile.ZipFile(io.BytesIO(client.get("results.zip").data)) as archive:
+        assert archive.namelist() == ["3-a.anon.jpg", "a.anon.jpg", "3-3-a.anon.jpg"]
+
+
 def test_a_job_can_be_cancelled_and_goes_on_where_it_was(client, tmp_path):
     client.add("a.jpg", b"one")
     client.add("slow.jpg", b"two")

@@ -43,16 +43,22 @@ async function attempt(work) {
 // -------------------------------------------------------------------------------------- the files
 
 // One after the other: the server writes them to the same disk.
-async function send(kind, files) {
-  if (!files.length) return;
-  if (ours.state?.busy || ours.sending) {
+async function send(kind, files, refused = []) {
+  if (!files.length) {
+    if (refused.length) get("error").textContent = refused.join(" ");
+    return;
+  }
+  if (!ours.state) {
+    get("error").textContent = "Not added: the program has not answered yet. Add them again.";
+    return;
+  }
+  if (ours.state.busy || ours.sending) {
     get("error").textContent = "Not added: a job is at work. Add them when it is done, or cancel it.";
     return;
   }
   ours.sending = 1;
   [ours.sent, ours.toSend] = [0, files.length];
   get("error").textContent = "";
-  const refused = [];
   for (const file of files) {
     showStatus();
     try {
@@ -70,21 +76,26 @@ async function send(kind, files) {
 }
 
 // Folders that are dropped give their entries in portions, until none come.
-async function inside(entry) {
-  if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
-  const reader = entry.createReader();
+async function inside(entry, lost) {
   const found = [];
-  for (;;) {
-    const some = await new Promise((done, fail) => reader.readEntries(done, fail));
-    if (!some.length) return found;
-    for (const one of some) if (!one.name.startsWith(".")) found.push(...await inside(one));
+  try {
+    if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))];
+    const reader = entry.createReader();
+    for (;;) {
+      const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+      if (!some.length) return found;
+      for (const one of some) if (!one.name.startsWith(".")) found.push(...await inside(one, lost));
+    }
+  } catch (error) {
+    lost.push(`${entry.name}: cannot be read (${error.message}).`);
+    return found;
   }
 }
 
-async function dropped(transfer) {
+async function dropped(transfer, lost) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files];
-  return (await Promise.all(entries.map(inside))).flat();
+  return (await Promise.all(entries.map((entry) => inside(entry, lost)))).flat();
 }
 
 function wishes() {
@@ -303,7 +314,7 @@ async function watch() {
   let lost = false;
   for (;;) {
     await new Promise((done) => setTimeout(done, 700));
-    if (ours.state?.busy && !ours.ended) {
+    if ((!ours.state || ours.state.busy) && !ours.ended) {
       try {
         await look();
         if (lost) get("error").textContent = "";
@@ -338,7 +349,8 @@ addEventListener("dragleave", () => get("drop").classList.remove("over"));
 addEventListener("drop", async (event) => {
   event.preventDefault();
   get("drop").classList.remove("over");
-  await send("photo", await dropped(event.dataTransfer));
+  const lost = [];
+  await send("photo", await dropped(event.dataTransfer, lost), lost);
 });
 get("form").addEventListener("submit", async (event) => {
   event.preventDefault();
