@@ -226,7 +226,8 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         )
     if task.photo.telling and task.options.icc != "drop":
         said.append(
-            f"the colour profile {task.photo.telling!r} is not a common one and may name a device"
+            f"the colour profile {task.photo.telling!r} is not a common one, or holds more than "
+            "colours, and may name a device"
         )
     said += photo_writer.reduced(task.photo, task.job.kind)
     said += photo_writer.not_kept(task.photo, kind=task.job.kind, kept=task.options.metadata)
