@@ -159,7 +159,8 @@ class Inversion:
             )
         _check(self.max_steps >= 1, f"inversion.max_steps is {self.max_steps}; choose 1 or more")
         _check(
-            self.stop_psnr > 0, f"inversion.stop_psnr is {self.stop_psnr} dB; choose a positive one"
+            0 < self.stop_psnr < math.inf,
+            f"inversion.stop_psnr is {self.stop_psnr} dB; choose a positive one",
         )
         _check(
             self.chunk >= 2,

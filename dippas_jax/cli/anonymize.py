@@ -122,7 +122,7 @@ def _there(jobs: Sequence[Job], known: Sequence[PhotoRecord]) -> dict[Job, str]:
             continue
         record = records.get(str(job.target))
         there[job] = _UNKNOWN
-        if record:
+        if record and _is_of(record, job.source):
             there[job] = _TRACED if photo_record.traced(record) else _UNTRACED
     return there
 
@@ -138,6 +138,12 @@ def _unchanged(known: Sequence[PhotoRecord]) -> list[PhotoRecord]:
         if record.sha256 == _sha256(Path(record.output))
         and _sha256(Path(record.photo)) in (record.photo_sha256, "")
     ]
+
+
+def _is_of(record: PhotoRecord, photo: Path) -> bool:
+    """Whether a record is of this photo, and not of another one with an output of that name."""
+    digest = _sha256(photo)
+    return digest == record.photo_sha256 if digest else record.photo == str(photo)
 
 
 def _sha256(path: Path) -> str:

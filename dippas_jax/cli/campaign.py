@@ -198,6 +198,7 @@ def campaign(
         console.note(f"{word}, and counts once")
     if len(words) > _SHOWN:
         console.note(f"{len(words) - _SHOWN} lines more repeat others, and count once")
+    every = items
     items = manifest.shard(items, how.shard)
     if not items:  # of an array with more tasks than photos, which is no fault of this one's
         console.note(
@@ -232,11 +233,11 @@ def campaign(
     task = Task(place, items, method, how.attempts, how.lease)
     if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
         with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
-            _run(task, root, how)
-    return _say(root, items, how, json=json)
+            _run(task, root, how, every)
+    return _say(root, items, how, json=json, every=every)
 
 
-def _run(task: Task, root: storage.Place, how: How) -> None:
+def _run(task: Task, root: storage.Place, how: How, every: Sequence[Item]) -> None:
     if how.cluster:
         engine = cluster.engine(task, how.cluster, how.workers, how.platform)
         where = f"the cluster {how.cluster}"
@@ -254,7 +255,7 @@ def _run(task: Task, root: storage.Place, how: How) -> None:
         if time.monotonic() - last > _EVERY:
             last = time.monotonic()
             with contextlib.suppress(Exception):  # what is shared may be out of reach for a while
-                now = summary.summarise(root, task.items, known)
+                now = summary.summarise(root, every, known)
                 storage.write_json(root / "summary.json", now)
 
     supervisor.supervise(engine, task, note=console.note, on_look=look)
@@ -277,14 +278,23 @@ def _terminated() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _say(root: storage.Place, items: Sequence[Item], how: How, *, json: bool) -> int:
-    """How far it is, on stdout, and in the ledger if all is finished."""
+def _say(
+    root: storage.Place,
+    items: Sequence[Item],
+    how: How,
+    *,
+    json: bool,
+    every: Sequence[Item] = (),
+) -> int:
+    """How far it is, on stdout; and how far all of it is, in the ledger, after a run."""
     now = summary.summarise(root, items)
+    if now["hours"]:  # the workers of the other shards have as much left as these
+        now["hours"] *= how.shard[1]
     print(console.json_line(now) if json else summary.text(now), flush=True)
-    if not now["left"]:
-        storage.write_json(root / "summary.json", now)
-        if now["done"]:
-            console.note(anonymize.CAUTION)
+    if every:
+        storage.write_json(root / "summary.json", summary.summarise(root, every))
+    if not now["left"] and now["done"]:
+        console.note(anonymize.CAUTION)
     if not now["done"] and not now["left"] and how.shard == (0, 1):
         return console.UNUSABLE
     return console.FAILED if now["quarantined"] else console.DONE

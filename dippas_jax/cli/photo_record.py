@@ -123,10 +123,20 @@ def _require_examined(found: Mapping[str, Any]) -> None:
 
 
 def traced(record: PhotoRecord) -> bool:
-    """Whether the camera can probably be found: predicted or seen so, or nothing was done."""
+    """Whether the camera can probably be found: predicted or seen so, or for all that is known.
+
+    So where nothing was done, and where nobody measured what is left.
+    """
     attacks = record.examined.get("attacks", ())
-    known = math.isinf(record.psnr) or bool(baselines.found(record.method))
+    known = math.isinf(record.psnr) or bool(baselines.found(record.method)) or _unmeasured(record)
     return known or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
+
+
+def _unmeasured(record: PhotoRecord) -> bool:
+    """Whether nothing tells what is left of a fingerprint that the method did not know."""
+    attacks = record.examined.get("attacks", ())
+    unseen = all(math.isnan(part) for part in record.leakage.values())
+    return unseen and all(one["fingerprint"] == record.fingerprint for one in attacks)
 
 
 def left(record: PhotoRecord) -> str:
@@ -149,14 +159,14 @@ def verdict(record: PhotoRecord) -> str:
         return f"still found by {', '.join(found)}"
     if math.isinf(record.psnr):
         return "nothing was changed, it can be traced as before"
+    if _unmeasured(record) and not baselines.found(record.method):
+        return "what is left was not measured, so that the camera may be found as before"
     if record.predicted_z >= TRACED:
         return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"
     if attacks:
         return "found by none of the attackers that were asked"
-    if math.isnan(record.predicted_z):
-        return "not measured"
     return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:.1f}"
 
 

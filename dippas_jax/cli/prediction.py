@@ -28,6 +28,10 @@ FOUND = 4.0
 
 NOTHING: Mapping[str, float] = {}
 
+BEST = 0.9
+"""Correlation of a known fingerprint with the true one, at most: one that shows more of it than a
+camera should is of a stronger camera, or holds the photo's own noise."""
+
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
 four Nikons the largest |z| is 5 to 12 % of what K may have had (docs/photos.md)."""
@@ -66,9 +70,9 @@ def unknown(pixels: int, result: Result, before: Mapping[str, float]) -> float:
     """
     if not is_found(before):
         return 1.0
-    shown = _shown(pixels, result)
     told = max(before.get(name, 0.0) for name in extractors.NAMES)
-    return math.sqrt(max(1 - (told / shown) ** 2, 0)) if shown > 0 else 0.0
+    shown = max(_shown(pixels, result), told / BEST)
+    return math.sqrt(1 - (told / shown) ** 2)
 
 
 def elsewhere(pixels: tiles.Pixels, plane: np.ndarray) -> dict[str, float]:

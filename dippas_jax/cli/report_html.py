@@ -176,8 +176,19 @@ def html(
         marks={
             name: 100 * one.limit / _BAR for name, one in attackers.ATTACKERS.items() if one.is_z
         },
+        limits=" and ".join(
+            f"{name} (from {one.limit:.3g} on)"
+            for name, one in attackers.ATTACKERS.items()
+            if not one.is_z and name in _asked(report)
+        ),
         amplification=AMPLIFICATION,
     )
+
+
+def _asked(report: dict[str, Any]) -> set[str]:
+    """Names of all attackers that looked at one of the photos."""
+    rows = [row for photo in report["photos"] for row in photo.examined.get("attacks", ())]
+    return {row["attacker"] for row in rows}
 
 
 def _data(webp: bytes) -> str:

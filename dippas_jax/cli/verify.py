@@ -66,9 +66,16 @@ def verify(
             console.print_json(record)
         else:
             print(_table(record), flush=True)
-    in_part = any(window[-2:] != cameras[name].plane.shape for window, (name, *_), _ in groups)
+    in_part = any(
+        window[-2:] != cameras[name].plane.shape for window, names, _ in groups for name in names
+    )
     if done and not found and in_part:
         console.note("the photos were compared in part; --full tells more, and may find the camera")
+    elif done and not found and any(window[-2:] != size for window, _, _ in groups):
+        console.note(
+            "the photos were compared where the fingerprint lies; one of whole photos tells more, "
+            "and may find the camera"
+        )
     return console.exit_code(done, failed, found)
 
 

@@ -86,7 +86,10 @@ def claim(folder: Path, config: configuration.Config | configuration.Study) -> N
     if not path.exists():
         files.write_json(path, ours)
         return
-    theirs = overrides.from_config_dict(files.read_json(path), type(config))
+    found = files.read_json(path)
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is damaged and tells no settings; choose another --workdir")
+    theirs = overrides.from_config_dict(found, type(config))
     if theirs != config:
         raise InputError(
             f"{folder} holds a run with other settings "

@@ -9,6 +9,7 @@ and one that was cut off goes on in either way. Who does which part is settled i
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import io
 import os
 import sys
@@ -149,8 +150,9 @@ def _done(root: storage.Place, method: _Parts, parts: Sequence[_Part]) -> dict[_
     config = method.config
     of: dict[Item, _Part] = {}
     for part in parts:
-        file = Path(root.path, f"{len(parts)}.{len(of)}.json")
-        files.write_json(file, part)
+        content = files.json_text(part).encode()
+        file = Path(root.path, f"{hashlib.sha256(content).hexdigest()[:16]}.json")
+        files.write_bytes(file, content)
         of[Item(str(file))] = part
     task = Task(root.path, list(of), method)
     last, told = time.monotonic(), 0

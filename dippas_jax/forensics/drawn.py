@@ -42,6 +42,8 @@ def share(
 ) -> float:
     """Share of a correlation at the pixels where two noises stand out; nan if the sum is 0.
 
+    Those of single pixels, which are defective, do not count: they are the camera's.
+
     Args:
       products: Of which the correlation is the sum.
       one: A residual, `relative` to the brightness.
@@ -49,7 +51,8 @@ def share(
     """
     products = products.astype(np.float64)
     total = products.sum()
-    return float(products[_stands_out(one) & _stands_out(other)].sum() / total) if total else np.nan
+    both = _stands_out(one) & _stands_out(other)
+    return float(products[both & _long(both)].sum() / total) if total else np.nan
 
 
 def decides(share: float, z: float) -> bool:
@@ -92,6 +95,8 @@ def in_fingerprint(plane: Float[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h
 
 def _long(far: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """The values that lie together over so many pixels that no defective pixel has them."""
+    if not far.any():
+        return far
     square = np.ones((3, 3), bool)
     labels, _ = ndimage.label(ndimage.binary_dilation(far, square, iterations=_NEAR), square)
     long = [False]

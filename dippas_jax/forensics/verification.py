@@ -19,6 +19,9 @@ from jaxtyping import Float, UInt8
 from dippas_jax.forensics import attackers
 from dippas_jax.signal import correlation
 
+_RARE = 1e-3
+"""Probability below which the largest of several figures is no chance."""
+
 
 class Finding(NamedTuple):
     """One attacker with one fingerprint.
@@ -50,7 +53,8 @@ class Summary(NamedTuple):
       worst_attacker: Whose it is; "" if there are no figures.
       worst_part: In which band or quarter; "" elsewhere.
       p_value: Probability that the largest |z| of so many independent figures of another camera is
-        that or more. The figures depend on each other, so the true one is smaller.
+        that or more, of white noise. Noise is less even, which makes the true one larger, and the
+        figures depend on each other, which makes it smaller.
       chance_worst: What the largest |z| of so many is by chance: the median.
     """
 
@@ -134,8 +138,13 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def _found(findings: Sequence[Finding]) -> str:
     found = list(dict.fromkeys(one.attacker for one in findings if one.found))
-    seen = list(dict.fromkeys(one.attacker for one in findings if _seen_before(one)))
+    seen = _seen_before(findings)
     missing = ", ".join(untested(findings))
+    if found and not seen:
+        return (
+            f"The camera is found by {', '.join(found)}, though not in the original: too much was "
+            "taken out, or it is chance."
+        )
     if found:
         return f"The camera is still found by {', '.join(found)}."
     if not seen:
@@ -157,11 +166,11 @@ def _by_chance(all_of_it: Summary) -> str:
         return ""
     where = f"{name}, {part}" if part else name
     figures = "1 figure" if count == 1 else f"{count} figures"
-    rare = f"at most {p:.2g}" if p >= 1e-300 else "less than 1e-300"
+    rare = f"about {p:.2g}" if p >= 1e-300 else "less than 1e-300"
     return (
         f"The largest of {figures} is z {worst:+.1f} ({where}); by chance the largest of so many "
         f"is about {median:.1f} on either side of zero, and one like this has a probability of "
-        f"{rare}, as the figures depend on each other."
+        f"{rare} where noise is white, and more where it is not."
     )
 
 
@@ -180,8 +189,15 @@ def _look(
     return scores, [attacker.parts[place[0]] if len(place) else "" for place in places]
 
 
-def _seen_before(one: Finding) -> bool:
-    return attackers.ATTACKERS[one.attacker].finds(one.before)
+def _seen_before(findings: Sequence[Finding]) -> list[str]:
+    """The attackers that found the camera in the original, if that is more than chance."""
+    by = attackers.ATTACKERS
+    figures = sum(by[one.attacker].figures for one in findings if by[one.attacker].is_z)
+    every = [abs(one.before) for one in findings if by[one.attacker].is_z]
+    largest = max((z for z in every if not math.isnan(z)), default=0.0)
+    certain = figures > 0 and chance(largest, figures) < _RARE
+    seen = [one.attacker for one in findings if by[one.attacker].finds(one.before)]
+    return [name for name in dict.fromkeys(seen) if certain or not by[name].is_z]
 
 
 def _twins() -> set[str]:

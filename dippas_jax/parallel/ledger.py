@@ -263,7 +263,8 @@ def _end(root: Place, found: Mapping[str, Any], at: Place, seen: Seen, lease: fl
     """How the worker of a claim ended, "ended" or "lost"; "" if it may be alive."""
     owner = found.get("owner", "")
     facts = storage.read_json(root / WORKERS / f"{owner}.json") if owner else None
-    if facts is None:  # written before its first claim, so the claim is only begun, or cut off
+    if not isinstance(facts, dict) or not facts.keys() >= {"state", "host", "pid"}:
+        # Written before its first claim, so the claim is only begun, or one of them is damaged.
         return "lost" if _unchanged(at.path, found, seen, lease) else ""
     if facts["state"] != "working":
         return facts["state"]

@@ -20,7 +20,10 @@ from jax import custom_batching, lax
 from jaxtyping import Array, Float
 
 _DIMENSIONS = ("NHWC", "HWIO", "NHWC")
-_STRIP = 4096  # pixels of one product: what it needs stays in the cache
+_STRIP = 4096  # pixels whose products are made in one go: what they need stays in the cache
+_PART = 1024
+"""Pixels of one product, at least. Threads that shared a sum would add up in an order of their own,
+and each strip has some products for them."""
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -205,12 +208,17 @@ def _weight_gradient(x: Array, g: Array, *, side: int, stride: int) -> Array:
     few = jnp.pad(few, ((half, half), (half, half), (0, 0)))
     h, w, _ = many.shape
     rows = max(d for d in range(1, h + 1) if h % d == 0 and (d == 1 or d * w <= _STRIP))
+    parts = max(
+        d for d in range(1, rows + 1) if rows % d == 0 and (d == 1 or rows // d * w >= _PART)
+    )
 
     def add(total, start):
         own = lax.dynamic_slice_in_dim(many, start, rows)
         near = lax.dynamic_slice_in_dim(few, stride * start, stride * (rows - 1) + side)
-        seen = _seen(near, side, stride).reshape(rows * w, -1)
-        return total + seen.T @ own.reshape(rows * w, -1), None
+        seen = _seen(near, side, stride).reshape(parts, rows * w // parts, -1)
+        own = own.reshape(parts, rows * w // parts, -1)
+        products = lax.dot_general(seen, own, (((1,), (1,)), ((0,), (0,))))
+        return total + products.sum(0), None
 
     nothing = jnp.zeros((side * side * few.shape[-1], many.shape[-1]), few.dtype)
     gradient, _ = lax.scan(add, nothing, jnp.arange(0, h, rows))

@@ -379,7 +379,7 @@ def test_names_in_a_plan_do_nothing_to_a_terminal(dippas):
 def test_a_folder_knows_the_fingerprint_of_its_campaign(dippas, monkeypatch):
     """A photo's place in the ledger depends on it, so that it is not to be left out by mistake."""
 
-    def all_done(task, root, how):
+    def all_done(task, root, how, every):
         for item in task.items:
             ledger.write(root, ledger.QUARANTINE, item.id, {**item._asdict(), "reason": "a test"})
 
@@ -431,7 +431,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
     monkeypatch.setattr(summary, "summarise", unreachable)
     monkeypatch.setattr(campaign, "_EVERY", -1.0)
     task = Task("out", manifest.read("list.csv")[0], campaign.Anonymiser(outputs.Options()))
-    campaign._run(task, storage.place("out"), campaign.How(device="cpu"))
+    campaign._run(task, storage.place("out"), campaign.How(device="cpu"), task.items)
     assert looked
 
 
@@ -492,7 +492,7 @@ def test_a_shard_without_photos_is_no_failure_of_its_array(dippas, folder):
 def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, monkeypatch):
     """Code 2 would be tried again, and the recipes of docs/cluster.md forgive 1 alone."""
 
-    def all_bad(task, root, how):
+    def all_bad(task, root, how, every):
         for item in task.items:
             ledger.write(root, ledger.QUARANTINE, item.id, {**item._asdict(), "reason": "a test"})
 

@@ -102,5 +102,5 @@ def test_lamps_at_night_are_no_drawing():
         grey[row : row + 12, column : column + 9] = 200
     noise = 0.01 * grey * plane + (0.3 + 0.005 * grey) * generator.normal(size=(SIDE, SIDE))
     products = noise * grey * plane
-    assert drawn.share(products, noise, grey * plane) > 0.5, "without the brightness"
+    assert drawn.share(products, noise, grey * plane) > drawn.MOST, "without the brightness"
     assert abs(drawn.share(products, drawn.relative(noise, grey), plane)) < 0.1

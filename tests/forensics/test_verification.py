@@ -118,10 +118,10 @@ def test_the_sentence_says_the_worst_and_what_chance_does():
     median = norm.isf((1 - 0.5 ** (1 / 11)) / 2)
     for words in (
         "The fingerprint is reduced", "largest of 11 figures is z -2.8 (bands, 1/4 to 3/8)",
-        f"about {median:.1f} on either side", f"at most {p:.2g}", "depend on each other",
+        f"about {median:.1f} on either side", f"about {p:.2g} where", "more where it is not",
     ):  # fmt: skip
         assert words in text
-    assert "at most 8e-11" in verification.verdict([finding(6.5)])
+    assert "about 8e-11" in verification.verdict([finding(6.5)])
     assert "less than 1e-300" in verification.verdict([finding(-43.0)])
     none_before = verification.verdict([finding(1.0, before=-1.0)])
     assert "says nothing" in none_before
