@@ -105,7 +105,7 @@ def test_outputs_are_those_of_anonymize_and_records_name_no_original(
     assert "traced" in err
     assert json.loads(Path("out/summary.json").read_text())["done"] == 2
     Path("bad.jpg").write_bytes(Path("a.jpg").read_bytes())
-    monkeypatch.setattr(campaign, "_run", lambda task, root, how: worker.work(task, "again"))
+    monkeypatch.setattr(campaign, "_run", lambda task, root, how, every: worker.work(task, "again"))
     code, out, err = dippas("campaign", "list.csv", "-o", "out", "--json", "--retry")
     assert code == console.FAILED
     assert "2 photos that had been put aside are tried again" in err
@@ -339,7 +339,7 @@ def test_a_summary_can_be_read_from_the_start_on_and_not_of_what_is_no_campaign(
 
 
 def test_photos_whose_outputs_are_gone_are_done_again(dippas, monkeypatch):
-    monkeypatch.setattr(campaign, "_run", lambda task, root, how: worker.work(task, "me"))
+    monkeypatch.setattr(campaign, "_run", lambda task, root, how, every: worker.work(task, "me"))
     command = ("campaign", "list.csv", "-o", "out", "--json")
     first = json.loads(dippas(*command)[1])
     gone = sorted(Path("out/photos").iterdir())[0]
@@ -354,7 +354,7 @@ def test_photos_whose_outputs_are_gone_are_done_again(dippas, monkeypatch):
 
 @pytest.mark.parametrize("folder_of", ["done", "quarantine", "workers"])
 def test_what_is_json_and_no_entry_of_a_ledger_is_damaged(dippas, monkeypatch, folder_of):
-    monkeypatch.setattr(campaign, "_run", lambda task, root, how: worker.work(task, "me"))
+    monkeypatch.setattr(campaign, "_run", lambda task, root, how, every: worker.work(task, "me"))
     command = ("campaign", "list.csv", "-o", "out")
     dippas(*command)
     entry = sorted(Path("out", folder_of).iterdir())[0]
