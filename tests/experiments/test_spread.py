@@ -91,6 +91,8 @@ def test_rows_are_made_by_workers_and_are_those_of_one_process(
     monkeypatch.setattr(cluster, "engine", lambda task, address, workers: (address, workers))
     study.run(quick(folder, cluster="head:6379"), tmp_path / "many")
     assert len(at_once[-1].items) == 1, "what stands there is not made again"
+    ready, last = (task.items[0].id for task in at_once[-2:])
+    assert ready != last, "a worker would take it for done"
     assert sorted((tmp_path / "many").rglob("*")) == kept
     assert found(tmp_path / "many") == found(tmp_path / "one")
 

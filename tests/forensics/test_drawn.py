@@ -93,6 +93,20 @@ def test_defective_pixels_are_no_drawing():
     assert not drawn.in_fingerprint(plane)[0].any()
 
 
+def test_defective_pixels_that_stand_out_in_both_are_the_cameras():
+    generator = np.random.default_rng(0)
+    plane = generator.normal(size=(SIDE, SIDE))
+    noise = 0.1 * plane + generator.normal(size=(SIDE, SIDE))
+    for n, (row, column) in enumerate(generator.integers(0, SIDE, (40, 2))):
+        plane[row, column], noise[row, column] = 20, 15 + n % 3
+    products = noise * plane
+    beyond = (np.abs(plane) > 15) & (np.abs(noise) > 10)
+    assert products[beyond].sum() > 0.5 * products.sum()
+    assert drawn.share(products, noise, plane) < 0.05
+    plane[100:110, 50:90], noise[100:110, 50:90] = 12, 12
+    assert drawn.share(noise * plane, noise, plane) > 0.5
+
+
 def test_lamps_at_night_are_no_drawing():
     """A fingerprint shows where it is bright, and stands out there; it is still a camera's."""
     generator = np.random.default_rng(0)

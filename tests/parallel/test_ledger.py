@@ -87,6 +87,17 @@ def test_a_claim_that_was_cut_off_stands_for_a_lease(root):
     assert claim(root, "b", seen, lease=0.1) == (ledger.HELD, 2)
 
 
+@pytest.mark.parametrize("facts", ["[]", "{}", '{"state": "working"}'])
+def test_a_damaged_file_of_a_worker_is_that_of_one_that_says_nothing(root, tmp_path, facts):
+    working(root, "other")
+    assert claim(root, "other") == (ledger.HELD, 1)
+    (tmp_path / "out" / ledger.WORKERS / "other.json").write_text(facts)
+    seen: dict = {}
+    assert claim(root, "me", seen, lease=0.05) == (ledger.TAKEN, 1)
+    time.sleep(0.1)
+    assert claim(root, "me", seen, lease=0.05)[0] == ledger.HELD
+
+
 def test_three_tries_that_fail_are_all_and_those_given_back_do_not_count(root):
     for owner in "abcdef":
         working(root, owner)
