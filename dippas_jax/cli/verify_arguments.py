@@ -25,8 +25,9 @@ before, after:
 many figures:
   The more figures there are, the larger is the largest of them by chance. The last
   line says how many z there are, which is the largest after the change, how large it
-  would be by chance, and how probable one as large is for another camera. That is an
-  upper bound: it takes them to be independent, and they look at the same pixels.
+  would be by chance, and how probable one as large is for another camera. That takes
+  them to be independent, and they look at the same pixels; and noise to be white,
+  which that of "laplacian", "median" and "blurred" is not (docs/laboratory.md).
 """
 
 
