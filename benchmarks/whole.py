@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _middle(photo: Path, side: int, workdir: Path) -> Path:
-    """A PNG of it."""
+    """The middle of a photo, as a PNG."""
     pixels = photo_file.read_pixels(photo)
     height, width, _ = pixels.shape
     at = console.centre((height, width), side)

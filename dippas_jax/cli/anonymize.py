@@ -5,10 +5,11 @@ exists is skipped, so an interrupted batch goes on when the same command is give
 judged again: where no report holds its verdict, the exit code is that of one that can be traced.
 """
 
+import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,9 +142,10 @@ def _unchanged(known: Sequence[PhotoRecord]) -> list[PhotoRecord]:
 
 
 def _is_of(record: PhotoRecord, photo: Path) -> bool:
-    """Whether a record is of this photo, and not of another one with an output of that name."""
-    digest = _sha256(photo)
-    return digest == record.photo_sha256 if digest else record.photo == str(photo)
+    """Whether a record that is `_unchanged` is of this photo, and not of another of its name."""
+    if record.photo == str(photo):
+        return True
+    return bool(record.photo_sha256) and _sha256(photo) == record.photo_sha256
 
 
 def _sha256(path: Path) -> str:
@@ -217,20 +219,13 @@ def _waiting(
     """
 
     def usable_size(path: Path, job: Job) -> tuple[int, int]:
-        try:
-            return size_of(path, job)
-        except InputError:
-            raise
-        except Exception as error:
-            raise _fault(path, error) from error
-
-    def size_of(path: Path, job: Job) -> tuple[int, int]:
-        found = decoder.read(path, srgb=options.icc == "srgb")
-        size = found.pixels.shape[0], found.pixels.shape[1]
-        if (camera := cameras.get(options.fingerprint or "")) is not None:
-            treatment.plane_for(path, size, camera)
-        treatment.require_format(found, job, options)
-        return size
+        with _faults_told(path):
+            found = decoder.read(path, srgb=options.icc == "srgb")
+            size = found.pixels.shape[0], found.pixels.shape[1]
+            if (camera := cameras.get(options.fingerprint or "")) is not None:
+                treatment.plane_for(path, size, camera)
+            treatment.require_format(found, job, options)
+            return size
 
     waiting: Sizes = {}
     for job in console.bar(jobs, "photo looked at"):
@@ -264,13 +259,12 @@ def _run(
     def one(source: Path, job: Job, place: str) -> PhotoRecord:
         files.prepare_workdir(job.target.parent)
         tell = _progress(source) if progress else None
-        try:
-            record, data = treatment.treat(source, job, cameras, options, own, place, tell)
-        except InputError:
-            checkpoints.forget(job.target)
-            raise
-        except Exception as error:
-            raise _fault(source, error) from error
+        with _faults_told(source):
+            try:
+                record, data = treatment.treat(source, job, cameras, options, own, place, tell)
+            except InputError:
+                checkpoints.forget(job.target)
+                raise
         files.write_bytes(job.target, data)
         checkpoints.forget(job.target)
         return record
@@ -299,11 +293,18 @@ def _run(
     return ends
 
 
-def _fault(path: Path, error: Exception) -> InputError:
-    what = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return InputError(
-        f"photo {path} could not be treated ({what}); free memory, or report this fault"
-    )
+@contextlib.contextmanager
+def _faults_told(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a photo is an `InputError`, so that it stops no other."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise InputError(
+            f"photo {path} could not be treated ({what}); free memory, or report this fault"
+        ) from error
 
 
 def _progress(source: Path) -> Callable[[float], None]:

@@ -292,7 +292,8 @@ def _say(
         now["hours"] *= how.shard[1]
     print(console.json_line(now) if json else summary.text(now), flush=True)
     if every:
-        storage.write_json(root / "summary.json", summary.summarise(root, every))
+        whole = now if len(every) == len(items) else summary.summarise(root, every)
+        storage.write_json(root / "summary.json", whole)
     if not now["left"] and now["done"]:
         console.note(anonymize.CAUTION)
     if not now["done"] and not now["left"] and how.shard == (0, 1):

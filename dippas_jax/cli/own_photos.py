@@ -92,8 +92,8 @@ class OwnPhotos:
 
         Args:
           path: One of the photos.
-          pixels: Of it, uint8 or uint16, as they are treated: of sRGB, if that is asked for. What
-            it is in its file counts, if it can be read as those that K is from.
+          pixels: Of it, uint8 or uint16, as they are treated. They may have been converted to sRGB,
+            so a photo that was summed is read again as it stands in its file.
         """
         photos = self.photos.get(path)
         if photos is None:

@@ -29,8 +29,8 @@ FOUND = 4.0
 NOTHING: Mapping[str, float] = {}
 
 BEST = 0.9
-"""Correlation of a known fingerprint with the true one, at most: one that shows more of it than a
-camera should is of a stronger camera, or holds the photo's own noise."""
+"""Correlation of a known fingerprint with the true one, at most; chosen, not measured. One that
+shows more of it than a camera should is of a stronger camera, or holds the photo's own noise."""
 
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of

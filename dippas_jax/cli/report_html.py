@@ -166,6 +166,7 @@ def html(
         "traced": photo_record.traced,
         "verdict": photo_record.verdict,
     }
+    asked = _asked(report)
     return environment.get_template("report.html").render(
         report=report,
         photos=list(zip(report["photos"], pictures, strict=True)),
@@ -179,7 +180,7 @@ def html(
         limits=" and ".join(
             f"{name} (from {one.limit:.3g} on)"
             for name, one in attackers.ATTACKERS.items()
-            if not one.is_z and name in _asked(report)
+            if not one.is_z and name in asked
         ),
         amplification=AMPLIFICATION,
     )
