@@ -460,7 +460,7 @@ def test_a_killed_run_given_again_writes_the_same_bytes(case, program):
     for nth in range(3):
         process = started(case, cut)
         made = cut / "checkpoints" / ("cam_a" if nth < 2 else "cam_b")
-        until(lambda made=made: list(made.glob("*/manifest.json")), process)
+        until(lambda made=made: list(made.glob("*/*/manifest.json")), process)
         time.sleep(moments.uniform(0, 0.5))
         process.kill()
         kills.append((process.communicate(timeout=60)[1], process.returncode))

@@ -6,12 +6,14 @@ judged again: where no report holds its verdict, the exit code is that of one th
 """
 
 import contextlib
+import dataclasses
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -33,7 +35,7 @@ from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import decoder, files
 from dippas_jax.prior import tiling
 from dippas_jax.signal import tiles
-from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.types import Fingerprint, InputError, ShortageError
 
 CAUTION = (
     "Photos of phones, and of cameras that nobody tested, may still be traced: "
@@ -46,6 +48,8 @@ _TRACED = " and can probably be traced"
 _UNTRACED = ""
 """Clauses on an output that exists: no report tells its verdict, or which one it was."""
 
+_PAUSE = 60.0  # seconds between two times that the page is written
+_MOST_PICTURED = 100  # photos whose pictures are in the page, each of up to a megabyte
 _GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
 _PER_PIXEL = 60  # bytes, of the photo
@@ -94,9 +98,7 @@ def anonymize(
         _announce(waiting, options)
         _plan(waiting, options, json=json)
         return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
-    page = (
-        None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped, {})
-    )
+    page = None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped)
     ends = {console.TRACED} if any(said != _UNTRACED for said in there.values()) else set()
     if waiting:
         _announce(waiting, options)
@@ -180,8 +182,12 @@ def _failures(jobs: Sequence[Job], failed: console.Failures) -> int:
 Sizes = dict[Job, tuple[int, int]]
 
 
-class _Page(NamedTuple):
-    """The page of a command, which is written again after every photo."""
+@dataclasses.dataclass
+class _Page:
+    """The page of a command, and its JSON, which knows every photo as soon as it is done.
+
+    The page holds the pictures of the first photos, and is written again now and then.
+    """
 
     paths: tuple[Path, Path]
     options: Options
@@ -189,19 +195,24 @@ class _Page(NamedTuple):
     jobs: Sequence[Job]
     failed: console.Failures
     skipped: dict[Path, str]
-    pictures: dict[str, list[report_html.Panel]]  # by output, so that each is cut out once
+    pictures: dict[str, list[report_html.Panel]] = dataclasses.field(default_factory=dict)
+    written: float = -math.inf  # when the page was, by the monotonic clock
 
-    def write(self, records: Sequence[PhotoRecord]) -> None:
+    def write(self, records: Sequence[PhotoRecord], *, last: bool = False) -> None:
         """With the photos that are done; a page that cannot be written has failed, no more."""
-        self.failed.catch(self._write, self.paths[0], records)
+        whole = last or time.monotonic() - self.written > _PAUSE
+        self.failed.catch(self._write, self.paths[0], records, whole)
 
-    def _write(self, _path: Path, records: Sequence[PhotoRecord]) -> None:
+    def _write(self, _path: Path, records: Sequence[PhotoRecord], whole: bool) -> None:
         failed = self.failed.rows()
         skipped = [{"photo": str(path), "reason": why} for path, why in self.skipped.items()]
         for record in records:
-            if record.output not in self.pictures:
+            if record.output not in self.pictures and len(self.pictures) < _MOST_PICTURED:
                 self.pictures[record.output] = examine.pictures(record, self.options)
-        examine.write(self.paths, records, self.jobs, failed, skipped, self.pictures, self.asked)
+        parts = self.pictures if whole else None
+        examine.write(self.paths, records, self.jobs, failed, skipped, parts, self.asked)
+        if whole:
+            self.written = time.monotonic()
 
 
 def _waiting(
@@ -262,30 +273,37 @@ def _run(
         with _faults_told(source):
             try:
                 record, data = treatment.treat(source, job, cameras, options, own, place, tell)
+            except ShortageError:
+                raise  # another try goes on from them
             except InputError:
                 checkpoints.forget(job.target)
                 raise
-        files.write_bytes(job.target, data)
+        files.write_bytes(job.target, data, mode=0o600 | os.stat(source).st_mode)
         checkpoints.forget(job.target)
         return record
 
     left = [seconds for seconds, _ in _estimates(waiting, options).values()]
-    for number, job in enumerate(waiting, 1):
-        rest = _time_text(sum(left[number - 1 :]))
-        place = f"{number} of {len(waiting)}, the rest in about {rest}:" if len(waiting) > 1 else ""
-        record = failed.catch(one, job.source, job, place)
-        if record is None:
-            continue
-        done = True
-        if photo_record.traced(record):
-            ends.add(console.TRACED)
-        records = [other for other in records if other.output != record.output] + [record]
-        if not console.say(console.json_line(record) if json else photo_record.text(record)):
-            ends.add(console.FAILED)
+    try:
+        for number, job in enumerate(waiting, 1):
+            rest = f"the rest in about {_time_text(sum(left[number - 1 :]))}:"
+            place = f"{number} of {len(waiting)}, {rest}" if len(waiting) > 1 else ""
+            record = failed.catch(one, job.source, job, place)
+            if record is None:
+                continue
+            done = True
+            if photo_record.traced(record):
+                ends.add(console.TRACED)
+            records = [other for other in records if other.output != record.output] + [record]
+            line = (
+                console.json_line(photo_record.line(record)) if json else photo_record.text(record)
+            )
+            if not console.say(line):
+                ends.add(console.FAILED)
+            if page:
+                page.write(records)
+    finally:
         if page:
-            page.write(records)
-    if page and not done:
-        page.write(records)
+            page.write(records, last=True)
     if done and page and page.paths[0] not in failed.reasons:
         console.note(f"{page.paths[0]} shows parts of the originals; keep it to yourself")
     if done:

@@ -23,7 +23,7 @@ import tqdm
 from dippas_jax.forensics import drawn, identification
 from dippas_jax.io import files, photo_reasons
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import correlation, placement
+from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
 _NAMED = 5  # of the files that are skipped
@@ -109,7 +109,8 @@ def photos_in(
 ) -> tuple[list[Path], list[Path]]:
     """The photos in a folder, by their extensions, and its other files; each in order.
 
-    Hidden files are passed over. A folder that cannot be listed has failed.
+    Hidden files are passed over. A folder that cannot be listed has failed; links to folders, which
+    could lead back, are among the other files.
     """
 
     def unlisted(error: OSError) -> None:
@@ -120,7 +121,8 @@ def photos_in(
     found: list[Path] = []
     for at, folders, names in os.walk(folder, onerror=unlisted):
         folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        found += [Path(at, name) for name in names if not name.startswith(".")]
+        links = [name for name in folders if os.path.islink(os.path.join(at, name))]
+        found += [Path(at, name) for name in (*names, *links) if not name.startswith(".")]
     found.sort()
     photos = [
         path for path in found if path.suffix.lower() in photo_file.EXTENSIONS and _readable(path)
@@ -158,6 +160,8 @@ def some_text(folder: Path, paths: Sequence[Path]) -> str:
 
 def why_skipped(path: Path) -> str:
     """Why a file that was found in a folder is not taken for a photo."""
+    if os.path.islink(path) and os.path.isdir(path):
+        return "a link to a folder, which is not followed"
     if path.suffix.lower() not in photo_file.EXTENSIONS:
         return RAW if photo_reasons.named_raw(path) else "by the name no photo that can be read"
     if os.path.islink(path) and not os.path.exists(path):
@@ -228,7 +232,8 @@ SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"
 
 def scores(match: identification.Match) -> dict[str, Any]:
     """One comparison as plain numbers, under the names of the JSON."""
-    return {k: float(getattr(match, k)) for k in ("ncc", "z", "spread", "pce", "p_value")}
+    names = ("ncc", "z", "spread", "pce", "p_value", "p_turned")
+    return {name: float(getattr(match, name)) for name in names}
 
 
 def judged(
@@ -243,8 +248,7 @@ def judged(
       share: Gives `drawn.share`; asked where the scores are as large as those of a match.
       threshold: p-value below which they are.
     """
-    turned = float(correlation.p_value(-found["z"] / found["spread"])) < threshold
-    large = found["p_value"] < threshold or turned
+    large = min(found["p_value"], found["p_turned"]) < threshold
     part = share() if large else math.nan
     return {"match": large and not drawn.decides(part, found["z"]), "drawn": part}
 

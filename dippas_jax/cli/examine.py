@@ -18,11 +18,12 @@ from dippas_jax.forensics import attackers, scores, verification
 from dippas_jax.io import decoder, exif, photo_writer, weights
 from dippas_jax.io import files as store
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import dncnn, placement
+from dippas_jax.signal import correlation, dncnn, placement
 from dippas_jax.types import Fingerprint, InputError
 
 _OURS = {b"settings", b"strength"}  # names in the figures of every report
 _HEAD = 1000  # bytes of a page that hold its title
+_SAME = 0.99  # correlation of fingerprints that are one
 _BEHIND = 128  # grey level behind transparent pixels
 
 LEARNED_SIDE = 1024
@@ -30,13 +31,19 @@ LEARNED_SIDE = 1024
 
 
 def examined(
-    before: np.ndarray, after: np.ndarray, cameras: dict[str, Fingerprint]
+    before: np.ndarray,
+    after: np.ndarray,
+    cameras: dict[str, Fingerprint],
+    known: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """What every attacker finds with every fingerprint at hand."""
+    """What every attacker finds with every fingerprint at hand; `known`: the one that was used."""
     before, after = map(photo_file.eight_bits, (before, after))
     size = before.shape[0], before.shape[1]
     data = weights.load()
     learned = None if data is None else dncnn.parse(data)
+    # A bare plane that fits only the middle is looked for by nobody, which is said elsewhere.
+    cameras = {k: v for k, v in cameras.items() if placement.corner(v, size, side=None) is not None}
+    same = {name for name, camera in cameras.items() if _is_same(camera.plane, known)}
     findings, rows = [], []
     single = [name for name, one in attackers.ATTACKERS.items() if not one.groups and not one.twin]
     for names, side, parameters in (
@@ -52,6 +59,7 @@ def examined(
                 {
                     **one._asdict(),
                     "fingerprint": files[one.fingerprint],
+                    "known": files[one.fingerprint] in same,
                     "pixels": console.size_text(planes.shape[1:]),
                 }
                 for one in found
@@ -63,6 +71,13 @@ def examined(
         "untested": verification.untested(findings),
         "verdict": verification.verdict(findings) if findings else "",
     }
+
+
+def _is_same(plane: np.ndarray, known: np.ndarray | None) -> bool:
+    """Whether a fingerprint is the one that was used, whatever its file's name and unit."""
+    if known is None or plane.shape != known.shape:
+        return False
+    return abs(float(correlation.ncc(*map(correlation.centred, (plane, known))))) > _SAME
 
 
 def page_files(options: Options) -> tuple[Path, Path] | None:
@@ -139,12 +154,13 @@ def write(
     jobs: Sequence[Job],
     failed: Sequence[dict[str, str]],
     skipped: Sequence[dict[str, str]],
-    parts: Mapping[str, Sequence[report_html.Panel]],
+    parts: Mapping[str, Sequence[report_html.Panel]] | None,
     asked: Mapping[str, Any],
 ) -> None:
     """The page and its JSON; of photos that are done, in the order of the command.
 
-    `asked` is what `settings` gave when the command began: a fingerprint may be replaced since.
+    `parts`: Pictures by output; None for the JSON alone. `asked` is what `settings` gave when the
+    command began: a fingerprint may be replaced since.
     """
     order = [str(job.target) for job in jobs]
     ours = sorted(records, key=lambda r: order.index(r.output) if r.output in order else -1)
@@ -160,14 +176,16 @@ def write(
         "failed": failed,
         "skipped": skipped,
     }
-    shown = [parts[record.output] for record in ours]
-    questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
-    for path, text in (
-        (paths[1], store.json_text(content, indent=2) + "\n"),
-        (paths[0], report_html.html(content, shown, questions)),
-    ):
-        # A file name may not be UTF-8; written as \udce9 it is still valid JSON.
-        store.write_bytes(path, text.encode(errors="backslashreplace"))
+    _write(paths[1], store.json_text(content, indent=2) + "\n")
+    if parts is not None:
+        shown = [parts.get(record.output, ()) for record in ours]
+        questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
+        _write(paths[0], report_html.html(content, shown, questions))
+
+
+def _write(path: Path, text: str) -> None:
+    """For the user alone; a file name may not be UTF-8, and as \udce9 it is still valid JSON."""
+    store.write_bytes(path, text.encode(errors="backslashreplace"), mode=0o600)
 
 
 def pictures(record: PhotoRecord, options: Options) -> list[report_html.Panel]:

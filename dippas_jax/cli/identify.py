@@ -198,9 +198,9 @@ def part_text(camera: Fingerprint) -> str:
 
 
 def _best_first(result: dict[str, Any]) -> tuple[bool, float, float]:
-    """Orders results: least p-value, then, where it is 0, highest z; undefined ones last."""
-    unknown = math.isnan(result["p_value"]) or math.isnan(result["z"])
-    return (True, 0.0, 0.0) if unknown else (False, result["p_value"], -result["z"])
+    """Orders results: least p-value of either sign, then largest |z|; undefined ones last."""
+    p_value, z = min(result["p_value"], result["p_turned"]), abs(result["z"])
+    return (True, 0.0, 0.0) if math.isnan(p_value + z) else (False, p_value, -z)
 
 
 def _table(path: Path, size: tuple[int, ...], results: Sequence[dict[str, Any]]) -> str:

@@ -120,7 +120,7 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
             "--jpeg-quality goes with JPEG outputs, and none of these is one; leave it out, or "
             "give --format jpeg"
         )
-    if not options.overwrite:
+    if not options.overwrite or options.random_name:  # no original has such a name by chance
         made = _without_own(made, skipped)
     originals = {_place(job.source): job.source for job in made}
     originals |= {file: job.source for job in made if (file := _file(job.source))}
@@ -317,8 +317,7 @@ def _random_name(path: Path) -> str:
     file = files.cache_folder() / "names.key"
     if not file.exists():
         files.prepare_workdir(file.parent)
-        files.write_bytes(file, secrets.token_bytes(_SECRET))
-        file.chmod(0o600)
+        files.write_bytes(file, secrets.token_bytes(_SECRET), mode=0o600)
     files.require_file(file, "secret")
     key = file.read_bytes()
     if len(key) != _SECRET:

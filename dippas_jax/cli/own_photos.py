@@ -26,9 +26,9 @@ from dippas_jax.types import InputError
 FEWEST = 4
 """Photos of a camera from which the others' K is worth a look."""
 
-COPY = 0.5
+COPY = copies.ALIKE
 """Correlation of residuals from which a photo is a copy of another one, in part at least: photos of
-real scenes by one camera have at most 0.01 (`copies`)."""
+real scenes by one camera have at most 0.01, of a wall 0.05 (`copies`)."""
 
 CONFIRMED = 6.0
 """z of a photo's residual with the others' K from which they are one camera's: by chance one photo
@@ -56,7 +56,18 @@ class Known(NamedTuple):
     @property
     def confirmed(self) -> bool:
         """Whether the photo is of the same camera as the others."""
-        return self.z >= CONFIRMED and not drawn.decides(self.drawn, self.z)
+        return not self.reason
+
+    @property
+    def reason(self) -> str:
+        """Why it is not confirmed; "" if it is."""
+        if math.isnan(self.z):
+            return "it has no noise"
+        if self.z < CONFIRMED:
+            return f"z {self.z:.1f}"
+        if drawn.decides(self.drawn, self.z):
+            return f"{100 * self.drawn:.0f} % of what agrees lie where all have something drawn"
+        return ""
 
 
 class _Sums(NamedTuple):
@@ -117,7 +128,7 @@ class OwnPhotos:
         plane = np.asarray(_estimate(others))
         z = extractors.scores(eight, plane)["sigma-3"]
         share = identification.drawn(eight, plane) if z >= CONFIRMED else math.nan
-        return Known(plane, count, -math.inf if math.isnan(z) else z, share)
+        return Known(plane, count, z, share)
 
 
 def _kind(path: Path) -> Kind | None:

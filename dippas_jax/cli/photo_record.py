@@ -19,6 +19,11 @@ TRACED = FOUND - statistics.NormalDist().inv_cdf(0.95)
 """Expected |z|, 2.4, from which a photo counts as one that can probably be traced: scores lie about
 their expectation with a standard deviation of 1, so that one attacker in twenty reaches `FOUND`."""
 
+CERTAIN = 6.0
+"""z of the wavelet attacker in the original from which a fingerprint is surely the camera's, so
+that to find it no more says something: three times the widest spread of other cameras' z that was
+seen (`correlation.spread`)."""
+
 _ATTACK = {"attacker": str, "fingerprint": str, "before": float, "after": float, "found": bool}
 
 
@@ -82,12 +87,23 @@ class PhotoRecord:
     photo_sha256: str = ""
 
 
+_SAID = ("traced", "verdict")
+
+
+def line(record: PhotoRecord) -> dict[str, Any]:
+    """A line of --json: the record, whether its camera can probably be found, and the verdict."""
+    said = {"traced": traced(record), "verdict": verdict(record)}
+    return dataclasses.asdict(record) | {name: said[name] for name in _SAID}
+
+
 def from_json(values: Any) -> PhotoRecord:
-    """A record as it was written: a PSNR of null is infinite, any other figure nan.
+    """A record, or its `line`, as it was written: a PSNR of null is infinite, any other figure nan.
 
     Raises:
       ValueError: It is damaged, or of another version of this program.
     """
+    if isinstance(values, dict):
+        values = {name: value for name, value in values.items() if name not in _SAID}
     records.require(values, PhotoRecord)
     _require_examined(values["examined"])
 
@@ -122,21 +138,37 @@ def _require_examined(found: Mapping[str, Any]) -> None:
         raise ValueError("examined is of another type")
 
 
+UNMEASURED = "what is left was not measured, so that the camera may be found as before"
+"""Of a photo that can probably be traced for all that is known."""
+
+
 def traced(record: PhotoRecord) -> bool:
     """Whether the camera can probably be found: predicted or seen so, or for all that is known.
 
     So where nothing was done, and where nobody measured what is left.
     """
     attacks = record.examined.get("attacks", ())
-    known = math.isinf(record.psnr) or bool(baselines.found(record.method)) or _unmeasured(record)
+    known = math.isinf(record.psnr) or bool(baselines.found(record.method)) or unmeasured(record)
     return known or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
 
 
-def _unmeasured(record: PhotoRecord) -> bool:
+def unmeasured(record: PhotoRecord) -> bool:
     """Whether nothing tells what is left of a fingerprint that the method did not know."""
-    attacks = record.examined.get("attacks", ())
     unseen = all(math.isnan(part) for part in record.leakage.values())
-    return unseen and all(one["fingerprint"] == record.fingerprint for one in attacks)
+    return unseen and not looked_for(record, known=False)
+
+
+def looked_for(record: PhotoRecord, *, known: bool = True) -> bool:
+    """Whether attackers looked for a fingerprint that is surely the camera's (`CERTAIN`).
+
+    `known`: That which the method knew counts too, under whatever name.
+    """
+    return any(
+        one["attacker"] == "wavelet"
+        and one["before"] >= CERTAIN
+        and (known or not one.get("known", one["fingerprint"] == record.fingerprint))
+        for one in record.examined.get("attacks", ())
+    )
 
 
 def left(record: PhotoRecord) -> str:
@@ -149,23 +181,23 @@ def left(record: PhotoRecord) -> str:
         return f"largest |z| of seven attackers {before:.1f} before, {after:.1f} after{known}"
     if math.isnan(worst := cells.worst(record.leakage)):
         return "leakage not measured"
-    return f"at most {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"
+    return f"up to {100 * worst:+.0f} % of a planted fingerprint left in a band or texture"
 
 
 def verdict(record: PhotoRecord) -> str:
     """What is to be thought of a photo, in a few words."""
     attacks = record.examined.get("attacks", ())
     if found := sorted({one["attacker"] for one in attacks if one["found"]}):
-        return f"still found by {', '.join(found)}"
+        return f"found by {', '.join(found)}"
     if math.isinf(record.psnr):
         return "nothing was changed, it can be traced as before"
-    if _unmeasured(record) and not baselines.found(record.method):
-        return "what is left was not measured, so that the camera may be found as before"
+    if unmeasured(record) and not baselines.found(record.method):
+        return UNMEASURED
     if record.predicted_z >= TRACED:
         return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"
-    if attacks:
+    if looked_for(record):
         return "found by none of the attackers that were asked"
     return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:.1f}"
 

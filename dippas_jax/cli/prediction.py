@@ -29,8 +29,12 @@ FOUND = 4.0
 NOTHING: Mapping[str, float] = {}
 
 BEST = 0.9
-"""Correlation of a known fingerprint with the true one, at most; chosen, not measured. One that
-shows more of it than a camera should is of a stronger camera, or holds the photo's own noise."""
+"""Correlation of a known fingerprint with the true one, at most; chosen, not measured."""
+
+IMPOSSIBLE = 2.0
+"""Times what a camera may show, from where the z of a known fingerprint is no camera's: it holds
+the photo's own noise, as one that was made of this photo or of a copy does. Chosen, not
+measured."""
 
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
@@ -45,7 +49,11 @@ def predicted_z(pixels: int, result: Result, before: Mapping[str, float] = NOTHI
       result: Of the method.
       before: z of the known fingerprint in the photo as it came.
     """
-    expected = (known_z(result), *expected_z(pixels, result, unknown(pixels, result, before)))
+    share = unknown(pixels, result, before)
+    known, rest = known_z(result), expected_z(pixels, result, share)
+    # Of the true fingerprint, the known one and the rest are two parts whose scores add.
+    told = 0.0 if math.isnan(known) else known * math.sqrt(1 - share**2)
+    expected = (known, *(told + z for z in rest))
     return max((z for z in expected if not math.isnan(z)), default=math.nan)
 
 
@@ -60,7 +68,7 @@ def known_z(result: Result) -> float:
 
 def is_found(before: Mapping[str, float]) -> bool:
     """Whether a fingerprint is one of the photo's camera: an extractor finds it there."""
-    return max(before.get(name, 0.0) for name in extractors.NAMES) >= FOUND
+    return _told(before) >= FOUND
 
 
 def unknown(pixels: int, result: Result, before: Mapping[str, float]) -> float:
@@ -68,11 +76,20 @@ def unknown(pixels: int, result: Result, before: Mapping[str, float]) -> float:
 
     A known one that correlates by q with the true one has q times its z, and the rest is √(1 − q²).
     """
-    if not is_found(before):
+    if not is_found(before) or is_impossible(pixels, result, before):
         return 1.0
-    told = max(before.get(name, 0.0) for name in extractors.NAMES)
+    told = _told(before)
     shown = max(_shown(pixels, result), told / BEST)
     return math.sqrt(1 - (told / shown) ** 2)
+
+
+def is_impossible(pixels: int, result: Result, before: Mapping[str, float]) -> bool:
+    """Whether a fingerprint shows in a photo more than that of any camera should."""
+    return _told(before) > IMPOSSIBLE * _shown(pixels, result)
+
+
+def _told(before: Mapping[str, float]) -> float:
+    return max((before.get(name, 0.0) for name in extractors.NAMES), default=0.0)
 
 
 def elsewhere(pixels: tiles.Pixels, plane: np.ndarray) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """One photo of `dippas anonymize`: read, anonymised by the method asked for, encoded, described."""
 
+import dataclasses
 import hashlib
 import math
 import time
@@ -188,8 +189,8 @@ def _record(
         before = extractors.scores(photo.pixels, plane) | prediction.elsewhere(photo.pixels, plane)
     if options.report or options.check:
         with task.bar(bar_format="{desc}: looking for the camera"):
-            examined = examine.examined(photo.pixels, task.decoded(data), cameras)
-    return PhotoRecord(
+            examined = examine.examined(photo.pixels, task.decoded(data), cameras, plane)
+    record = PhotoRecord(
         photo=str(task.job.source),
         output=str(task.job.target),
         height=photo.pixels.shape[0],
@@ -214,6 +215,10 @@ def _record(
         examined=examined,
         photo_sha256=task.sha256,
     )
+    if photo_record.unmeasured(record):
+        more = f"{photo_record.UNMEASURED}; --check looks for a fingerprint that was not used"
+        record = dataclasses.replace(record, warnings=(*record.warnings, more))
+    return record
 
 
 def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[str]:
@@ -223,6 +228,12 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         said.append(
             f"the fingerprint is not found in the photo as it came (z {before['sigma-3']:.1f}), so "
             "that it may be another camera's or lie another way round, and hides nothing then"
+        )
+    if task.plane is not None and prediction.is_impossible(task.pixel_count, result, before):
+        said.append(
+            f"the fingerprint shows in the photo as it came (z {before['sigma-3']:.1f}) as no "
+            "camera's should; it may hold this photo's own noise, and tells nothing of what is "
+            "left then"
         )
     if task.photo.telling and task.options.icc != "drop":
         said.append(
@@ -234,7 +245,7 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
     if task.others is not None and not task.others.confirmed:
         said.append(
             f"its noise is not that of the {task.others.photos} other photos of this make, model "
-            f"and size (z {task.others.z:.1f}), so that it was treated as if alone"
+            f"and size ({task.others.reason}), so that it was treated as if alone"
         )
     if math.isinf(result.psnr):
         said.append("nothing was changed: the output has the same pixels as the photo")
@@ -254,13 +265,19 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
     if (z := prediction.predicted_z(task.pixel_count, result, before)) >= photo_record.TRACED:
         known = prediction.known_z(result) >= z
         why = f"its fingerprint still gives |z| {z:.1f}" if known else _why(task, result, before)
-        more = "--strength strong" if task.options.displace else "--displace 2"
-        if task.options.method not in methods.OURS:
-            more = "--method sparse --displace 2"
-        said.append(f"this photo can probably be traced: {why}; {more} leaves less")
+        said.append(f"this photo can probably be traced: {why}{_more(task.options)}")
     elif found := baselines.found(task.options.method):
         said.append(f"this photo can probably be traced: {found}")
     return said
+
+
+def _more(options: Options) -> str:
+    """A clause on what leaves less, if something does."""
+    if options.method != "sparse":
+        return "; --method sparse --displace 2 leaves less"
+    if not options.displace:
+        return "; --displace 2 leaves less"
+    return "" if options.strength == "strong" else "; --strength strong leaves less"
 
 
 def _not_looked_for(task: Task, cameras: dict[str, Fingerprint]) -> list[str]:

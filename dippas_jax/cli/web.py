@@ -13,7 +13,7 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-from dippas_jax.cli import anonymize, console, examine, photo_record, report_html
+from dippas_jax.cli import anonymize, console, examine, photo_record, prediction, report_html
 from dippas_jax.cli.outputs import Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files
@@ -80,10 +80,10 @@ def _plain(record: PhotoRecord) -> str:
     """The verdict for people who know nothing of z."""
     if photo_record.traced(record):
         return "This photo can probably still be traced to its camera."
-    if record.examined.get("attacks"):
+    if photo_record.looked_for(record):
         return "Reduced: none of the attackers that were asked finds the camera any more."
     if math.isnan(record.predicted_z):
         return "Reduced; what is left was not measured."
-    if record.z:
+    if record.z and prediction.is_found(record.z_before):
         return "Reduced: the fingerprint that was used is not found any more."
     return "Reduced: as far as it was measured, the camera would not be found."

@@ -50,6 +50,7 @@ SOURCES = {
 
 _NATURAL = {"dresden": ("natural",), "vision": ("nat",)}
 _DRESDEN_NAME = re.compile(r"(.+_\d+)_\d+$")
+_WRITTEN_BESIDE = re.compile(r"\.(?=figure|history|psnr|b\d)", re.IGNORECASE)
 _VISION_DEVICE = re.compile(r"D\d+_.+")
 
 
@@ -148,10 +149,15 @@ def fingerprint_files(photo: Photo, folder: Path) -> list[Path]:
 
 
 def ids(found: Sequence[Photo], layout: str) -> list[str]:
-    """Names safe for files: device and stem, then as much more as it takes to tell them apart."""
+    """Names safe for files: device and stem, then as much more as it takes to tell them apart.
+
+    None ends as what a run writes beside a photo (ID.figure.png), so no photo's name is that of
+    another's file.
+    """
 
     def safe(name: str) -> str:
-        return re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
+        name = re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
+        return _WRITTEN_BESIDE.sub("_", name)
 
     def short(photo: Photo) -> str:
         stem, name = safe(photo.path.stem), safe(label(photo.device, layout))

@@ -26,6 +26,8 @@ from dippas_jax.prior.state import FINGERPRINT_STD
 from dippas_jax.signal import image
 from dippas_jax.types import FlatPhotoError, Result
 
+_LETTERS = 16  # of a hash, in the name of a folder
+
 
 class _TileResult(NamedTuple):
     """What a tile gave.
@@ -201,7 +203,8 @@ class _Watch:
 
 def _place(photo: _Photo, index: int, what: str = "tiles") -> Path:
     """Where the checkpoints of a tile are: of its run, or of what came out of it ("made")."""
-    folder = photo.task.folder / "checkpoints" / photo.task.record.id
+    task = photo.task
+    folder = task.folder / "checkpoints" / task.record.id / task.input_sha256[:_LETTERS]
     return folder if photo.tiled.alone else folder / what / str(index)
 
 

@@ -15,8 +15,10 @@ from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.experiments import tasks
 from dippas_jax.io import files
-from dippas_jax.signal import extractors, flat_field, image, placement
+from dippas_jax.signal import correlation, extractors, flat_field, image, placement
 from dippas_jax.types import InputError, Record, Sample, Window
+
+_SAME = 0.99  # correlation of K and K' from which they are one
 
 
 class Group(NamedTuple):
@@ -151,6 +153,12 @@ def _planes(
         if sample.fingerprint is None:
             raise InputError(f"device {device} has no fingerprint; put prnu.npy there")
         other = _estimate(device, window, slice(None), config, folder)
+        if other is not None and correlation.ncc(sample.fingerprint, other) > _SAME:
+            raise InputError(
+                f"the fingerprint of device {device} is that of its flat-field photos, from which "
+                "K', the one that no method knows, is to come; choose "
+                "--config.fingerprints=halves, or build it from other photos"
+            )
         return sample.fingerprint, other
     first, second = (
         _estimate(device, window, slice(start, None, 2), config, folder) for start in (0, 1)

@@ -61,6 +61,8 @@ class PhotoRecord:
       gamma: γ at the last step, for a fingerprint of standard deviation `state.FINGERPRINT_STD`;
         the mean over tiles.
       gamma_in_unit_of_fingerprint: The same for P in the unit in which it came.
+      input_sha256: Of the photo's pixels as it came and, behind them, its fingerprint's values; ""
+        where an earlier version of this program did not tell.
     """
 
     id: str
@@ -87,6 +89,7 @@ class PhotoRecord:
     out_of_time: bool = False
     gamma: float | None = None
     gamma_in_unit_of_fingerprint: float | None = None
+    input_sha256: str = ""
 
 
 _FIGURES = tuple(field.name for field in dataclasses.fields(PhotoRecord) if field.type is float)
@@ -190,8 +193,9 @@ def lines(record: PhotoRecord) -> str:
         f"{record.id}  {record.width}×{record.height} pixels, {steps}{record.seconds:.0f} s",
         f"  {psnr}, SSIM {record.ssim:.4f}",
     ]
-    # The photo's own residual tells nothing of a photo that was reconstructed without it.
-    if record.reference == "camera" or record.method == "prior":
+    if record.reference != "camera":
+        text.append("  no fingerprint of the camera is known, so none was looked for")
+    else:
         for label, before, after, places in (
             ("NCC", record.ncc_before, record.ncc_after, 4),
             ("z", record.z_before, record.z_after, 1),
@@ -255,10 +259,15 @@ def picture(
     sheet = figure.Figure(figsize=(11, height), dpi=110, layout="constrained")
     backend_agg.FigureCanvasAgg(sheet)
     panels = sheet.subplot_mosaic(rows, height_ratios=[1, 0.8][: len(rows)])
+    camera = record.reference == "camera"  # the photo's own residual tells no camera
     change = (after.astype(np.float32) - before) * _AMPLIFICATION + 128
     for key, pixels, title in (
-        ("before", before, f"before: z {record.z_before:.1f}"),
-        ("after", after, f"after: z {record.z_after:.1f}, {record.psnr:.2f} dB"),
+        ("before", before, f"before: z {record.z_before:.1f}" if camera else "before"),
+        (
+            "after",
+            after,
+            f"after: {f'z {record.z_after:.1f}, ' if camera else ''}{record.psnr:.2f} dB",
+        ),
         (
             "change",
             np.clip(change, 0, 255).astype(np.uint8),
@@ -308,10 +317,14 @@ def _draw_steps(
     axis.axhline(record.ncc_before, color=_BLUE, linestyle=":", linewidth=1)
     axis.annotate("NCC of the photo as it came", (0, record.ncc_before), (4, -4), color=_BLUE,
                   textcoords="offset points", va="top", fontsize=8)  # fmt: skip
-    spread = 1 / np.sqrt(record.height * record.width)
-    axis.axhspan(-2 * spread, 2 * spread, color=_GREY, alpha=0.25, linewidth=0)
-    axis.set_xlabel("step (grey band: NCC within two standard deviations of another camera's)")
-    axis.set_ylabel("NCC of the snapshot", color=_BLUE)
+    if record.reference == "camera":
+        spread = 1 / np.sqrt(record.height * record.width)
+        axis.axhspan(-2 * spread, 2 * spread, color=_GREY, alpha=0.25, linewidth=0)
+        axis.set_xlabel("step (grey band: NCC within two standard deviations of another camera's)")
+        axis.set_ylabel("NCC of the snapshot", color=_BLUE)
+    else:
+        axis.set_xlabel("step")
+        axis.set_ylabel("NCC with the photo's own residual; no camera's is known", color=_BLUE)
     axis.set_xlim(0, max(steps - 1, 1))
     right = axis.twinx()
     right.plot(number, history.psnr, color=_RED, linewidth=0.9)

@@ -4,6 +4,7 @@ A row is a file, written as soon as it is made; all that it needs is in the stud
 the photos'.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from dippas_jax.experiments import methods, places, tasks
 from dippas_jax.forensics import attackers, detector, scores, tables
 from dippas_jax.io import files, weights
 from dippas_jax.signal import dncnn, image
-from dippas_jax.types import Record
+from dippas_jax.types import InputError, Record
 
 
 class Ready(NamedTuple):
@@ -25,7 +26,7 @@ class Ready(NamedTuple):
 
     Attributes:
       groups: The photos.
-      learned: Weights of the learned extractor, where this machine has them.
+      learned: Weights of the learned extractor, where the study has asked it from its beginning.
     """
 
     groups: list[places.Group]
@@ -41,17 +42,40 @@ def ready(config: configuration.Study, folder: Path) -> Ready:
     """The photos in groups; manifest.json is written, or theirs have to be its files.
 
     Raises:
-      InputError: Photos or fingerprints cannot be used, or files are no longer the manifest's.
+      InputError: Photos or fingerprints cannot be used, or files are no longer the manifest's, the
+        weights of the learned extractor among them.
     """
     records = load(config)
     path, flats = folder / "manifest.json", _flats(records, config)
     if path.exists():
-        manifests.check(records, files.read_json(path), flats)
+        known = files.read_json(path)
+        manifests.check(records, known, flats)
     else:
-        files.write_json(path, manifests.manifest(records, flats))
-    groups = places.groups(records, config, folder)
-    data = weights.load()
-    return Ready(groups, None if data is None else dncnn.parse(data))
+        known = manifests.manifest(records, flats) | {"learned": _hash(_weights(config))}
+        files.write_json(path, known)
+    return Ready(places.groups(records, config, folder), _learned(known, config, folder))
+
+
+def _weights(config: configuration.Study) -> bytes | None:
+    """Of the learned extractor, if it is asked for and this machine has them."""
+    wanted = not config.attackers or "learned" in config.attackers
+    return weights.load() if wanted else None
+
+
+def _hash(data: bytes | None) -> str:
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _learned(known: dict[str, Any], config: configuration.Study, folder: Path) -> Any:
+    """The weights that the study began with: all its rows ask the extractor, or none."""
+    data = _weights(config)
+    begun = known.get("learned", _hash(data))  # earlier versions did not tell
+    if begun and begun != _hash(data):
+        raise InputError(
+            f"the study in {folder} was begun with weights of the learned extractor that are not "
+            "here; `dippas fetch learned` gets them, or choose another --workdir"
+        )
+    return dncnn.parse(data) if begun and data is not None else None
 
 
 def make(

@@ -5,6 +5,7 @@ folder is laid out as docs/formats.md says. Progress goes to stderr.
 """
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 
 import tqdm
 
+import dippas_jax
 from dippas_jax import config as configuration
 from dippas_jax.experiments import inversions, overrides, report, tasks
 from dippas_jax.io import checkpoint, files
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import image
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import FlatPhotoError, InputError, Record, Result
@@ -47,25 +50,29 @@ def photos(
       were finished before, then the others as they are finished.
 
     Raises:
+      InputError: Before any work: a finished photo's record is damaged, or the photo or its
+        fingerprint is no longer the one whose results stand there.
       FailedError: After all photos, if one has nothing to remove, or its run lost its numbers.
     """
     files.prepare_workdir(folder / "photos")
     places = {record.id: folder / "photos" / f"{record.id}.json" for record in records}
-    done, failed, waiting = {}, [], []
+    done: dict[str, report.PhotoRecord] = {}
+    failed, waiting = [], []
 
-    def summarised(name: str) -> report.PhotoRecord:
-        done[name] = recorded(places[name])
+    def summarise() -> None:
         in_order = [done[name] for name in places if name in done]
         summary = {"config": dataclasses.asdict(config), "photos": in_order}
         files.write_json(folder / "summary.json", summary)
-        return done[name]
 
     for index, record in enumerate(records):
-        if places[record.id].exists():
+        if places[record.id].exists() and _is_whole(record, places[record.id]):
+            done[record.id] = recorded(places[record.id])
             tasks.say(f"{record.id}: finished before, skipped")
-            yield summarised(record.id)
         else:
             waiting.append((f"photo {index + 1} of {len(records)}", record))
+    if done:
+        summarise()
+        yield from list(done.values())
     settled = configuration.settled(config)
     method = inversions.inverted if config.method == "prior" else _one_by_one
     for name, made in method(waiting, settled, folder):
@@ -74,21 +81,49 @@ def photos(
             continue
         files.write_json(places[name], made)
         checkpoint.delete(folder / "checkpoints" / name)
-        yield summarised(name)
+        done[name] = recorded(places[name])
+        summarise()
+        yield done[name]
     if failed:
         raise FailedError("; ".join(failed))
+
+
+def _is_whole(record: Record, place: Path) -> bool:
+    """Whether the picture of a finished photo is there; `InputError` if it is of another one."""
+    known, picture = recorded(place), place.with_suffix(".png")
+    if known.input_sha256 not in ("", tasks.input_sha256(record.read())):
+        raise InputError(
+            f"photo {record.id}, or its fingerprint, is not the one whose results {place} tells; "
+            "choose another --workdir, or delete that file, and the photo is done again"
+        )
+    if not picture.exists():
+        tasks.say(f"{record.id}: {picture} is gone, so the photo is done again")
+        return False
+    pixels = photo_file.read_pixels(picture)
+    if hashlib.sha256(pixels.tobytes()).hexdigest() != known.sha256:
+        raise InputError(
+            f"{picture} is not the picture that {place} tells of; move it away, and the photo is "
+            "done again"
+        )
+    return True
 
 
 def claim(folder: Path, config: configuration.Config | configuration.Study) -> None:
     """Ties a work folder to its settings: results of different ones never mix."""
     path = folder / "config.json"
-    ours = dataclasses.asdict(config)
+    ours = {"version": dippas_jax.__version__, **dataclasses.asdict(config)}
     if not path.exists():
         files.write_json(path, ours)
         return
     found = files.read_json(path)
     if not isinstance(found, dict):
         raise InputError(f"{path} is damaged and tells no settings; choose another --workdir")
+    version = found.pop("version", ours["version"])  # earlier ones did not tell
+    if version != ours["version"]:
+        raise InputError(
+            f"{folder} holds a run of version {version} of this program, and this is "
+            f"{ours['version']}; choose another --workdir, or install that version"
+        )
     theirs = overrides.from_config_dict(found, type(config))
     if theirs != config:
         raise InputError(

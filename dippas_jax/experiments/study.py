@@ -17,7 +17,7 @@ import numpy as np
 from dippas_jax import config as configuration
 from dippas_jax.experiments import methods, plots, report, rows, runs, spread, tasks
 from dippas_jax.forensics import attackers, scores, tables
-from dippas_jax.io import files
+from dippas_jax.io import files, weights
 from dippas_jax.signal import residual
 from dippas_jax.types import InputError
 
@@ -54,7 +54,13 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         spread.make(config, folder)
     ready = rows.ready(config, folder)
     if ready.learned is None and (not config.attackers or "learned" in config.attackers):
-        tasks.say("the learned extractor is left out; `dippas fetch learned` gets it")
+        tasks.say(
+            "the learned extractor is left out, since this study was begun without it; another "
+            "--workdir asks it"
+            if weights.find()
+            else "the learned extractor is left out; `dippas fetch learned` gets it for studies "
+            "that are begun afterwards"
+        )
     made = dict.fromkeys(methods.once(name) for name in names)
     ours = {
         name: methods.invert(name, ready.groups, config, folder)
@@ -115,6 +121,7 @@ def _grid(
     Positives and negatives are chosen as for the tables (`tables.collect`).
     """
     others = tables.collect(rows, tables.ORIGINAL, "wavelet", "K", own=False)
+    alone = {name for row in rows if tables.is_alone(row) for name in row["photos"]}
     negatives = np.concatenate([one.values for one in others.values()])
     choices = [
         {key: result[key] for key in ("side", "average", "threshold")}
@@ -122,7 +129,11 @@ def _grid(
     ]
     grid = []
     for index, choice in enumerate(choices):
-        results = [record.results[index] for record in found if record.device in others]
+        results = [
+            record.results[index]
+            for record in found
+            if record.device in others and record.id not in alone
+        ]
         z = np.array([result["z"] for result in results], np.float64)
         z = z[~np.isnan(z)]
         auc = scores.auc(z, negatives)

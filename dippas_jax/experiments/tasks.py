@@ -1,5 +1,6 @@
 """One photo of a run: read, and its results written."""
 
+import hashlib
 import math
 import sys
 import time
@@ -28,6 +29,7 @@ class Task(NamedTuple):
       config: Of the run.
       folder: Of the run.
       started: Time of the monotonic clock.
+      input_sha256: Of the sample.
     """
 
     record: Record
@@ -36,6 +38,7 @@ class Task(NamedTuple):
     config: configuration.Config
     folder: Path
     started: float
+    input_sha256: str
 
     @property
     def known(self) -> np.ndarray | None:
@@ -58,7 +61,15 @@ def task_of(record: Record, config: configuration.Config, folder: Path) -> Task:
     if reference is None or config.mode == "blind":
         own = prior.residual_of(sample.pixels, config.sigma)
         reference = own if reference is None else reference
-    return Task(record, sample, reference, config, folder, started)
+    return Task(record, sample, reference, config, folder, started, input_sha256(sample))
+
+
+def input_sha256(sample: Sample) -> str:
+    """Of what results come from: a photo's pixels and, behind them, its fingerprint's values."""
+    digest = hashlib.sha256(sample.pixels.tobytes())
+    if sample.fingerprint is not None:
+        digest.update(sample.fingerprint.tobytes())
+    return digest.hexdigest()
 
 
 def finished(task: Task, results: list[Result], spent: float = 0.0, **notes: Any) -> Any:
@@ -78,6 +89,7 @@ def finished(task: Task, results: list[Result], spent: float = 0.0, **notes: Any
         task.config,
         reference="residual" if task.sample.fingerprint is None else "camera",
         seconds=time.monotonic() - task.started + spent,
+        input_sha256=task.input_sha256,
         **notes,
     )
     _write(task, results, summary)

@@ -35,6 +35,7 @@ class Match(NamedTuple):
         the peak.
       p_value: Probability that another camera gives as much or more, of z / `spread` under the
         normal distribution; 0 where that is beyond 38.
+      p_turned: The same of -z: a fingerprint that was taken out twice has its sign turned.
       shift: Row and column of the fingerprint at which the photo's corner lies.
       spread: Standard deviation of `z` for these noises, at least 1 (`correlation.spread`).
     """
@@ -43,6 +44,7 @@ class Match(NamedTuple):
     z: Float[np.ndarray, "*m"]
     pce: Float[np.ndarray, "*m"]
     p_value: Float64[np.ndarray, "*m"]
+    p_turned: Float64[np.ndarray, "*m"]
     shift: Int[np.ndarray, "*m 2"]
     spread: Float[np.ndarray, "*m"]
 
@@ -103,8 +105,8 @@ def search(
       sigma: Standard deviation of the noise that the extractor looks for, grey levels.
 
     Returns:
-      Scalars, of the position of the highest NCC. The noise of the PCE is that of all circular
-      shifts. The p-value is that of the best of all positions tried. Where a circular axis was
+      Scalars, of the position of the largest |NCC|. The noise of the PCE is that of all circular
+      shifts. The p-values are those of the best of all positions tried. Where a circular axis was
       searched its shift lies in [-h/2, h/2), and a photo rolled by 3 has shift -3.
 
     Raises:
@@ -218,12 +220,12 @@ def _searched(noise: Array, pixels: Array, fingerprint: Array) -> tuple[Array, .
     known = energies > jnp.maximum(_TINIEST_ENERGY * jnp.max(energies), 0)
     surface = jnp.where(known, products / jnp.sqrt(jnp.where(known, energies, 1)), 0)
     rows, columns = (n if n == side else n - side + 1 for n, side in zip(whole, size, strict=True))
-    tried = jnp.where(known, surface, -jnp.inf)[:rows, :columns]
-    best = jnp.stack(jnp.unravel_index(jnp.argmax(tried), tried.shape))
+    tried = surface[:rows, :columns]  # 0 where nothing is known
+    best = jnp.stack(jnp.unravel_index(jnp.argmax(jnp.abs(tried)), tried.shape))
     moved = jnp.roll(surface, -best, (0, 1))
     # `spread` takes as many pixels as the surface has shifts; the photo's may be fewer.
     scale = np.sqrt(size[0] * size[1] / (whole[0] * whole[1]))
-    scores = jnp.max(tried), correlation.pce_at_zero(moved), correlation.spread(moved * scale)
+    scores = moved[0, 0], correlation.pce_at_zero(moved), correlation.spread(moved * scale)
     defined = jnp.any(known[:rows, :columns])
     return *(jnp.where(defined, score, jnp.nan) for score in scores), best
 
@@ -254,5 +256,7 @@ def _match(
 ) -> Match:
     """The scores of NCC over pixels of that size, the best of so many positions."""
     z = np.asarray(correlation.z_score(ncc, size[0], size[1]))
-    p_value = correlation.p_value_over(correlation.p_value(z / spread), positions)
-    return Match(np.asarray(ncc), z, np.asarray(pce), p_value, shift, np.asarray(spread))
+    p_value, p_turned = (
+        correlation.p_value_over(correlation.p_value(one / spread), positions) for one in (z, -z)
+    )
+    return Match(np.asarray(ncc), z, np.asarray(pce), p_value, p_turned, shift, np.asarray(spread))

@@ -50,6 +50,11 @@ class Scores(NamedTuple):
     shots: list[str]
 
 
+def is_alone(row: dict[str, Any]) -> bool:
+    """Whether a row's photos lie where no other camera has any, so that none could be ruled out."""
+    return len(row["cameras"]) < 2
+
+
 def collect(
     rows: Sequence[dict[str, Any]], method: str, attacker: str, kind: str, *, own: bool
 ) -> dict[str, Scores]:
@@ -66,7 +71,7 @@ def collect(
     shots: dict[str, list[str]] = {}
     for row in rows:
         found = row["scores"].get(attacker, {}).get(kind)
-        if found is None or row["method"] != method:
+        if found is None or row["method"] != method or is_alone(row):
             continue
         columns = np.array(found, np.float64).T
         # Attackers of a whole group give one row for all of its photos.

@@ -16,11 +16,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from dippas_jax.forensics import attackers
+from dippas_jax.forensics import attackers, identification
 from dippas_jax.signal import correlation
 
 _RARE = 1e-3
 """Probability below which the largest of several figures is no chance."""
+
+_UNEVEN = {"laplacian": 1.6, "median": 1.4, "blurred": 1.3}
+"""Root-mean-square z of other cameras by attackers whose noise is less even than the wavelet's
+(docs/laboratory.md)."""
+
+_BY_PCE = "shifts"  # looks at all shifts, and its limit is the field's for those
 
 
 class Finding(NamedTuple):
@@ -33,6 +39,8 @@ class Finding(NamedTuple):
       after: Its score on the anonymised photo, with its sign.
       found: It still finds the camera.
       part: Where the score after is from, of an attacker that looks at several parts; else "".
+      spread: Standard deviation of z in the original where the camera is another one, at least 1,
+        as the wavelet attacker sees it (`correlation.spread`).
     """
 
     attacker: str
@@ -41,6 +49,7 @@ class Finding(NamedTuple):
     after: float
     found: bool
     part: str = ""
+    spread: float = 1.0
 
 
 class Summary(NamedTuple):
@@ -85,6 +94,7 @@ def verify(
       names: Of the attackers to run; None for all.
     """
     evidence = attackers.Evidence(fingerprints, learned=learned)
+    spreads = identification.compare(before, fingerprints).spread.tolist()
     findings = []
     for name in attackers.available(evidence):
         attacker = attackers.ATTACKERS[name]
@@ -92,7 +102,8 @@ def verify(
             continue
         (olds, _), (news, parts) = (_look(attacker, photo, evidence) for photo in (before, after))
         for index, (old, new) in enumerate(zip(olds.tolist(), news.tolist(), strict=True)):
-            findings.append(Finding(name, index, old, new, attacker.finds(new), parts[index]))
+            found = attacker.finds(new)
+            findings.append(Finding(name, index, old, new, found, parts[index], spreads[index]))
     return findings
 
 
@@ -193,11 +204,19 @@ def _seen_before(findings: Sequence[Finding]) -> list[str]:
     """The attackers that found the camera in the original, if that is more than chance."""
     by = attackers.ATTACKERS
     figures = sum(by[one.attacker].figures for one in findings if by[one.attacker].is_z)
-    every = [abs(one.before) for one in findings if by[one.attacker].is_z]
+    every = [
+        abs(one.before) / max(_UNEVEN.get(one.attacker, 1.0), _spread(one))
+        for one in findings
+        if by[one.attacker].is_z
+    ]
     largest = max((z for z in every if not math.isnan(z)), default=0.0)
     certain = figures > 0 and chance(largest, figures) < _RARE
     seen = [one.attacker for one in findings if by[one.attacker].finds(one.before)]
-    return [name for name in dict.fromkeys(seen) if certain or not by[name].is_z]
+    return [name for name in dict.fromkeys(seen) if certain or name == _BY_PCE]
+
+
+def _spread(one: Finding) -> float:
+    return 1.0 if math.isnan(one.spread) else one.spread
 
 
 def _twins() -> set[str]:

@@ -44,10 +44,12 @@ def _checkpointer(folder: Path) -> Iterator[Any]:
 
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             yield checkpointer
-    except OSError as error:
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # tensorstore's own, as of a full disk, are the second
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:_QUOTED]
         raise InputError(
-            f"checkpoints in {folder} cannot be written or read ({store.reason(error)}); choose "
-            "another work folder"
+            f"checkpoints in {folder} cannot be written or read ({why}); choose another work folder"
         ) from None
     finally:
         absl_logger.removeFilter(_nothing)

@@ -1,6 +1,7 @@
 """Colours of any kind as grey or RGB with opacity; colour profiles."""
 
 import io
+import re
 import struct
 from pathlib import Path
 
@@ -20,11 +21,25 @@ COMMON_PROFILES = {
 
 _TAGS = {
     b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2", b"B2D0", b"D2B0", b"bTRC", b"bXYZ",
-    b"bkpt", b"calt", b"chad", b"chrm", b"cicp", b"cprt", b"desc", b"dmdd", b"dmnd", b"gTRC",
+    b"bkpt", b"chad", b"chrm", b"cicp", b"cprt", b"desc", b"dmdd", b"dmnd", b"gTRC",
     b"gXYZ", b"gamt", b"kTRC", b"lumi", b"meas", b"pre0", b"pre1", b"pre2", b"rTRC", b"rXYZ",
     b"rig0", b"tech", b"view", b"vued", b"wtpt", b"dscm",
 }  # fmt: skip
-"""Of profiles (ICC.1, part 9.2; dscm is Apple's: its name in other languages)."""
+"""Of profiles (ICC.1, part 9.2; dscm is Apple's: its name in other languages). Not among them is
+the time of calibration."""
+
+_WRITTEN = {b"cprt", b"dmdd", b"dmnd", b"vued"}
+_HOLDERS = re.compile(
+    rb"hewlett-packard|adobe|apple|google|microsoft|kodak|facebook|artifex|little ?cms|cc0|"
+    rb"color consortium|european color initiative|public domain|no copyright|iec ?61966|iec\.ch",
+    re.IGNORECASE,
+)
+_LONGEST = 512  # bytes of a text
+"""Texts of common profiles name their makers, and are short; others may name a person."""
+
+_DATE = slice(24, 36)
+_MAKER_AND_ID = slice(80, 100)
+_SOME_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
 def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -92,8 +107,21 @@ def _is_all_colours(icc: bytes) -> bool:
     for at, size, tag in tags:
         if tag not in _TAGS or at - max(ends) > 3:
             return False
+        text = icc[at : at + size].replace(b"\0", b"")  # some are of two bytes a letter
+        if tag in _WRITTEN and not (len(text) <= _LONGEST and _HOLDERS.search(text)):
+            return False
         ends.append(at + size)
     return len(icc) - max(ends) <= 3
+
+
+def undated(icc: bytes) -> bytes:
+    """A profile whose header does not tell when and by what it was made; colours do not change."""
+    if len(icc) < 128:
+        return icc
+    header = bytearray(icc)
+    header[_DATE] = _SOME_DATE
+    header[_MAKER_AND_ID] = bytes(20)  # without an ID, which is the hash of all
+    return bytes(header)
 
 
 def is_grey(icc: bytes) -> bool:

@@ -86,7 +86,10 @@ def block(image: Image.Image, data: bytes) -> bytes:
     if (found := info.get("exif")) is not None:
         return found
     if text := info.get("Raw profile type exif"):
-        return bytes.fromhex("".join(text.split("\n")[3:]))
+        try:
+            return bytes.fromhex("".join(text.split("\n")[3:]))
+        except ValueError:
+            return text.encode(errors="replace")  # damaged, which matters only to those who keep it
     return data if image.format == "TIFF" else b""
 
 

@@ -82,15 +82,20 @@ def unreadable(path: Path | str, noun: str, error: Exception) -> InputError:
     )
 
 
+def too_large(path: Path | str, noun: str, size: int) -> InputError:
+    """Of a file that no photo, fingerprint or report can be."""
+    return InputError(
+        f"{noun} {path} has {size / 2**30:.1f} GiB, and {LARGEST >> 30} GiB are the most; give "
+        "another file"
+    )
+
+
 def read_bytes(path: Path | str, noun: str) -> bytes:
     """The content of a file, which a message calls `noun`; `InputError` if there is none."""
     with opened(path, noun) as file:
         size = os.fstat(file.fileno()).st_size
         if size > LARGEST:
-            raise InputError(
-                f"{noun} {path} has {size / 2**30:.1f} GiB, and {LARGEST >> 30} GiB are the most; "
-                "give another file"
-            )
+            raise too_large(path, noun, size)
         try:
             return file.read()
         except MemoryError:
@@ -190,8 +195,13 @@ def cache_folder() -> Path:
 # ----------------------------------------------------------------------------------------- writing
 
 
-def write_bytes(path: Path | str, data: bytes) -> None:
+def write_bytes(path: Path | str, data: bytes, *, mode: int = 0o666) -> None:
     """Write a file that appears whole or not at all, replacing what was there.
+
+    Args:
+      path: Of the file.
+      data: Its content.
+      mode: What may be permitted of that which the user's mask leaves.
 
     Raises:
       InputError: The folder is missing or not writable, or the disk is full.
@@ -204,6 +214,8 @@ def write_bytes(path: Path | str, data: bytes) -> None:
         try:
             unnamed = _unnamed(path.parent)
             with unnamed or open(temporary, "xb") as file:
+                if hasattr(os, "fchmod") and mode != 0o666:
+                    os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())

@@ -29,7 +29,6 @@ NAMES = ("fingerprint", "prnu", "k")
 
 EXTENSIONS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 
-_MOST_PACKED = 64  # bytes from one of an HDF5 or npz file, which can claim any; noise hardly packs
 _USER_BLOCK = b"MATLAB 7.3"  # an HDF5 file with 512 bytes of MATLAB's in front
 _PICTURES = {
     b"\x89PNG": "PNG", b"\xff\xd8\xff\xe0": "JPEG", b"\xff\xd8\xff\xe1": "JPEG", b"II*\0": "TIFF",
@@ -141,7 +140,7 @@ def _arrays(path: Path | str, data: bytes) -> dict[str, Any]:
             if not data.startswith(np.lib.format.MAGIC_PREFIX):
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
                     size = sum(entry.file_size for entry in archive.infolist())
-                if size > _MOST_PACKED * len(data):
+                if size > mat5.MOST_PACKED * len(data):
                     raise InputError(
                         f"fingerprint {path} of {len(data) / 2**20:.1f} MiB unpacks to "
                         f"{size / 2**20:.0f} MiB, which no noise does; estimate it again"
@@ -171,7 +170,7 @@ def _hdf5_arrays(path: Path | str, data: bytes) -> dict[str, Any]:
             f"fingerprint {path} is an HDF5 (MATLAB 7.3) file, which {_NO_H5PY}, or save it with "
             "save(..., '-v7') or as .npy"
         ) from None
-    arrays = {}
+    arrays, left = {}, mat5.MOST_PACKED * len(data)
     with h5py.File(io.BytesIO(data), "r") as file:
         for name in file:
             # Links, virtual and external storage would have other files opened.
@@ -183,8 +182,9 @@ def _hdf5_arrays(path: Path | str, data: bytes) -> dict[str, Any]:
             # Values that lie elsewhere in the file, such as text of any length, are what the HDF5
             # library loses itself in when the file is damaged.
             size = entry.size * entry.dtype.itemsize if entry.dtype.kind in "biufcS" else 0
-            if not 0 < size <= _MOST_PACKED * len(data):
+            if not 0 < size <= left:
                 continue
+            left -= size
             array = np.asarray(entry[()])
             if array.dtype.kind == "S":
                 array = np.char.decode(array, "utf-8")

@@ -30,6 +30,7 @@ _STORED = {
     13: "u8",
 }
 _TEXT = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+MOST_PACKED = 64  # bytes from one of a file, which can claim any; noise hardly packs
 _CHARACTERS, _NUMBERS = 4, range(6, 16)  # classes of arrays
 _COMPLEX, _LOGICAL = 0x800, 0x200  # flags
 
@@ -53,12 +54,14 @@ def arrays(data: bytes) -> dict[str, np.ndarray]:
 def _arrays(data: bytes) -> dict[str, np.ndarray]:
     order = {b"IM": "<", b"MI": ">"}[data[126:128]]
     found = {}
+    left = MOST_PACKED * len(data)
     for kind, content in _elements(data[_HEADER:], order):
         if kind == _COMPRESSED:
             unpacker = zlib.decompressobj()
-            content = unpacker.decompress(content, _MOST_BYTES)
+            content = unpacker.decompress(content, max(1, min(left, _MOST_BYTES)))
             if not unpacker.eof:
                 raise ValueError("a compressed array is cut off, or larger than any photo's")
+            left -= len(content)
             kind, content = next(_elements(content, order))
         if kind == _MATRIX and (named := _array(content, order)):
             found[named[0]] = named[1]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt, UInt8
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from dippas_jax.io import (
     color_profiles,
@@ -38,6 +38,8 @@ EXTENSIONS = (
     ".heic", ".heif", ".hif",
 )  # fmt: skip
 """What a folder is searched for, any case."""
+
+PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes of a text or profile unpacked; a megabyte is met
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"heif")
 _PILLOW = {

@@ -62,6 +62,8 @@ def encode(
     size = array.shape[0], array.shape[1]
     exif = _exif(photo, kept, tag, size, icc=icc)
     profile = photo.icc if icc else None
+    if profile and kept != "keep":
+        profile = color_profiles.undated(profile)
     if kind == "tiff" and array.dtype == np.uint16:
         return tiff_file.encoded(array, profile, tag)
     if array.dtype == np.uint16 and not _holds_16_bits(photo, kind):

@@ -37,9 +37,12 @@ def private(folder: Path) -> bool:
         known = folder.stat()
         if not hasattr(os, "getuid"):  # Windows: folders of a user are the user's
             return True
-        if known.st_uid == os.getuid() and known.st_mode & 0o022:
+        ours = os.getuid()
+        if known.st_uid == ours and known.st_mode & 0o022:
             folder.chmod(stat.S_IMODE(known.st_mode) & ~0o022)
-        return known.st_uid == os.getuid()
+        with os.scandir(folder) as entries:  # others may have written there before it was closed
+            foreign = any(one.stat(follow_symlinks=False).st_uid != ours for one in entries)
+        return known.st_uid == ours and not foreign
     except OSError:
         return False
 

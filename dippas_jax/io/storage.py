@@ -110,6 +110,16 @@ def read(at: Place, noun: str) -> bytes:
     return data
 
 
+def require_size(at: Place, noun: str) -> None:
+    """`InputError` for a file that is larger than any that is read; raises as `read`."""
+    try:
+        size = os.stat(at.local).st_size if at.local else at.system.size(at.path)
+    except (*_GONE, ValueError) as error:
+        raise _unreadable(at, noun, error) from None
+    if size is not None and size > files.LARGEST:  # None: the system does not know
+        raise files.too_large(at.name, noun, size)
+
+
 def read_json(at: Place) -> Any:
     """What a JSON file holds; None where there is none, or where it is only begun."""
     try:

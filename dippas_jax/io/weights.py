@@ -110,7 +110,7 @@ def fetch() -> Path:
 
 def _download(into: Path) -> Path:
     """The wheel, as pip gets it from the package index that the user has set."""
-    command = [sys.executable, "-m", "pip", "download", _REQUIREMENT, "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "download", _REQUIREMENT, "--no-deps"]
     command += ["--only-binary=:all:", "--disable-pip-version-check", "--quiet", "--dest"]
     try:
         done = subprocess.run([*command, str(into)], capture_output=True, text=True, check=False)

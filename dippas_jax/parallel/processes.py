@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dippas_jax.io import files
+from dippas_jax.io import decoder, files
 from dippas_jax.parallel import devices, worker
 from dippas_jax.parallel.supervisor import End, Engine
 from dippas_jax.parallel.worker import Task
@@ -21,6 +21,7 @@ from dippas_jax.types import InputError
 
 _SPAWN = multiprocessing.get_context("spawn")
 _UNUSABLE = 2  # exit code of a worker that no other would do better than
+_DIED = 1  # of one that says why, and that another one may do better than
 _PATIENCE = 10.0  # seconds for a worker to give back what it is at work on
 
 
@@ -80,9 +81,9 @@ def _ended(handle: _Handle) -> End | None:
     code = handle.process.exitcode
     if code is None:
         return None
-    if code == _UNUSABLE:
+    if code in (_UNUSABLE, _DIED):
         with contextlib.suppress(EOFError):
-            return End(False, False, handle.says.recv())
+            return End(False, code == _DIED, handle.says.recv())
     return End(code == 0, True, "" if code == 0 else _told(code))
 
 
@@ -151,8 +152,14 @@ def _work(task: Task, owner: str, send: Any) -> None:
     except InputError as error:
         send.send(str(error))
         sys.exit(_UNUSABLE)
+    except RuntimeError as error:  # another process should go on
+        send.send(str(error))
+        sys.exit(_DIED)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGTERM)
+    finally:
+        if why := decoder.surprise():
+            sys.stderr.write(f"dippas: a worker decoded photos without limits, since {why}\n")
 
 
 def _interrupted(*_: Any) -> None:

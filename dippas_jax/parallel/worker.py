@@ -12,7 +12,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tempfile
 import threading
 import time
 import zlib
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
 import dippas_jax
-from dippas_jax.io import storage
+from dippas_jax.io import private, storage
 from dippas_jax.io.storage import Place
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
@@ -146,9 +145,9 @@ def work(task: Task, owner: str) -> None:
     }  # fmt: skip
     first = zlib.crc32(owner.encode()) % max(len(task.items), 1)
     waiting = [*task.items[first:], *task.items[:first]]  # the others begin elsewhere
-    with tempfile.TemporaryDirectory() as folder, _telling(root, owner, tally, task.lease):
+    with private.folder() as folder, _telling(root, owner, tally, task.lease):
         tally["device"] = task.method.device()
-        worker = _Worker(task, root, owner, Path(folder), tally)
+        worker = _Worker(task, root, owner, folder, tally)
         pause = _WAIT
         while waiting:
             later = worker.round(waiting)
@@ -408,6 +407,7 @@ class _Worker:
         self._let_go(held)
         tally["done"] += 1
         tally["failing"] = []
+        self._tell_first()
 
     def _fail(self, held: _Held, failure: _PhotoError) -> None:
         if failure.final:
@@ -427,6 +427,12 @@ class _Worker:
     def _give_up(self, item: Item, tries: int, reason: str) -> None:
         self._finish(ledger.QUARANTINE, item, tries, reason=reason)
         self._tally["quarantined"] += 1
+        self._tell_first()
+
+    def _tell_first(self) -> None:
+        """At once, so that a worker which dies soon afterwards is known to have been of use."""
+        if self._tally["done"] + self._tally["quarantined"] == 1:
+            ledger.tell(self._root, self._owner, {**self._tally, "time": time.time()})
 
     def _finish(self, folder: str, item: Item, tries: int, **facts: Any) -> None:
         known = {**item._asdict(), "owner": self._owner, "tries": tries}
@@ -465,7 +471,9 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
 
 def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[Path, str]:
     """A copy of a file and its hash: of one reading, whatever happens to the file meanwhile."""
-    data = storage.read(storage.place(name), noun)
+    at = storage.place(name)
+    storage.require_size(at, noun)
+    data = storage.read(at, noun)
     path = folder / (noun + PurePosixPath(name).suffix)
     path.write_bytes(data)
     names[str(path)] = name

@@ -31,8 +31,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from dippas_jax.io import private
 from dippas_jax.types import InputError
-from dippas_jax.web import guard, jobs, private
+from dippas_jax.web import guard, jobs
 
 PATIENCE = 10.0
 """Seconds until the head of a request must have come, and the next part of its body."""

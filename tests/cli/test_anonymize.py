@@ -37,6 +37,7 @@ from dippas_jax.cli import (
     prediction,
     report_html,
     treatment,
+    web,
 )
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
@@ -235,6 +236,50 @@ def test_random_names_say_nothing_and_stay_the_same(dippas, tmp_path):
     err = dippas("a.jpg", "-o", "out/", "--random-name")[2]
     assert "skipped" in err
     assert "traced" not in err, "nothing was written"
+
+
+def test_outputs_of_random_names_beside_originals_stay_outputs(dippas, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy("a.jpg", "in/a.jpg")
+    assert dippas("in", "--random-name")[0] == 0
+    before = tree(tmp_path / "in")
+    code, out, err = dippas("in", "--random-name", "--overwrite")
+    assert (code, out.count("->")) == (0, 1)
+    assert "what this command made of in/a.jpg, skipped" in err
+    assert tree(tmp_path / "in").keys() == before.keys()
+
+
+def test_a_linked_folder_is_named_and_not_followed(dippas, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy("a.jpg", "in/a.jpg")
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
+    err = dippas("in", "-r", "-o", "out")[2]
+    assert "1 file skipped, a link to a folder, which is not followed: link" in err
+
+
+def test_nobody_else_may_read_a_report_or_the_output_of_a_closed_photo(dippas, tmp_path):
+    os.chmod("a.jpg", 0o600)
+    dippas("a.jpg", "--report", "r.html")
+    save(tmp_path / "c.jpg", 1)
+    os.chmod("c.jpg", 0o644)
+    dippas("c.jpg")
+    modes = {name: os.stat(name).st_mode & 0o777 for name in ("r.html", "r.json", "a.anon.jpg")}
+    assert set(modes.values()) == {0o600}
+    assert os.stat("c.anon.jpg").st_mode & 0o777 == 0o644
+
+
+def test_the_page_of_many_photos_is_not_written_after_each(dippas, tmp_path, monkeypatch):
+    for number in range(4):
+        save(tmp_path / "in" / f"{number}.png", number)
+    write, pages = examine.report_html.html, []
+    monkeypatch.setattr(
+        examine.report_html, "html", lambda *given: pages.append(given) or write(*given)
+    )
+    monkeypatch.setattr(anonymize, "_MOST_PICTURED", 2)
+    dippas("in", "-o", "out", "--report", "r.html")
+    assert len(pages) == 2, "after the first one, and at the end"
+    assert [bool(panels) for panels in pages[-1][1]] == [True, True, False, False]
+    assert len(json.loads((tmp_path / "r.json").read_text())["photos"]) == 4
 
 
 def test_a_dry_run_writes_nothing_and_says_what_would_be(dippas, tmp_path):
@@ -999,13 +1044,29 @@ def test_a_fingerprint_that_is_not_in_the_photo_does_not_reassure(dippas, tmp_pa
 
 
 def test_what_a_weak_fingerprint_does_not_tell_is_foretold():
-    """By hand: with z 30 of the 50 that the camera may have, √(1 − 0.6²) is not known."""
+    """By hand: with z 30 of the 50 that the camera may have, √(1 − 0.6²) is not known.
+
+    What is left of the known part, z 1, is added.
+    """
     leakage, visible = {"2/16 cycles": 0.0, "whole": 0.02}, {"whole": 50 / 0.25}
     made = Result(photo(0), 40.0, {"sigma-3": 1.0}, leakage, {}, visible=visible)
-    assert prediction.predicted_z(10**6, made, {"sigma-3": 30.0}) == pytest.approx(0.8 * 50 * 0.12)
+    assert prediction.predicted_z(10**6, made, {"sigma-3": 30.0}) == pytest.approx(
+        0.6 * 1 + 0.8 * 50 * 0.12
+    )
     best = prediction.predicted_z(10**6, made, {"sigma-3": 60.0})
-    assert best == pytest.approx(math.sqrt(1 - 0.9**2) * 50 * 0.12), "no K tells all"
+    assert best == pytest.approx(0.9 + math.sqrt(1 - 0.9**2) * 50 * 0.12), "no K tells all"
     assert prediction.predicted_z(10**6, made, {"sigma-3": 3.0}) == pytest.approx(50 * 0.12)
+    own = {"sigma-3": 101.0}
+    assert prediction.is_impossible(10**6, made, own)
+    assert not prediction.is_impossible(10**6, made, {"sigma-3": 99.0})
+    assert prediction.predicted_z(10**6, made, own) == pytest.approx(50 * 0.12), "its own noise"
+
+
+def test_a_fingerprint_made_of_the_photo_itself_is_said_to_tell_nothing(dippas):
+    noise = np.asarray(extractors.extract(photo(0)))
+    files.write_fingerprint("own.npy", noise)
+    _, out, _ = dippas("a.jpg", "--fingerprint", "own.npy")
+    assert "as no camera's should; it may hold this photo's own noise" in out
 
 
 @pytest.mark.parametrize(
@@ -1273,9 +1334,9 @@ def record(**changes):
 @pytest.mark.parametrize(
     ("leakage", "words"),
     [
-        ({"2/16 cycles": 0.034, "texture 1": 0.161}, f"at most +16 % {LEFT}"),
-        ({"2/16 cycles": 0.034, "texture 1": -0.161}, f"at most -16 % {LEFT}"),
-        ({"2/16 cycles": math.nan, "texture 1": 0.034}, f"at most +3 % {LEFT}"),
+        ({"2/16 cycles": 0.034, "texture 1": 0.161}, f"up to +16 % {LEFT}"),
+        ({"2/16 cycles": 0.034, "texture 1": -0.161}, f"up to -16 % {LEFT}"),
+        ({"2/16 cycles": math.nan, "texture 1": 0.034}, f"up to +3 % {LEFT}"),
         ({"2/16 cycles": math.nan}, "leakage not measured"),
         ({}, "leakage not measured"),
     ],
@@ -1303,15 +1364,38 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
 
 def test_what_was_not_measured_does_not_reassure():
     made = record(predicted_z=0.5, mode="aware", fingerprint="K.npy")
-    asked = {"fingerprint": "K.npy", "found": False, "attacker": "wavelet"}
-    for attacks in ([], [asked]):
+    asked = {"fingerprint": "K.npy", "found": False, "attacker": "wavelet", "before": 9.0}
+    other = {**asked, "fingerprint": "K2.npy"}
+    for attacks in (
+        [],
+        [asked],
+        [asked, {**other, "known": True}],  # the same under another name
+        [asked, {**other, "before": 5.9}],  # perhaps another camera's
+        [asked, {**other, "before": math.nan}],
+        [asked, {**other, "attacker": "bands"}],
+    ):
         one = dataclasses.replace(made, examined={"attacks": attacks})
         assert photo_record.traced(one)
         assert "was not measured" in photo_record.verdict(one)
-    other = {"attacks": [asked, {**asked, "fingerprint": "K2.npy"}]}
-    one = dataclasses.replace(made, examined=other)
+        assert web._plain(one).startswith("This photo can probably still be traced")
+    one = dataclasses.replace(made, examined={"attacks": [asked, {**other, "known": False}]})
     assert not photo_record.traced(one)
     assert "none of the attackers" in photo_record.verdict(one)
+    assert web._plain(one) == (
+        "Reduced: none of the attackers that were asked finds the camera any more."
+    )
+
+
+def test_a_fingerprint_that_was_never_found_is_not_said_to_be_found_no_more():
+    strange = record(
+        predicted_z=1.0, leakage={"whole": 0.0}, z_before={"sigma-3": 0.3}, z={"a": 0.2}
+    )
+    assert web._plain(strange).startswith("Reduced: as far as it was measured")
+    found = dataclasses.replace(strange, z_before={"sigma-3": 9.0})
+    assert web._plain(found) == "Reduced: the fingerprint that was used is not found any more."
+    rows = [{"fingerprint": "b", "found": False, "attacker": "wavelet", "before": 0.3}]
+    asked = dataclasses.replace(strange, examined={"attacks": rows})
+    assert "none of the attackers" not in web._plain(asked) + photo_record.verdict(asked)
 
 
 def test_a_verdict_is_of_its_photo_alone(dippas, tmp_path):

@@ -14,8 +14,8 @@ from dippas_jax.io import files
 from tests import oracles
 
 SIZE, COUNT = 64, 6
-CAMERA = synthetic.Camera(seed=3, strength=0.02)
-FOREIGN = synthetic.Camera(seed=4, strength=0.02)
+CAMERA = synthetic.Camera(seed=3, strength=0.013)
+FOREIGN = synthetic.Camera(seed=4, strength=0.013)
 
 
 def save(path, number, camera=CAMERA, model="X100", make="Fuji"):
@@ -156,7 +156,7 @@ def test_photos_of_many_cameras_that_were_turned_are_not_one_cameras(tmp_path):
     exif = Image.Exif()
     exif[271], exif[272] = "Fuji", "X100"
     for number, path in enumerate(paths):
-        camera = synthetic.Camera(seed=20 + number, strength=0.02)
+        camera = synthetic.Camera(seed=20 + number, strength=0.013)
         pixels = synthetic.expose(camera, synthetic.scene(number, side), number)
         Image.fromarray(pixels).rotate(8, Image.Resampling.BICUBIC).save(path, exif=exif)
     own = own_photos.OwnPhotos(paths)

@@ -19,7 +19,7 @@ from tests import oracles
 
 QUESTIONS = {
     "wavelet": "the whole photo, as <most> would", "bands": "the worst band",
-    "shifts": "all positions",
+    "shifts": "all positions", "learned": "the middle",
 }  # fmt: skip
 VOID = {"meta", "img", "input", "br"}
 
@@ -37,13 +37,13 @@ EXAMINED = {
     "ssim": 0.9712,
     "attacks": [
         {"attacker": "wavelet", "fingerprint": "cam.npz", "before": 22.61, "after": -0.44,
-         "found": False, "pixels": "700x900"},
+         "found": False, "pixels": "900x700"},
         {"attacker": "wavelet", "fingerprint": "other.npz", "before": 21.9, "after": 3.21,
-         "found": True, "pixels": "700x900"},
+         "found": True, "pixels": "900x700"},
         {"attacker": "bands", "fingerprint": "cam.npz", "before": 9.1, "after": -3.72,
-         "found": True, "part": "1/4 to 3/8", "pixels": "700x900"},
+         "found": True, "part": "1/4 to 3/8", "pixels": "900x700"},
         {"attacker": "shifts", "fingerprint": "cam.npz", "before": 20.0, "after": float("nan"),
-         "found": False, "pixels": "700x900"},
+         "found": False, "pixels": "900x700"},
     ],
     "untested": ["set", "link"], "verdict": "The camera is still found by wavelet.",
 }  # fmt: skip
@@ -163,6 +163,14 @@ def test_a_method_of_other_authors_is_said_to_know_no_fingerprint_and_to_move_pi
     assert "<strong>can probably be traced: whoever searches for it place by place" in text
 
 
+def test_an_attacker_that_saw_a_part_of_the_photo_says_so():
+    part = {"attacker": "learned", "before": 9.0, "after": 0.5, "pixels": "512x640"}
+    rows = [*EXAMINED["attacks"], EXAMINED["attacks"][0] | part]
+    _, words = parsed(made(record(examined=EXAMINED | {"attacks": rows})))
+    assert words.count("of the pixels") == 1
+    assert "; only 512×640 of the pixels" in words
+
+
 def test_a_known_fingerprint_without_attackers_is_told_by_its_scores():
     _, words = parsed(made(record(examined=NONE_LOOKED)))
     assert (
@@ -235,7 +243,7 @@ def test_the_index_says_of_each_photo_what_is_left_and_what_to_think_of_it():
     )
     index = text[text.index("<nav") : text.index("</nav>")]
     for words in (
-        "41.2 dB", "<strong>still found by bands, wavelet</strong>", "23.0 before, 0.6 after",
+        "41.2 dB", "<strong>found by bands, wavelet</strong>", "23.0 before, 0.6 after",
         "-12 % of a planted", "<strong>can probably be traced (z of about 7.2", "+1 % of a planted",
         "z of about 0.5 to be expected, below 2.4<", "unchanged",
         "<strong>nothing was changed, it can be traced as before</strong>",

@@ -405,13 +405,14 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
     for record, own in zip(records, ["A.npz", "B.npz"], strict=True):
         best, other = record["results"]
         assert best["fingerprint"] == own
-        scores = {"ncc", "z", "spread", "pce", "p_value"}
+        scores = {"ncc", "z", "spread", "pce", "p_value", "p_turned"}
         assert set(best) == {"fingerprint", "match", "drawn"} | scores
         assert (best["match"], other["match"]) == (True, False)
         for one in (best, other):
             assert one["p_value"] == pytest.approx(
                 correlation.p_value(one["z"] / one["spread"]).item(), rel=1e-4
             )
+            assert one["p_turned"] == pytest.approx(1 - one["p_value"], rel=1e-4)
         assert best["p_value"] < 1e-6 < other["p_value"]
         pixels = np.asarray(Image.open(record["photo"]))
         pattern = oracles.pattern(pixels, files.read_fingerprint(own))

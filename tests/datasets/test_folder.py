@@ -124,6 +124,20 @@ def test_equal_names_are_told_apart_and_unsafe_ones_made_safe(tmp_path):
         assert not set(name) & set('/\\:*?"<>| ')
 
 
+def test_no_photo_is_named_as_what_is_written_beside_another(tmp_path):
+    names = ("x", "x.Figure", "x.history", "x.B64.L10.tau38", "x.psnr44.0", "x.jpg.v2")
+    for name in names:
+        add(tmp_path / "cam" / "photos" / f"{name}.png", pixels())
+    assert set(ids(folder.records(tmp_path, need_fingerprint=False))) == {
+        "cam_x",
+        "cam_x_Figure",
+        "cam_x_history",
+        "cam_x_B64.L10.tau38",
+        "cam_x_psnr44.0",
+        "cam_x.jpg.v2",
+    }
+
+
 @pytest.mark.parametrize(
     ("photo", "print_", "crop"),
     [

@@ -11,10 +11,10 @@ from PIL import Image
 
 from dippas_jax import config
 from dippas_jax.experiments import report, runs
-from dippas_jax.io import checkpoint
+from dippas_jax.io import checkpoint, files
 from dippas_jax.prior import anonymize, tiling, whole
 from dippas_jax.signal import image
-from dippas_jax.types import Record, Sample, Window
+from dippas_jax.types import InputError, Record, Sample, Window
 from tests import oracles, tiny
 
 SIZE = (64, 128)  # three tiles of 64x64
@@ -114,7 +114,7 @@ def test_tiles_that_are_done_survive_and_the_bytes_are_the_same(
 
     def interrupted(folder, step, tree):
         save(folder, step, tree)
-        seen.append(folder.relative_to(tmp_path / "checkpoints" / "cam_1").as_posix())
+        seen.append("/".join(folder.parts[-2:]))
         if len([name for name in seen if name.startswith("made")]) == ended:
             raise KeyboardInterrupt
 
@@ -155,11 +155,55 @@ def stop_after_a_tile(folder, monkeypatch, before_save=lambda: None):
 
 def test_a_damaged_tile_is_done_again(finished, tmp_path, monkeypatch, capsys):
     stop_after_a_tile(tmp_path, monkeypatch)
-    (manifest,) = (tmp_path / "checkpoints" / "cam_1" / "made").glob("*/*/manifest.json")
+    (manifest,) = (tmp_path / "checkpoints" / "cam_1").glob("*/made/*/*/manifest.json")
     manifest.write_bytes(b"{}")
     done(tmp_path)
     assert "finished before" not in capsys.readouterr().err
     assert outputs(tmp_path) == outputs(finished[0])
+
+
+@pytest.mark.parametrize("what", ["photo", "fingerprint"])
+def test_a_photo_of_the_same_name_does_not_go_on_from_anothers_tiles(
+    what, tmp_path, monkeypatch, capsys
+):
+    other = of(PHOTO[::-1]) if what == "photo" else of(PHOTO, plane=PLANE[::-1])
+    stop_after_a_tile(tmp_path / "run", monkeypatch)
+    done(tmp_path / "fresh", records=[other])
+    capsys.readouterr()
+    (record,) = done(tmp_path / "run", records=[other])
+    assert "finished before" not in capsys.readouterr().err
+    assert outputs(tmp_path / "run") == outputs(tmp_path / "fresh")
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+    with pytest.raises(InputError, match=r"cam_1, or its fingerprint, is not the one whose resul"):
+        done(tmp_path / "run")
+    known = tmp_path / "run" / "photos" / "cam_1.json"
+    files.write_json(known, dataclasses.replace(record, input_sha256=""))
+    (earlier,) = done(tmp_path / "run")  # of a version that did not tell
+    assert earlier.psnr == record.psnr
+
+
+def test_a_picture_that_is_gone_is_made_again_and_another_one_refused(finished, tmp_path, capsys):
+    done(tmp_path)
+    picture = tmp_path / "photos" / "cam_1.png"
+    made = picture.read_bytes()
+    picture.unlink()
+    done(tmp_path)
+    assert "is gone, so the photo is done again" in capsys.readouterr().err
+    assert picture.read_bytes() == made
+    Image.fromarray(PHOTO).save(picture)
+    with pytest.raises(InputError, match=r"cam_1.png is not the picture that .*cam_1.json tells"):
+        done(tmp_path)
+
+
+def test_a_run_of_another_version_is_refused(tmp_path, monkeypatch):
+    runs.claim(tmp_path, SETTINGS)
+    runs.claim(tmp_path, SETTINGS)
+    monkeypatch.setattr(runs.dippas_jax, "__version__", "9.9")
+    with pytest.raises(InputError, match=r"a run of version 0\S+ of this program, and this is 9.9"):
+        runs.claim(tmp_path, SETTINGS)
+    path = tmp_path / "config.json"
+    files.write_json(path, {k: v for k, v in files.read_json(path).items() if k != "version"})
+    runs.claim(tmp_path, SETTINGS)
 
 
 def test_the_seconds_of_tiles_before_a_kill_count(tmp_path, monkeypatch):

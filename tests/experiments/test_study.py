@@ -1,6 +1,7 @@
 """Studies: all methods against all attackers on a small folder, resumed, and what is refused."""
 
 import dataclasses
+import hashlib
 import json
 
 import jax
@@ -9,12 +10,12 @@ import pytest
 
 from dippas_jax import config, main
 from dippas_jax.datasets import reader, synthetic
-from dippas_jax.experiments import inversions, study, tasks
+from dippas_jax.experiments import inversions, rows, study, tasks
 from dippas_jax.forensics import attackers, scores, tables
-from dippas_jax.io import files
+from dippas_jax.io import files, weights
 from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import anonymize
-from dippas_jax.signal import correlation, extractors, fingerprint
+from dippas_jax.signal import correlation, dncnn, extractors, fingerprint, flat_field
 from dippas_jax.types import InputError
 from tests import tiny
 
@@ -262,6 +263,44 @@ def test_files_that_changed_since_the_manifest_are_refused(tmp_path):
     with pytest.raises(InputError, match="photo b_1 is not that of the manifest"):
         study.run(chosen, tmp_path / "out")
     assert (tmp_path / "out" / "manifest.json").read_bytes() == before
+
+
+def test_a_second_fingerprint_that_is_the_first_is_refused(tmp_path):
+    chosen = pair(tmp_path / "data", [(64, 64), (64, 64)])
+    for device in "ab":
+        folder = tmp_path / "data" / device
+        flats = [photo_file.read_pixels(path) for path in sorted((folder / "flat").iterdir())]
+        files.write_fingerprint(folder / "prnu.npy", np.asarray(flat_field.estimate(flats).plane))
+    with pytest.raises(InputError, match=r"device a is that of its flat-field photos.*=halves"):
+        study.run(dataclasses.replace(chosen, fingerprints="file"), tmp_path / "out")
+
+
+def test_all_rows_of_a_study_ask_the_learned_extractor_or_none(tmp_path, monkeypatch, capsys):
+    chosen = dataclasses.replace(
+        pair(tmp_path / "data", [(64, 64), (64, 64)]), attackers=("learned",)
+    )
+    data = {"now": None}
+    monkeypatch.setattr(weights, "load", lambda: data["now"])
+    monkeypatch.setattr(weights, "find", lambda: data["now"])
+    monkeypatch.setattr(dncnn, "parse", lambda data: data)
+    for name in ("with", "without"):
+        (tmp_path / name).mkdir()
+    groups = [rows.ready(chosen, tmp_path / "without").learned]
+    data["now"] = b"weights"
+    groups.append(rows.ready(chosen, tmp_path / "without").learned)
+    assert groups == [None, None]
+    study.run(chosen, tmp_path / "without")
+    assert "since this study was begun without it" in capsys.readouterr().err
+    assert rows.ready(chosen, tmp_path / "with").learned == b"weights"
+    assert rows.ready(chosen, tmp_path / "with").learned == b"weights"
+    path = tmp_path / "with" / "manifest.json"
+    assert files.read_json(path)["learned"] == hashlib.sha256(b"weights").hexdigest()
+    for other in (None, b"others"):
+        data["now"] = other
+        with pytest.raises(InputError, match=r"begun with weights .* not here; `dippas fetch"):
+            rows.ready(chosen, tmp_path / "with")
+    files.write_json(path, {k: v for k, v in files.read_json(path).items() if k != "learned"})
+    assert rows.ready(chosen, tmp_path / "with").learned == b"others", "of an earlier version"
 
 
 def test_a_missing_published_photo_is_found_before_the_work(folder, tmp_path):

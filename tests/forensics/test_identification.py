@@ -105,13 +105,23 @@ def test_search_agrees_with_compare_where_the_photo_was_cut(sensor):
     assert match.p_value < 1e-6
 
 
+def test_search_finds_a_fingerprint_whose_sign_is_turned(sensor):
+    part = shot(2, sensor)[8:72, 24:88]
+    as_it_is, turned = (identification.search(part, plane) for plane in (sensor, -sensor))
+    assert turned.shift.tolist() == [8, 24]
+    for name in ("ncc", "z", "pce"):
+        assert getattr(turned, name) == pytest.approx(-getattr(as_it_is, name), rel=1e-3)
+    assert turned.p_turned == pytest.approx(as_it_is.p_value, rel=1e-2)
+    assert turned.p_turned < 1e-6
+    assert turned.p_value == as_it_is.p_turned == 1
+
+
 def test_search_finds_nothing_on_another_sensor(sensor):
     other = tiny.fingerprint(*SENSOR, seed=6)
-    p_values = [
-        float(identification.search(shot(seed, other)[8:72, 24:88], sensor).p_value)
-        for seed in range(6)
-    ]
-    assert min(p_values) > 1e-3
+    every = [identification.search(shot(seed, other)[8:72, 24:88], sensor) for seed in range(6)]
+    assert min(min(match.p_value, match.p_turned) for match in every) > 1e-3
+    signs = {np.sign(match.z) for match in every}
+    assert signs == {-1, 1}, "the largest is by chance of either sign"
 
 
 @pytest.mark.parametrize("roll", [(0, 0), (3, -5), (-20, 32)])

@@ -54,6 +54,13 @@ def test_positives_are_treated_own_and_negatives_untreated_foreign(rows):
     assert 0 <= found["auc_low"] <= found["auc"] <= found["auc_high"] <= 1
 
 
+def test_photos_where_no_other_camera_could_be_ruled_out_do_not_count(rows):
+    alone = row("m", "a", [[30], [40]], group="alone") | {"cameras": ["a"]}
+    assert tables.attack([*rows, alone], "m", "wavelet", "K") == tables.attack(
+        rows, "m", "wavelet", "K"
+    )
+
+
 def test_the_authors_average_goes_over_devices(rows):
     found = tables.attack(rows, "m", "wavelet", "K'")
     assert found["auc"] == brute([3, 1, 0.5, 2], [0.0, 2.0, 1.0, -1.0])

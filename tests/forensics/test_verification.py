@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.forensics import attackers, verification
+from dippas_jax.forensics import attackers, identification, verification
 
 SIZE = 96
 CAMERA = synthetic.Camera(0, strength=0.01)
@@ -62,6 +62,24 @@ def test_over_subtraction_is_found_by_every_attacker_that_found_the_camera():
 def finding(after, attacker="wavelet", *, before=9.0, part=""):
     found = attackers.ATTACKERS[attacker].finds(after)
     return verification.Finding(attacker, 0, before, after, found, part)
+
+
+def test_what_uneven_noise_gives_by_chance_is_no_camera_that_was_found():
+    once = finding(0.5, before=6.0)
+    assert verification.verdict([once]).startswith("The fingerprint is reduced: wavelet found")
+    for unsure in (
+        once._replace(spread=2.0),
+        finding(0.5, "laplacian", before=5.0),
+        finding(0.5, "places", before=5.0)._replace(spread=2.0),
+    ):
+        assert "none found it in the original either" in verification.verdict([unsure])
+    assert verification.verdict([finding(0.5, "laplacian", before=9.0)]).startswith(
+        "The fingerprint is reduced"
+    )
+    plane = synthetic.estimate(CAMERA, SIZE, SIZE, 6)
+    (found,) = verification.verify(photo(0), photo(0), plane[None], names=["wavelet"])
+    match = identification.compare(photo(0), plane[None])
+    assert found.spread == match.spread[0]
 
 
 def test_bands_say_which_of_them_is_the_worst():

@@ -191,6 +191,18 @@ def test_checkpoints_in_a_bad_place_are_refused(tmp_path):
     assert_one_sentence(str(caught.value), tmp_path / "file", "written")
 
 
+def test_a_full_disk_is_told_in_one_sentence(tmp_path, monkeypatch):
+    """As tensorstore tells it."""
+
+    def full(*_):
+        raise ValueError("RESOURCE_EXHAUSTED: Error writing\n'x': No space left on device")
+
+    monkeypatch.setattr(checkpoint.store, "write_json", full)
+    with pytest.raises(InputError) as caught:
+        checkpoint.save(tmp_path / "c", 1, carry(1))
+    assert_one_sentence(str(caught.value), tmp_path / "c", "No space left on device")
+
+
 def test_checkpoints_neither_log_nor_install_log_handlers(tmp_path, caplog, capfd):
     handlers = logging.root.handlers[:]
     with caplog.at_level(logging.DEBUG):

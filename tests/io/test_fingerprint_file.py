@@ -244,6 +244,23 @@ def test_a_matlab_array_that_unpacks_to_no_end_is_refused(monkeypatch):
         mat5.arrays(data[:140] + bytes(8) + data[148:])
 
 
+@pytest.mark.parametrize("kind", [".mat", ".h5"])
+def test_arrays_that_unpack_to_far_more_than_their_file_are_not_all_read(kind):
+    """Each alone is small enough."""
+    empty = {f"filling{n}": np.zeros((300, 300)) for n in range(8)}
+    if kind == ".mat":
+        with pytest.raises(ValueError, match="larger"):
+            mat5.arrays(mat(True, **empty, K=plane()))
+        return
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as hdf5:
+        for name, array in empty.items():
+            hdf5.create_dataset(name, data=array, compression="gzip")
+        hdf5["K"] = plane()
+    read = fingerprint_file._arrays("x.h5", buffer.getvalue())
+    assert sum(array.nbytes for array in read.values()) <= 64 * len(buffer.getvalue())
+
+
 # ----------------------------------------------------------------------------------------- damage
 
 

@@ -326,7 +326,10 @@ def test_palettes_cmyk_and_black_and_white_are_converted_with_a_word(tmp_path):
 def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
     data = saved(pixels(), "PNG", icc_profile=swapped_profile())
     kept = photo_file.read(put(tmp_path, data))
-    assert opened(photo_writer.encode(kept, kept.pixels)).info["icc_profile"] == kept.icc
+    undated = color_profiles.undated(kept.icc)
+    assert opened(photo_writer.encode(kept, kept.pixels)).info["icc_profile"] == undated
+    kept_too = photo_writer.encode(kept, kept.pixels, kept="keep")
+    assert opened(kept_too).info["icc_profile"] == kept.icc
     assert "icc_profile" not in opened(photo_writer.encode(kept, kept.pixels, icc=False)).info
     made = photo_file.read(put(tmp_path, data), srgb=True)
     assert made.icc is None
@@ -958,8 +961,36 @@ def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
     assert "Bob's monitor" in other.telling
     behind = icc() + b"serial number 4711"
     private = icc().replace(b"wtpt", b"mmod", 1)
-    for profile in (behind, private, icc()[:140]):
+    owner = icc().replace("No copyright".encode("utf-16-be"), "by Ann Other".encode("utf-16-be"))
+    calibrated = icc().replace(b"wtpt", b"calt", 1)
+    for profile in (behind, private, owner, calibrated, icc()[:140]):
         assert color_profiles.telling_name(profile)
+
+
+def test_a_profile_does_not_tell_when_it_was_made(tmp_path):
+    photo = photo_file.read(put(tmp_path, saved(pixels(), "PNG", icc_profile=icc())))
+    written = opened(photo_writer.encode(photo, photo.pixels)).info["icc_profile"]
+    assert (written[24:36], written[80:100]) == (struct.pack(">6H", 2000, 1, 1, 0, 0, 0), bytes(20))
+    assert (written[:24], written[36:80], written[100:]) == (icc()[:24], icc()[36:80], icc()[100:])
+    transform = [
+        ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("LAB"), "RGB", "LAB")
+        for profile in (icc(), written)
+    ]
+    picture = Image.fromarray(pixels())
+    one, other = (np.asarray(ImageCms.applyTransform(picture, each)) for each in transform)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_long_and_damaged_texts_of_a_png_do_not_damage_its_picture(tmp_path):
+    long, odd = PngImagePlugin.PngInfo(), PngImagePlugin.PngInfo()
+    long.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta/>" * 200_000, zip=True)
+    odd.add_text("Raw profile type exif", "\nexif\n  99\nzz")
+    for text in (long, odd):
+        photo = photo_file.read(put(tmp_path, saved(pixels(), "PNG", pnginfo=text)))
+        np.testing.assert_array_equal(photo.pixels, pixels())
+        assert opened(photo_writer.encode(photo, photo.pixels))
+    with pytest.raises(InputError, match="metadata"):
+        photo_writer.encode(photo, photo.pixels, kept="keep")
 
 
 @pytest.mark.parametrize("upright", [True, False])

@@ -1,10 +1,12 @@
 """Kept programs that were cut off: silent, removed, and made again by the next run."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -55,6 +57,11 @@ def test_programs_are_kept_only_where_nobody_else_can_write(tmp_path, monkeypatc
     open_to_all.chmod(0o777)
     assert program_cache.private(open_to_all)
     assert open_to_all.stat().st_mode & 0o777 == 0o755
+    planted = os.stat_result([*new.stat()[:4], os.getuid() + 1, *new.stat()[5:]])
+    with monkeypatch.context() as patch:  # who is not root cannot plant one
+        entry = SimpleNamespace(stat=lambda **_: planted)
+        patch.setattr(os, "scandir", lambda _: contextlib.nullcontext([entry]))
+        assert not program_cache.private(open_to_all)
     (tmp_path / "file").touch()
     assert not program_cache.private(tmp_path / "file" / "below")
     told = {}

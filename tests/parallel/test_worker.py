@@ -11,8 +11,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dippas_jax.io import storage
-from dippas_jax.parallel import ledger, summary, worker
+from dippas_jax.io import private, storage
+from dippas_jax.parallel import ledger, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.worker import Task
 from dippas_jax.types import InputError
@@ -215,6 +215,55 @@ def test_the_photo_of_a_killed_worker_is_taken_over(tmp_path, method, out):
     helper.join()
     assert sorted(read(out, "photos").values()) == [b"eno", b"owt"]
     assert sorted(one["tries"] for one in read(out, "done").values()) == [1, 2]
+
+
+def test_a_killed_worker_leaves_no_copy_of_an_original(tmp_path, method, out, monkeypatch):
+    """What lies in the temporary folder is removed by whoever starts next, at the latest."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", None)
+    ledger.begin(str(out), method.settings())
+    process = subprocess.Popen([sys.executable, "-c", SUSPENDED, str(tmp_path)])
+    while not method.calls():
+        assert process.poll() is None
+        time.sleep(0.05)
+    (folder,) = (tmp_path / "tmp").glob(f"{private.PREFIX}*")
+    assert [path.read_bytes() for path in folder.rglob("photo*")]
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 20
+    while folder.exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_worker_that_dies_after_a_photo_is_known_to_have_been_of_use(tmp_path, method, out):
+    root = ledger.begin(str(out), method.settings())
+    stand_in.photos(tmp_path / "in", "one", "two")
+    for words in (["good one", "poison"], ["bad one", "poison"], ["poison"]):
+        items = stand_in.photos(tmp_path / words[0], *words)
+        code = f"""
+from tests.parallel import stand_in
+from dippas_jax.parallel import worker
+from dippas_jax.parallel.manifest import Item
+worker.work(
+    worker.Task({str(out)!r}, [Item(p) for p in {[one.photo for one in items]!r}],
+    stand_in.Method({method.log!r})), {words[0].replace(" ", "-")!r})
+"""
+        done = subprocess.run([sys.executable, "-c", code], check=False)
+        assert done.returncode == 9
+    told = {name: supervisor._was_of_use(root, name) for name in ("good-one", "bad-one", "poison")}
+    assert told == {"good-one": True, "bad-one": True, "poison": False}
+
+
+def test_a_file_larger_than_any_photo_is_put_aside_without_being_read(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "one")
+    with open(items[0].photo, "wb") as file:
+        file.truncate(3 << 30)  # without taking room
+    work(out, items, method)
+    (reason,) = reasons(out).values()
+    assert "has 3.0 GiB, and 2 GiB are the most" in reason
+    assert not method.calls()
 
 
 def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, out):

@@ -95,7 +95,7 @@ def test_a_whole_visit_without_a_network(tmp_path):
 
     assert seen["ended"] == "The program has ended"
     assert seen["code"] == 0
-    assert not list(temporary.glob("dippas-web-*"))
+    assert not list(temporary.glob(f"{private.PREFIX}*"))
     with Image.open(folder / "a.anon.png") as result:
         assert result.size == (64, 64)
     with zipfile.ZipFile(folder / "photos.zip") as archive:

@@ -25,7 +25,8 @@ pytest.importorskip("uvicorn", reason="needs the extra `web`")
 pytest.importorskip("starlette", reason="needs the extra `web`")
 
 from dippas_jax.datasets import synthetic
-from dippas_jax.web import guard, jobs, private, server
+from dippas_jax.io import private
+from dippas_jax.web import guard, jobs, server
 
 STUB = [sys.executable, str(Path(__file__).with_name("stub.py"))]
 
@@ -367,7 +368,7 @@ def test_three_photos_of_which_one_is_bad(client, tmp_path):
         assert archive.infolist()[0].date_time == (1980, 1, 1, 0, 0, 0)
     assert client.post("clear").status == 200
     assert client.state()["files"] == []
-    (folder,) = tmp_path.glob("dippas-web-*")
+    (folder,) = tmp_path.glob(f"{private.PREFIX}*")
     assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
@@ -404,7 +405,7 @@ def test_a_job_can_be_cancelled_and_goes_on_where_it_was(client, tmp_path):
     assert client.add("b.jpg").status == 409
     assert json.loads(client.post("cancel").data)["state"] == "cancelled"
     assert client.get("results/1").data == b"one", "what is done stays"
-    (folder,) = tmp_path.glob("dippas-web-*")
+    (folder,) = tmp_path.glob(f"{private.PREFIX}*")
     result = folder / "results" / "0001" / "a.anon.jpg"
     before = result.stat().st_mtime_ns
     (folder / "photos" / "0002" / "slow.jpg").rename(folder / "photos" / "0002" / "quick.jpg")
@@ -519,7 +520,7 @@ def test_an_estimate_asks_for_no_report_that_may_be_in_the_way(tmp_path):
 def test_a_fingerprint_that_is_replaced_is_removed(client, tmp_path):
     client.add("one.npy", kind="fingerprint")
     client.add("two.npy", kind="fingerprint")
-    (folder,) = tmp_path.glob("dippas-web-*")
+    (folder,) = tmp_path.glob(f"{private.PREFIX}*")
     assert [path.name for path in folder.glob("camera/*/*")] == ["two.npy"]
 
 
@@ -577,7 +578,7 @@ def start_program(tmp_path, *more):
     )
     client = Client(process.stdout.readline().strip())
     client.enter()
-    (folder,) = tmp_path.glob("dippas-web-*")
+    (folder,) = tmp_path.glob(f"{private.PREFIX}*")
     return process, client, folder
 
 

@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows, where the watcher alone removes the folder
     fcntl = None  # type: ignore[assignment]
 
-PREFIX = "dippas-web-"
+PREFIX = "dippas-private-"
 _LOCK = "lock"
 
 _WATCH = """
