@@ -243,7 +243,7 @@ def header_in(path: Path | str, file: File) -> Header:
         turn = _orientation(image)
         across = kind in _UPRIGHT and turn >= 5
         size = (image.width, image.height) if across else (image.height, image.width)
-        tags = image.getexif()
+        tags = _tags(image)
         make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
     return Header(size, turn, f"{make} {model}".strip() if model else "")
 
@@ -334,7 +334,7 @@ def _left_out(image: Image.Image, data: bytes, xmp: bytes | None, *, srgb: bool)
             said.append("its other images (a gain map, depth, a series) are left out")
         if (bits := info.get("bit_depth", 8)) > 8:
             said.append(f"{bits} bits reduced to 8")
-    tags = image.getexif()
+    tags = _tags(image)
     adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
     if adobe and not info.get("icc_profile"):
         stay = ", and they are not converted" if srgb else ""
@@ -380,9 +380,17 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     return image, _PILLOW[image.format]
 
 
+def _tags(image: Image.Image) -> Image.Exif:
+    """The EXIF, none where a PNG's, which are text, are damaged."""
+    try:
+        return image.getexif()
+    except ValueError:
+        return Image.Exif()
+
+
 def _orientation(image: Image.Image) -> int:
     """EXIF's, 1 to 8; of a HEIC it was put aside when the header was read."""
-    found = image.info.get("original_orientation") or image.getexif().get(274, 1)
+    found = image.info.get("original_orientation") or _tags(image).get(274, 1)
     return found if found in range(1, 9) else 1
 
 

@@ -157,7 +157,10 @@ def test_blind_needs_no_fingerprint_and_the_same_seed_gives_the_same_bytes(dippa
     code, out, _ = dippas("a.jpg", "--json", "--overwrite")
     record = json.loads(out)
     assert code == 0
-    assert list(record) == [field.name for field in dataclasses.fields(photo_record.PhotoRecord)]
+    names = [field.name for field in dataclasses.fields(photo_record.PhotoRecord)]
+    assert list(record) == [*names, "traced", "verdict"]
+    assert record["traced"] is False
+    assert record["verdict"] == photo_record.verdict(photo_record.from_json(record))
     assert Path("a.anon.jpg").read_bytes() == data
     assert record["sha256"] == hashlib.sha256(data).hexdigest()
     assert record["mode"] == "blind"

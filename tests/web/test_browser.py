@@ -15,6 +15,7 @@ pytest.importorskip("uvicorn", reason="needs the extra `web`")
 pytest.importorskip("selenium", reason="needs selenium")
 
 from dippas_jax.datasets import synthetic
+from dippas_jax.io import private
 
 pytestmark = [
     pytest.mark.slow,
