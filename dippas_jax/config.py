@@ -125,7 +125,7 @@ class Inversion:
       stop_psnr: The run ends with the first snapshot above this PSNR, in dB.
       chunk: Steps done on the device between two looks of the host; changes no result.
       decorrelation: Weight, in the loss, of what a mixture of extractors still finds of the
-        injected fingerprint in the snapshot (`inversion.correlation_penalty`); 0 for none.
+        injected fingerprint in the snapshot (`extensions.correlation_penalty`); 0 for none.
       rollback: A step whose PSNR lies this many dB below the best so far is undone: weights, γ and
         moments of the best step come back, and the learning rate is halved; 0 for never.
     """
@@ -208,7 +208,7 @@ class Sparse:
 
     Attributes:
       strength: "fast" or "balanced" (near 41 dB; down to 36 where much of a fingerprint would be
-        left) or "strong" (near 39 dB; down to 33).
+        left) or "strong" (near 39 dB; down to 33); in noisy photos to 4 dB below their noise.
       compensation: How much of what brings the leakage to zero is done, 0 to 1.
       grain: How much of the noise that is missing is put back as new noise, 0 to 1.
       displacement: By how many pixels the result is moved, standard deviation along each axis, 0 to

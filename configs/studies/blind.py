@@ -35,7 +35,8 @@ PAPER = c.Config(  # sections 3.4 and 4.3, as in configs/aware.py:paper
     ),
 )
 
-METHODS = ("prior-blind", *baselines.METHODS)
+NEED_WEIGHTS = ("dncnn", "overfitted_learned")  # of `dippas fetch learned`
+METHODS = ("prior-blind", *(name for name in baselines.METHODS if name not in NEED_WEIGHTS))
 SETTINGS = {
     "default": c.Study(
         METHODS,

@@ -4,13 +4,14 @@
             --config.data.folder=FOLDER
         Photos of FOLDER/DEVICE/crop512 with K = FOLDER/DEVICE/prnu.npy and K' from
         FOLDER/DEVICE/flat; the published outputs from FOLDER/DEVICE/published/patchmatch and
-        inpainting. Six photos in 10 minutes on two busy CPU cores, nearly all of it the learned
-        extractor; the results are in docs/measured.md.
+        inpainting. Six photos take 10 minutes on two busy CPU cores, nearly all of it the learned
+        extractor, and `overfitted_wavelet` a minute and a half a photo more; the results are in
+        docs/measured.md.
     python -m dippas_jax.main --config=configs/studies/panel.py:crops --workdir=runs/crops \
             --config.data.folder=FOLDER
         All 512x512 crops of the full-resolution photos of FOLDER/DEVICE/natural, with K from every
         second flat-field photo and K' from the others. 150 crops: 20 minutes a method on two
-        busy cores.
+        busy cores, `overfitted_wavelet` some four hours.
     python -m dippas_jax.main --config=configs/studies/panel.py:dresden \
             --workdir=runs/panel_dresden --config.data.folder=FOLDER
         The paper's six Dresden cameras, 100 centre crops each.

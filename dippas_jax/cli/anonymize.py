@@ -363,7 +363,7 @@ def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]
         units = pace.work(size, method=options.method, aware=aware)
         seconds, measured = pace.seconds(units, options.method)
         seconds += wait
-        if options.max_minutes:
+        if options.max_minutes and options.method == "prior":
             seconds = min(seconds, 60 * options.max_minutes)
         if attacked:
             seconds += pace.examining(size, aware=aware)

@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=arguments.positive,
         default=0.0,
         metavar="M",
-        help="time limit for each photo",
+        help="no further try of a photo after so many minutes; --method prior then ends with the "
+        "best so far, sparse completes the try that it is at",
     )
     add_format(parser)
     _add_places(parser)
@@ -114,7 +115,8 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         choices=("fast", "balanced", "strong"),
         default="balanced",
         help="PSNR that --method sparse aims for: 41 dB or more (fast; balanced, the default) or "
-        "39 dB (strong); down to 36 and 33 dB where much of a fingerprint would be left",
+        "39 dB (strong); down to 36 and 33 dB where much of a fingerprint would be left, and "
+        "lower still where 4 dB less than the photo's own noise are",
     )
     strength.add_argument(
         "--target-psnr", type=arguments.decibels, metavar="DB", help="exact PSNR, 20 to 60 dB"
@@ -154,7 +156,9 @@ def add_format(parser: argparse.ArgumentParser) -> None:
         "--metadata",
         choices=("strip", "safe", "keep"),
         default="strip",
-        help="strip: none (default); safe: exposure alone; keep: all EXIF but the thumbnail",
+        help="strip: none (default); safe: how the photo was exposed, no more; keep: EXIF and XMP, "
+        "with place, time, names and device, but for thumbnails, maker's notes and what could hold "
+        "the original",
     )
     parser.add_argument(
         "--icc",

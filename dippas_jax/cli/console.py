@@ -227,6 +227,8 @@ def read_fingerprint(path: str) -> Fingerprint:
 
 # ------------------------------------------------------------------------------------------- lines
 
+_BY_CHANCE = 0.01  # matches of a command, from which chance is told of
+
 SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"
 
 
@@ -266,6 +268,17 @@ def tell_of_match(names: str, found: dict[str, Any]) -> None:
             f"{names}: a z of {found['z']:.1f} tells a camera as clearly as one of "
             f"{-found['z']:.1f}; the fingerprint has its sign turned, as where too much of it was "
             "taken out"
+        )
+
+
+def tell_of_chance(comparisons: int, threshold: float) -> None:
+    """On stderr, how many of so many comparisons are a match by chance, if that counts."""
+    expected = 2 * threshold * comparisons  # either sign
+    if expected >= _BY_CHANCE:
+        note(
+            f"of {counted(comparisons, 'comparison')} about {expected:.2g} are a match by chance alone, since "
+            f"each may be one with a probability of {2 * threshold:.2g}; --threshold "
+            f"{_BY_CHANCE / 2 / comparisons:.1g} makes that {_BY_CHANCE:g}"
         )
 
 

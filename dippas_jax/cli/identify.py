@@ -38,6 +38,7 @@ def identify(
       json: JSON in place of tables.
     """
     failed, done, found, hint = console.Failures(json=json), 0, False, False
+    comparisons = 0
     cameras = console.cameras(fingerprints, failed)
     if not cameras:
         return console.UNUSABLE
@@ -70,21 +71,30 @@ def identify(
             continue
         size, results = outcome
         done += 1
+        comparisons += len(results)
         match = any(result["match"] for result in results)
         found |= match
         if math.isnan(results[0]["z"]):
             console.note(f"{path} has no noise to compare, as where all is black or burnt out")
-        in_part = any(r["window"][-2:] != cameras[r["fingerprint"]].plane.shape for r in results)
-        hint |= in_part and not match and not shifts
+        hint |= not match and any(result["window"][-2:] != size for result in results)
         if json:
-            rows = [{k: v for k, v in row.items() if k != "window"} for row in results]
+            rows = [
+                {k: v for k, v in row.items() if k != "window"}
+                | {"pixels": console.size_text(row["window"][-2:])}
+                for row in results
+            ]
             console.print_json({"photo": str(path), "results": rows})
         else:
             print(_table(path, size, results), flush=True)
         for row in results:
             console.tell_of_match(f"{path} and {row['fingerprint']}", row)
     if hint:
-        console.note("photos without a match were compared in part; --full tells more")
+        console.note(
+            "photos without a match were compared in part, as the column of pixels tells; --full, or "
+            "a fingerprint of the whole sensor, tells more"
+        )
+    if found:
+        console.tell_of_chance(comparisons, threshold)
     return console.exit_code(done, failed, found)
 
 

@@ -64,6 +64,8 @@ def link(
             print(line + "  match" * match, flush=True)
         console.tell_of_match(f"{a} and {b}", scores)
         done += 1
+    if found:
+        console.tell_of_chance(len(alike), threshold)
     return console.exit_code(done, failed, found)
 
 

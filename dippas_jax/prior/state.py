@@ -71,7 +71,7 @@ class Trace(NamedTuple):
       pixels: Snapshots I_φ, the generator's output without the injected fingerprint.
       psnr: PSNR of the snapshot against the photo, dB.
       loss: Equation 9 as the mean over pixels and channels, image scale [0, 1]; with
-        `decorrelation`, plus that weight times `inversion.correlation_penalty`.
+        `decorrelation`, plus that weight times `extensions.correlation_penalty`.
       gamma: γ with which the step's loss was computed.
     """
 

@@ -406,7 +406,8 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
         best, other = record["results"]
         assert best["fingerprint"] == own
         scores = {"ncc", "z", "spread", "pce", "p_value", "p_turned"}
-        assert set(best) == {"fingerprint", "match", "drawn"} | scores
+        assert set(best) == {"fingerprint", "match", "drawn", "pixels"} | scores
+        assert best["pixels"] == f"{SIZE}x{SIZE}"
         assert (best["match"], other["match"]) == (True, False)
         for one in (best, other):
             assert one["p_value"] == pytest.approx(
@@ -471,6 +472,26 @@ def test_a_fingerprint_with_its_sign_turned_is_a_match(dippas, tmp_path):
     assert code == 3
     assert out.splitlines()[-1].endswith("match")
     assert "its sign turned" in err
+    write(tmp_path / "part.png", np.asarray(Image.open("A0.png"))[16:112, 8:104])
+    arguments = ("identify", tmp_path / "part.png", "--fingerprints", tmp_path / "turned.npy")
+    code, out, err = dippas(*arguments, "--shifts")
+    assert (code, "16, 8" in out, "its sign turned" in err) == (3, True, True)
+
+
+def test_many_comparisons_are_said_to_give_matches_by_chance(dippas, tmp_path):
+    arguments = ("identify", "A0.png", "B0.png", "--fingerprints", "A.npz", "B.npz")
+    assert "by chance" not in dippas(*arguments)[2]
+    code, _, err = dippas(*arguments, "--threshold", "0.003")
+    assert code == 3
+    assert "of 4 comparisons about 0.024 are a match by chance alone" in err
+    assert "--threshold 0.001 makes that 0.01" in err
+    expected = "of 1 comparison about 0.02 are a match by chance"
+    assert expected in dippas("link", "A0.png", "A1.png", "--threshold", "0.01")[2]
+
+
+def test_a_search_in_part_of_a_photo_is_said_to_be_one(dippas):
+    err = dippas("identify", "B0.png", "--fingerprints", "A.npz", "--shifts", "--crop", 96)[2]
+    assert "compared in part, as the column of pixels tells" in err
 
 
 def test_the_table_ranks_the_cameras_and_marks_the_match(dippas):

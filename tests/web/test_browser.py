@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from urllib.parse import urlsplit
 
@@ -14,8 +15,11 @@ from PIL import Image
 pytest.importorskip("uvicorn", reason="needs the extra `web`")
 pytest.importorskip("selenium", reason="needs selenium")
 
+from selenium.webdriver.common.by import By
+
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import private
+from tests.web import browse
 
 pytestmark = [
     pytest.mark.slow,
@@ -102,3 +106,33 @@ def test_a_whole_visit_without_a_network(tmp_path):
     with zipfile.ZipFile(folder / "photos.zip") as archive:
         assert archive.namelist() == ["a.anon.png", "b.anon.png"]
         assert archive.read("a.anon.png") == (folder / "a.anon.png").read_bytes()
+
+
+def test_a_page_whose_program_is_gone_closes_itself(tmp_path, monkeypatch):
+    """Whoever answers there later is another program, and gets no photo."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    program = subprocess.Popen(
+        [sys.executable, "-m", "dippas_jax.cli", "web", "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    view = browse.browser(tmp_path / "profile")
+    try:
+        view.get(program.stdout.readline().strip())
+        until(lambda: view.find_element(By.ID, "status").text.startswith("No photos yet"))
+        program.kill()
+        program.wait()
+        until(lambda: view.find_element(By.TAG_NAME, "h1").text == "The program has ended")
+        assert "Start it again" in view.find_element(By.TAG_NAME, "main").text
+        assert not view.find_elements(By.CSS_SELECTOR, "input, button")
+    finally:
+        view.quit()
+        program.kill()
+
+
+def until(true):
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.2)

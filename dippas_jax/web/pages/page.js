@@ -12,7 +12,9 @@ async function ask(path, options = {}) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The program does not answer; it was ended, or start it again.");
+    const error = new Error("The program does not answer; it was ended, or start it again.");
+    error.gone = true;
+    throw error;
   }
   if (!answer.ok) throw new Error(`Refused: ${await answer.text()}`);
   return answer.status === 204 ? null : answer.json();
@@ -310,19 +312,21 @@ async function refresh() {
   await attempt(look);
 }
 
+// A page whose program is gone is closed: whoever answers there later is another program.
 async function watch() {
-  let lost = false;
-  for (;;) {
-    await new Promise((done) => setTimeout(done, 700));
-    if ((!ours.state || ours.state.busy) && !ours.ended) {
-      try {
-        await look();
-        if (lost) get("error").textContent = "";
-        lost = false;
-      } catch (error) {
-        get("error").textContent = error.message;
-        lost = true;
-      }
+  let lost = 0;
+  while (!ours.ended) {
+    const idle = ours.state && !ours.state.busy;
+    await new Promise((done) => setTimeout(done, idle && !lost ? 3000 : 700));
+    if (ours.ended) return;
+    try {
+      await (idle ? ask("state") : look());
+      if (lost) get("error").textContent = "";
+      lost = 0;
+    } catch (error) {
+      get("error").textContent = error.message;
+      lost = error.gone ? lost + 1 : 1;
+      if (ours.state && lost >= 4) end("Start it again, and open its new link.");
     }
   }
 }
@@ -379,9 +383,14 @@ for (const id of ["cancel", "clear"]) {
 }
 get("end").addEventListener("click", () => attempt(async () => {
   await post("end");
-  ours.ended = true;
-  document.querySelector("main").replaceChildren(element("h1", "The program has ended"), element("p", "Its copies of your photos are removed. You can close this page."));
+  end("You can close this page.");
 }));
+
+function end(then) {
+  ours.ended = true;
+  document.querySelector("main").replaceChildren(element("h1", "The program has ended"), element("p", `Its copies of your photos are removed. ${then}`));
+}
+
 // While a job is at work, leaving is asked about.
 addEventListener("beforeunload", (event) => {
   if (ours.state?.busy && !ours.ended) event.preventDefault();
