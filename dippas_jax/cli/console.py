@@ -276,8 +276,8 @@ def tell_of_chance(comparisons: int, threshold: float) -> None:
     expected = 2 * threshold * comparisons  # either sign
     if expected >= _BY_CHANCE:
         note(
-            f"of {counted(comparisons, 'comparison')} about {expected:.2g} are a match by chance alone, since "
-            f"each may be one with a probability of {2 * threshold:.2g}; --threshold "
+            f"of {counted(comparisons, 'comparison')} about {expected:.2g} are a match by chance "
+            f"alone, since each may be one with a probability of {2 * threshold:.2g}; --threshold "
             f"{_BY_CHANCE / 2 / comparisons:.1g} makes that {_BY_CHANCE:g}"
         )
 
