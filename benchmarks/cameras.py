@@ -1,8 +1,8 @@
-"""What `sparse` leaves of real cameras: the worst of many attackers, before and after, K and K'.
+r"""What `sparse` leaves of real cameras: the worst of many attackers, before and after, K and K'.
 
     python -m benchmarks.cameras --folder=FOLDER
     python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --strength=strong
-    python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --photos=1 --modes=blind \\
+    python -m benchmarks.cameras --folder=FOLDER --phones=PHONES --photos=1 --modes=blind \
         --strength=fast --psnr=34,36,38,40,42 --plot=docs/front.png
 
 FOLDER holds DEVICE/crop512/*, DEVICE/prnu.npy (K, of the same pixels) and DEVICE/flat/*, from whose

@@ -1,9 +1,9 @@
-"""What methods leave of planted patterns, against what they leave of real cameras, by PSNR.
+r"""What methods leave of planted patterns, against what they leave of real cameras, by PSNR.
 
     python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --methods=sparse,prior --side=128
-    python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256 \\
+    python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256 \
         --methods=balanced --psnr=39,41,43 --plot=docs/leakage.png
-    python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256 \\
+    python -m benchmarks.leakage --folder=FOLDER --phones=PHONES --side=256 \
         --methods=inpainting,patches,dct_truncation
 
 Methods are "sparse", the names of `dippas_jax.baselines.METHODS`, which take no PSNR and, where
