@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from selenium.webdriver.common.by import By
 
@@ -44,7 +45,10 @@ def main() -> None:
 def simulated(folder: Path) -> Path:
     path = folder / "photo.jpg"
     camera = synthetic.Camera(seed=1)
-    Image.fromarray(synthetic.expose(camera, synthetic.scene(0, 1024), 0)).save(path, quality=95)
+    part = synthetic.scene(0, 256)
+    row = np.concatenate([part, part[:, ::-1]], 1)
+    scene = np.tile(np.concatenate([row, row[::-1]]), (2, 2, 1))
+    Image.fromarray(synthetic.expose(camera, scene, 0)).save(path, quality=95)
     return path
 
 

@@ -6,7 +6,7 @@
 A made-up photo, every snapshot admitted to the pool; printed is the largest memory that the process
 has held up to each number of steps. The first command uses a narrow network, so that thousands of
 steps are affordable on a CPU: all that could grow with the steps (pool, history, snapshots) is as
-in the full one. Without --widths the network is the paper's.
+in the full one. Without --widths it has the paper's scales.
 """
 
 import argparse

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--target", type=float, default=42.0, help="PSNR asked for, dB")
     parser.add_argument("--steps", type=int, default=1500, help="of the paper's schedule")
     parser.add_argument("--turns", type=int, default=3, help="turns of each side")
-    parser.add_argument("--noise", type=float, default=0.1, help=argparse.SUPPRESS)
+    parser.set_defaults(noise=0.1, photos=1, device="cpu")  # of the twin
     options = parser.parse_args()
     files.cache_compilations()
     reached = plain(options.folder, options.steps)
@@ -89,10 +89,10 @@ def compare(size: int, steps: int, options: argparse.Namespace) -> None:
         for times, fingerprint in zip(ours, known, strict=True):
             seconds, psnr = timed(fingerprint)
             times.append(seconds)
-        twin.times.append(twin.turn())
+        twin.turn()
     twin.close()
     aware, blind = (statistics.median(times) for times in ours)
-    step = statistics.median(twin.times)
+    step = twin.median("seconds")
     print(
         f"{size:4d}: sparse {aware:.2f} s aware, {blind:.2f} s blind, {psnr:.2f} dB; twin "
         f"{step:.2f} s a step, {steps} steps {step * steps:.0f} s: "

@@ -30,7 +30,7 @@ MAY = {
     "": LIBRARY | {"api"},
     "experiments": LIBRARY | {"parallel"},
     "parallel": BASE | {"", "io"},
-    "web": {"types"},
+    "web": {"types", "io"},
     "cli": LIBRARY | {"", "parallel", "web"},
     "main": LIBRARY | {"experiments"},
 }

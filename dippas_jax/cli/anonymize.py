@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import math
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,12 +49,13 @@ _TRACED = " and can probably be traced"
 _UNTRACED = ""
 """Clauses on an output that exists: no report tells its verdict, or which one it was."""
 
-_PAUSE = 60.0  # seconds between two times that the page is written
+_PAUSE = 20.0  # times what it takes to write the page lie between two times that it is
 _MOST_PICTURED = 100  # photos whose pictures are in the page, each of up to a megabyte
 _GUESS = " (a guess; no photo has been timed here yet)"
 _BASE_MEMORY = 600  # MiB of the program and the compiler
 _PER_PIXEL = 60  # bytes, of the photo
 _PER_PIXEL_OF_TILE = {"sparse": 0, "prior": 6000}  # bytes, of one tile
+_PER_PIXEL_OF_SUMS = 110  # bytes, of one's own photos and of what is added to them
 _PER_PIXEL_OF_OTHERS = 300  # bytes, a guess; other methods take the photo as a whole
 
 
@@ -86,7 +88,9 @@ def anonymize(
     page_file = examine.page_files(options)
     asked = examine.settings(options) if page_file else {}
     examine.require_apart(page_file, jobs)
-    known = _unchanged(examine.known_records(page_file, options))
+    kept = examine.known_records(page_file, options)
+    known = _unchanged(kept)
+    gone = [record for record in kept if _is_gone(record)]
     there = {} if options.overwrite else _there(jobs, known)
     waiting = _waiting(jobs, there, cameras, options, failed, skipped)
     if not progress:  # whoever listens to that knows the verdicts
@@ -94,18 +98,21 @@ def anonymize(
     if json:
         for path, why in skipped.items():
             console.say(console.json_line({"photo": str(path), "skipped": why}))
+    own = _own_photos(jobs, options)
     if dry_run:
-        _announce(waiting, options)
-        _plan(waiting, options, json=json)
+        _announce(waiting, options, own)
+        _plan(waiting, options, own, json=json)
         return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
-    page = None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped)
+    page = (
+        None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped, gone)
+    )
     ends = {console.TRACED} if any(said != _UNTRACED for said in there.values()) else set()
     if waiting:
-        _announce(waiting, options)
+        _announce(waiting, options, own)
         if page_file:
             files.prepare_workdir(page_file[0].parent)
         ends |= _run(
-            waiting, cameras, options, failed, known, page, jobs, json=json, progress=progress
+            waiting, cameras, options, failed, known, page, own, json=json, progress=progress
         )
     elif page and jobs:
         page.write(known)
@@ -141,6 +148,17 @@ def _unchanged(known: Sequence[PhotoRecord]) -> list[PhotoRecord]:
         if record.sha256 == _sha256(Path(record.output))
         and _sha256(Path(record.photo)) in (record.photo_sha256, "")
     ]
+
+
+def _is_gone(record: PhotoRecord) -> bool:
+    """Whether an output that was judged is elsewhere now, as one that was published."""
+    return not os.path.lexists(record.output)
+
+
+def _own_photos(jobs: Sequence[Job], options: Options) -> OwnPhotos | None:
+    """The photos by camera, where they are to hide each other."""
+    alone = options.fingerprint or options.blind or options.method in baselines.METHODS
+    return None if alone else OwnPhotos([job.source for job in jobs])
 
 
 def _is_of(record: PhotoRecord, photo: Path) -> bool:
@@ -195,15 +213,20 @@ class _Page:
     jobs: Sequence[Job]
     failed: console.Failures
     skipped: dict[Path, str]
+    gone: Sequence[PhotoRecord]  # of earlier commands, whose outputs are elsewhere now
     pictures: dict[str, list[report_html.Panel]] = dataclasses.field(default_factory=dict)
     written: float = -math.inf  # when the page was, by the monotonic clock
+    took: float = 0.0  # seconds
 
     def write(self, records: Sequence[PhotoRecord], *, last: bool = False) -> None:
         """With the photos that are done; a page that cannot be written has failed, no more."""
-        whole = last or time.monotonic() - self.written > _PAUSE
+        whole = last or time.monotonic() - self.written > _PAUSE * self.took
         self.failed.catch(self._write, self.paths[0], records, whole)
 
     def _write(self, _path: Path, records: Sequence[PhotoRecord], whole: bool) -> None:
+        begun = time.monotonic()
+        done = {record.output for record in records}
+        records = [*(record for record in self.gone if record.output not in done), *records]
         failed = self.failed.rows()
         skipped = [{"photo": str(path), "reason": why} for path, why in self.skipped.items()]
         for record in records:
@@ -213,6 +236,7 @@ class _Page:
         examine.write(self.paths, records, self.jobs, failed, skipped, parts, self.asked)
         if whole:
             self.written = time.monotonic()
+            self.took = self.written - begun
 
 
 def _waiting(
@@ -255,21 +279,20 @@ def _run(
     failed: console.Failures,
     known: Sequence[PhotoRecord],
     page: _Page | None,
-    jobs: Sequence[Job],
+    own: OwnPhotos | None,
     *,
     json: bool,
     progress: bool,
 ) -> set[int]:
     """Anonymises, writes and reports photo after photo; exit codes of what fell short."""
     records = list(known)
-    alone = options.fingerprint or options.blind or options.method in baselines.METHODS
-    own = None if alone else OwnPhotos([job.source for job in jobs])
     ends: set[int] = set()
     done = False
 
     def one(source: Path, job: Job, place: str) -> PhotoRecord:
         files.prepare_workdir(job.target.parent)
         tell = _progress(source) if progress else None
+        mode = _mode(source)
         with _faults_told(source):
             try:
                 record, data = treatment.treat(source, job, cameras, options, own, place, tell)
@@ -278,11 +301,11 @@ def _run(
             except InputError:
                 checkpoints.forget(job.target)
                 raise
-        files.write_bytes(job.target, data, mode=0o600 | os.stat(source).st_mode)
+        files.write_bytes(job.target, data, mode=mode)
         checkpoints.forget(job.target)
         return record
 
-    left = [seconds for seconds, _ in _estimates(waiting, options).values()]
+    left = [seconds for seconds, _ in _estimates(waiting, options, own).values()]
     try:
         for number, job in enumerate(waiting, 1):
             rest = f"the rest in about {_time_text(sum(left[number - 1 :]))}:"
@@ -301,6 +324,13 @@ def _run(
                 ends.add(console.FAILED)
             if page:
                 page.write(records)
+    except KeyboardInterrupt:
+        if any(checkpoints.left(job.target) for job in waiting):
+            console.note(
+                "what was done of a photo is kept beside its output, in a hidden folder that shows "
+                "the original; the same command goes on from it, and removes it"
+            )
+        raise
     finally:
         if page:
             page.write(records, last=True)
@@ -323,6 +353,14 @@ def _faults_told(path: Path) -> Iterator[None]:
         raise InputError(
             f"photo {path} could not be treated ({what}); free memory, or report this fault"
         ) from error
+
+
+def _mode(path: Path) -> int:
+    """What an output may permit: as much as its original, and to its owner what it takes."""
+    try:
+        return 0o600 | stat.S_IMODE(os.stat(path).st_mode)
+    except OSError:
+        return 0o600
 
 
 def _progress(source: Path) -> Callable[[float], None]:
@@ -353,16 +391,24 @@ def choose_device(device: str) -> None:
 # --------------------------------------------------------------------------------- before it starts
 
 
-def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]]:
+def _estimates(
+    waiting: Sizes, options: Options, own: OwnPhotos | None
+) -> dict[Job, tuple[float, bool]]:
     """How long every photo will take, and whether that rests on a measurement."""
     attacked = bool(options.check) or bool(options.report and options.fingerprint)
     estimates: dict[Job, tuple[float, bool]] = {}
-    aware = bool(options.fingerprint)
-    waits = pace.waits(list(waiting.values()), options.method, aware=aware)
-    for (job, size), wait in zip(waiting.items(), waits, strict=True):
+    others = own.photos if own else {}
+    known = [bool(options.fingerprint) or job.source in others for job in waiting]
+    waits = pace.waits(list(waiting.values()), options.method, aware=any(known))
+    summed: list[Sequence[Path]] = []  # the cameras whose photos are summed
+    for (job, size), wait, aware in zip(waiting.items(), waits, known, strict=True):
         units = pace.work(size, method=options.method, aware=aware)
         seconds, measured = pace.seconds(units, options.method)
         seconds += wait
+        camera = others.get(job.source)
+        if camera and not any(camera is one for one in summed):
+            summed.append(camera)
+            seconds += pace.SUMMED * size[0] * size[1] * len(camera)
         if options.max_minutes and options.method == "prior":
             seconds = min(seconds, 60 * options.max_minutes)
         if attacked:
@@ -371,20 +417,20 @@ def _estimates(waiting: Sizes, options: Options) -> dict[Job, tuple[float, bool]
     return estimates
 
 
-def _announce(waiting: Sizes, options: Options) -> None:
+def _announce(waiting: Sizes, options: Options, own: OwnPhotos | None) -> None:
     """How many photos, how long and where, on stderr."""
     if not waiting:
         return
-    estimates = _estimates(waiting, options).values()
+    estimates = _estimates(waiting, options, own).values()
     time = _time_text(sum(seconds for seconds, _ in estimates))
     guess = "" if all(measured for _, measured in estimates) else _GUESS
     count = console.counted(len(waiting), "photo")
     console.note(f"{count}, about {time} on the {jax.default_backend()}{guess}")
 
 
-def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
+def _plan(waiting: Sizes, options: Options, own: OwnPhotos | None, *, json: bool) -> None:
     """What would be done with every photo, on stdout."""
-    for job, (seconds, measured) in _estimates(waiting, options).items():
+    for job, (seconds, measured) in _estimates(waiting, options, own).items():
         height, width = waiting[job]
         every = tiles.grid(height, width)
         if options.method == "prior":
@@ -394,6 +440,8 @@ def _plan(waiting: Sizes, options: Options, *, json: bool) -> None:
         else:
             parts = len(every)
             at_work = every[0].height * every[0].width * _PER_PIXEL_OF_TILE[options.method]
+        if own and job.source in own.photos:
+            at_work += height * width * _PER_PIXEL_OF_SUMS
         memory = _BASE_MEMORY + (height * width * _PER_PIXEL + at_work) / 2**20
         plan = {
             "photo": str(job.source),

@@ -42,6 +42,8 @@ class Checkpoints(NamedTuple):
     def save(self, tile: int, progress: Progress) -> None:
         """Keep a run; one that cannot be kept is no failure."""
         with contextlib.suppress(InputError, OSError):
+            for folder in (self.folder.parent, self.folder):  # they show the photo
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             checkpoint.save(self.folder / str(tile), int(progress.steps), progress)
 
 
@@ -53,6 +55,11 @@ def beside(task: Task, config: configuration.Config) -> Checkpoints:
     work.update(b"" if task.plane is None else task.plane.tobytes())
     folder = _folder(task.job.target) / work.hexdigest()[:16]
     return Checkpoints(folder, (folder,) if folder.exists() else ())
+
+
+def left(target: Path) -> bool:
+    """Whether something is kept for an output."""
+    return _folder(target).exists()
 
 
 def forget(target: Path) -> None:

@@ -85,8 +85,9 @@ def named(path: Path, failed: Failures) -> list[Path]:
     """The photos that one argument names; `InputError` if there are none."""
     if os.path.isdir(path):
         inside, others = photos_in(path, failed)
-        if others:
-            note(skipped_text(path, others))
+        told = others if inside else [one for one in others if not os.path.isdir(one)]
+        if told:
+            note(skipped_text(path, told))
         if not inside and path not in failed.reasons:
             raise InputError(
                 f"folder {path} holds no photos ({', '.join(photo_file.EXTENSIONS)}); give one "
@@ -109,8 +110,8 @@ def photos_in(
 ) -> tuple[list[Path], list[Path]]:
     """The photos in a folder, by their extensions, and its other files; each in order.
 
-    Hidden files are passed over. A folder that cannot be listed has failed; links to folders, which
-    could lead back, are among the other files.
+    Hidden files are passed over. A folder that cannot be listed has failed; folders that are not
+    looked into, as links, which could lead back, are among the other files.
     """
 
     def unlisted(error: OSError) -> None:
@@ -120,9 +121,10 @@ def photos_in(
 
     found: list[Path] = []
     for at, folders, names in os.walk(folder, onerror=unlisted):
-        folders[:] = [name for name in folders if recursive and not name.startswith(".")]
-        links = [name for name in folders if os.path.islink(os.path.join(at, name))]
-        found += [Path(at, name) for name in (*names, *links) if not name.startswith(".")]
+        below = [name for name in folders if not name.startswith(".")]
+        left = [n for n in below if not recursive or os.path.islink(os.path.join(at, n))]
+        folders[:] = below if recursive else []
+        found += [Path(at, name) for name in (*names, *left) if not name.startswith(".")]
     found.sort()
     photos = [
         path for path in found if path.suffix.lower() in photo_file.EXTENSIONS and _readable(path)
@@ -149,7 +151,9 @@ def skipped_text(folder: Path, others: Sequence[Path]) -> str:
     said = []
     for why, paths in by_reason.items():
         said.append(f"{why}: {some_text(folder, paths)}")
-    return f"folder {folder}: {counted(len(others), 'file')} skipped, {'; '.join(said)}"
+    one, many = ("entry", "entries") if any(map(os.path.isdir, others)) else ("file", "files")
+    count = f"1 {one}" if len(others) == 1 else f"{len(others)} {many}"
+    return f"folder {folder}: {count} skipped, {'; '.join(said)}"
 
 
 def some_text(folder: Path, paths: Sequence[Path]) -> str:
@@ -162,6 +166,8 @@ def why_skipped(path: Path) -> str:
     """Why a file that was found in a folder is not taken for a photo."""
     if os.path.islink(path) and os.path.isdir(path):
         return "a link to a folder, which is not followed"
+    if os.path.isdir(path):
+        return "a folder below, which was not looked into"
     if path.suffix.lower() not in photo_file.EXTENSIONS:
         return RAW if photo_reasons.named_raw(path) else "by the name no photo that can be read"
     if os.path.islink(path) and not os.path.exists(path):
@@ -278,7 +284,8 @@ def tell_of_chance(comparisons: int, threshold: float) -> None:
         note(
             f"of {counted(comparisons, 'comparison')} about {expected:.2g} are a match by chance "
             f"alone, since each may be one with a probability of {2 * threshold:.2g}; --threshold "
-            f"{_BY_CHANCE / 2 / comparisons:.1g} makes that {_BY_CHANCE:g}"
+            f"{10.0 ** math.floor(math.log10(_BY_CHANCE / 2 / comparisons)):.0e} makes that "
+            f"less than {_BY_CHANCE:g}"
         )
 
 

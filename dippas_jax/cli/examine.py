@@ -19,7 +19,7 @@ from dippas_jax.io import decoder, exif, photo_writer, weights
 from dippas_jax.io import files as store
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import correlation, dncnn, placement
-from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.types import Fingerprint, InputError, Window
 
 _OURS = {b"settings", b"strength"}  # names in the figures of every report
 _HEAD = 1000  # bytes of a page that hold its title
@@ -43,7 +43,7 @@ def examined(
     learned = None if data is None else dncnn.parse(data)
     # A bare plane that fits only the middle is looked for by nobody, which is said elsewhere.
     cameras = {k: v for k, v in cameras.items() if placement.corner(v, size, side=None) is not None}
-    same = {name for name, camera in cameras.items() if _is_same(camera.plane, known)}
+    same = {name for name, camera in cameras.items() if _is_same(camera, size, known)}
     findings, rows = [], []
     single = [name for name, one in attackers.ATTACKERS.items() if not one.groups and not one.twin]
     for names, side, parameters in (
@@ -73,11 +73,13 @@ def examined(
     }
 
 
-def _is_same(plane: np.ndarray, known: np.ndarray | None) -> bool:
-    """Whether a fingerprint is the one that was used, whatever its file's name and unit."""
-    if known is None or plane.shape != known.shape:
+def _is_same(camera: Fingerprint, size: tuple[int, int], known: np.ndarray | None) -> bool:
+    """Whether a fingerprint is the one that was used, or a part, whatever its name and unit."""
+    place = placement.corner(camera, size, side=None)
+    if known is None or place is None:
         return False
-    return abs(float(correlation.ncc(*map(correlation.centred, (plane, known))))) > _SAME
+    part = placement.cut(known, Window(size, *place, *camera.plane.shape), offset=(0, 0))
+    return abs(float(correlation.ncc(*map(correlation.centred, (camera.plane, part))))) > _SAME
 
 
 def page_files(options: Options) -> tuple[Path, Path] | None:
@@ -172,7 +174,7 @@ def write(
         },
         "device": jax.default_backend(),
         "settings": asked,
-        "photos": ours,
+        "photos": [photo_record.line(record) for record in ours],
         "failed": failed,
         "skipped": skipped,
     }
@@ -180,7 +182,7 @@ def write(
     if parts is not None:
         shown = [parts.get(record.output, ()) for record in ours]
         questions = {name: one.question for name, one in attackers.ATTACKERS.items()}
-        _write(paths[0], report_html.html(content, shown, questions))
+        _write(paths[0], report_html.html(content | {"photos": ours}, shown, questions))
 
 
 def _write(path: Path, text: str) -> None:

@@ -90,8 +90,8 @@ def identify(
             console.tell_of_match(f"{path} and {row['fingerprint']}", row)
     if hint:
         console.note(
-            "photos without a match were compared in part, as the column of pixels tells; --full, "
-            "or a fingerprint of the whole sensor, tells more"
+            "photos without a match were compared in part, as the column of pixels tells; --full "
+            "tells more, as does a fingerprint of the whole sensor"
         )
     if found:
         console.tell_of_chance(comparisons, threshold)

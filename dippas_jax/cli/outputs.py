@@ -121,7 +121,7 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
             "give --format jpeg"
         )
     if not options.overwrite or options.random_name:  # no original has such a name by chance
-        made = _without_own(made, skipped)
+        made = _without_own(made, skipped, random_name=options.random_name)
     originals = {_place(job.source): job.source for job in made}
     originals |= {file: job.source for job in made if (file := _file(job.source))}
     taken: dict[str, Path] = {}
@@ -156,12 +156,15 @@ def _file(path: Path) -> str:
     return f"{found.st_dev}:{found.st_ino}"
 
 
-def _without_own(jobs: Sequence[Job], skipped: dict[Path, str]) -> list[Job]:
+def _without_own(jobs: Sequence[Job], skipped: dict[Path, str], *, random_name: bool) -> list[Job]:
     """The photos but those that this command has written of others among them."""
     makers = {_place(job.target): job.source for job in jobs}
+    # A name by chance may have got another extension since.
+    makers |= {_place(job.target.with_suffix("")): job.source for job in jobs if random_name}
     kept = []
     for job in jobs:
-        maker = makers.get(_place(job.source), job.source)
+        stem = _place(job.source.with_suffix("")) if random_name else ""
+        maker = makers.get(_place(job.source), makers.get(stem, job.source))
         if maker == job.source:
             kept.append(job)
         else:
@@ -272,15 +275,17 @@ def _expanded(
     if not os.path.isdir(path):
         return [(one, None) for one in console.named(path, failed)]
     photos, others = console.photos_in(path, failed, recursive=options.recursive)
-    own = [one for one in photos if options.suffix and one.stem.endswith(options.suffix)]
+    endings = tuple({options.suffix, Options._field_defaults["suffix"]} - {""})
+    own = [one for one in photos if one.stem.endswith(endings)]
     if others:
         console.note(console.skipped_text(path, others))
         skipped |= {one: console.why_skipped(one) for one in others}
-    skipped |= dict.fromkeys(own, f"its name ends in {options.suffix}, as those of outputs do")
+    named = " or ".join(sorted(endings))
+    skipped |= dict.fromkeys(own, f"its name ends in {named}, as those of outputs do")
     if own:
         console.note(
             f"folder {path}: {console.counted(len(own), 'photo')} skipped, as their names end in "
-            f"{options.suffix}, those of outputs: {console.some_text(path, own)}"
+            f"{named}, those of outputs: {console.some_text(path, own)}"
         )
     found: list[tuple[Path, Path | None]] = [(one, path) for one in photos if one not in set(own)]
     if not found and path not in failed.reasons:
@@ -325,4 +330,4 @@ def _random_name(path: Path) -> str:
             f"the secret {file}, of which names are made, is damaged ({len(key)} bytes); remove "
             "it, and photos get other names than before"
         )
-    return hmac.new(key, os.fsencode(path.absolute()), hashlib.sha256).hexdigest()[:20]
+    return hmac.new(key, os.fsencode(os.path.abspath(path)), hashlib.sha256).hexdigest()[:20]

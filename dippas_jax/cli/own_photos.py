@@ -4,7 +4,8 @@ Photos of one make, model and size are taken for one camera's. Each is treated w
 others, never with its own noise in it, and only if its residual correlates with that K: what the
 metadata say is confirmed by the sensor.
 
-In memory is one camera at a time, and of its photos only sums.
+In memory is one camera at a time, and of its photos only sums and a quarter of a megabyte each, by
+which copies are told.
 """
 
 import math

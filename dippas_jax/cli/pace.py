@@ -21,6 +21,9 @@ _OTHER = 5.0
 """Seconds a unit of work on two CPU cores, until something was measured on this machine: of our
 two methods, and of each of `baselines`."""
 
+SUMMED = 0.15e-6
+"""Seconds a pixel of each of one's own photos takes before the first is treated, a guess."""
+
 _PLANTED = 16  # full tiles: eight parts are treated twice more to measure what a method leaves
 
 START = 15.0

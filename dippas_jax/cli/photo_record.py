@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dippas_jax import baselines
-from dippas_jax.cli import console
+from dippas_jax.cli import console, prediction
 from dippas_jax.forensics import attackers
 from dippas_jax.io import records
 from dippas_jax.signal import cells
@@ -106,6 +106,11 @@ def from_json(values: Any) -> PhotoRecord:
         values = {name: value for name, value in values.items() if name not in _SAID}
     records.require(values, PhotoRecord)
     _require_examined(values["examined"])
+    if attacks := values["examined"].get("attacks"):
+        values = {
+            **values,
+            "examined": {**values["examined"], "attacks": [*map(_numbered, attacks)]},
+        }
 
     def numbers(found: Mapping[str, Any]) -> dict[str, float]:
         return {name: math.nan if value is None else value for name, value in found.items()}
@@ -119,6 +124,11 @@ def from_json(values: Any) -> PhotoRecord:
     rest["psnr"] = math.inf if values["psnr"] is None else values["psnr"]
     rest["warnings"] = tuple(values["warnings"])
     return PhotoRecord(**{**values, **rest})
+
+
+def _numbered(attack: Mapping[str, Any]) -> dict[str, Any]:
+    """With nan in the place of what is null in JSON."""
+    return {name: math.nan if value is None else value for name, value in attack.items()}
 
 
 def _require_examined(found: Mapping[str, Any]) -> None:
@@ -138,7 +148,7 @@ def _require_examined(found: Mapping[str, Any]) -> None:
         raise ValueError("examined is of another type")
 
 
-UNMEASURED = "what is left was not measured, so that the camera may be found as before"
+UNMEASURED = "what is left was not measured well, so that the camera may be found as before"
 """Of a photo that can probably be traced for all that is known."""
 
 
@@ -155,7 +165,10 @@ def traced(record: PhotoRecord) -> bool:
 def unmeasured(record: PhotoRecord) -> bool:
     """Whether nothing tells what is left of a fingerprint that the method did not know."""
     unseen = all(math.isnan(part) for part in record.leakage.values())
-    return unseen and not looked_for(record, known=False)
+    checked = (one for one in _surely(record) if not _is_known(record, one))
+    pixels = record.height * record.width
+    bounds = (prediction.by_check(pixels, one["before"], one["after"]) for one in checked)
+    return unseen and not any(bound < TRACED for bound in bounds)
 
 
 def looked_for(record: PhotoRecord, *, known: bool = True) -> bool:
@@ -163,12 +176,18 @@ def looked_for(record: PhotoRecord, *, known: bool = True) -> bool:
 
     `known`: That which the method knew counts too, under whatever name.
     """
-    return any(
-        one["attacker"] == "wavelet"
-        and one["before"] >= CERTAIN
-        and (known or not one.get("known", one["fingerprint"] == record.fingerprint))
-        for one in record.examined.get("attacks", ())
-    )
+    return any(known or not _is_known(record, one) for one in _surely(record))
+
+
+def _surely(record: PhotoRecord) -> list[Mapping[str, Any]]:
+    """What the wavelet attacker found of fingerprints that are surely the camera's."""
+    rows = record.examined.get("attacks", ())
+    return [one for one in rows if one["attacker"] == "wavelet" and one["before"] >= CERTAIN]
+
+
+def _is_known(record: PhotoRecord, one: Mapping[str, Any]) -> bool:
+    """Whether an attacker's fingerprint is the one that the method knew."""
+    return one.get("known", one["fingerprint"] == record.fingerprint)
 
 
 def left(record: PhotoRecord) -> str:
@@ -188,7 +207,10 @@ def verdict(record: PhotoRecord) -> str:
     """What is to be thought of a photo, in a few words."""
     attacks = record.examined.get("attacks", ())
     if found := sorted({one["attacker"] for one in attacks if one["found"]}):
-        return f"found by {', '.join(found)}"
+        surely = {one["fingerprint"] for one in _surely(record)}
+        sure = any(one["found"] and one["fingerprint"] in surely for one in attacks)
+        doubt = "" if sure else ", which did not surely find it in the original: perhaps by chance"
+        return f"found by {', '.join(found)}{doubt}"
     if math.isinf(record.psnr):
         return "nothing was changed, it can be traced as before"
     if unmeasured(record) and not baselines.found(record.method):
@@ -197,8 +219,10 @@ def verdict(record: PhotoRecord) -> str:
         return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"
-    if looked_for(record):
+    if looked_for(record, known=False):
         return "found by none of the attackers that were asked"
+    if looked_for(record):
+        return "by the fingerprint that was used, found by none of the attackers that were asked"
     return f"z of about {record.predicted_z:.1f} to be expected, below {TRACED:.1f}"
 
 

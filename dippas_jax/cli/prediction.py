@@ -50,10 +50,9 @@ def predicted_z(pixels: int, result: Result, before: Mapping[str, float] = NOTHI
       before: z of the known fingerprint in the photo as it came.
     """
     share = unknown(pixels, result, before)
-    known, rest = known_z(result), expected_z(pixels, result, share)
+    known, told = known_z(result), part_known(pixels, result, before)
     # Of the true fingerprint, the known one and the rest are two parts whose scores add.
-    told = 0.0 if math.isnan(known) else known * math.sqrt(1 - share**2)
-    expected = (known, *(told + z for z in rest))
+    expected = (known, *(told + z for z in expected_z(pixels, result, share)))
     return max((z for z in expected if not math.isnan(z)), default=math.nan)
 
 
@@ -81,6 +80,20 @@ def unknown(pixels: int, result: Result, before: Mapping[str, float]) -> float:
     told = _told(before)
     shown = max(_shown(pixels, result), told / BEST)
     return math.sqrt(1 - (told / shown) ** 2)
+
+
+def by_check(pixels: int, before: float, after: float) -> float:
+    """The z to expect of the true fingerprint, by what an unknown one of its camera has left.
+
+    The share that is left, with a standard deviation more, of what a camera may show.
+    """
+    return (abs(after) + 1) / before * max(_whole(pixels), before)
+
+
+def part_known(pixels: int, result: Result, before: Mapping[str, float]) -> float:
+    """Of the true fingerprint's |z|, that which comes of the known one; 0 without one."""
+    known = known_z(result)
+    return 0.0 if math.isnan(known) else known * math.sqrt(1 - unknown(pixels, result, before) ** 2)
 
 
 def is_impossible(pixels: int, result: Result, before: Mapping[str, float]) -> bool:

@@ -216,7 +216,10 @@ def _record(
         photo_sha256=task.sha256,
     )
     if photo_record.unmeasured(record):
-        more = f"{photo_record.UNMEASURED}; --check looks for a fingerprint that was not used"
+        more = (
+            f"{photo_record.UNMEASURED}; another fingerprint that is plain in the original, given "
+            "by --check and hardly found in the result, would tell more"
+        )
         record = dataclasses.replace(record, warnings=(*record.warnings, more))
     return record
 
@@ -225,9 +228,16 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
     """What fell short, as clauses."""
     said = []
     if task.plane is not None and not prediction.is_found(before):
+        turned = before["sigma-3"] <= -prediction.FOUND
         said.append(
-            f"the fingerprint is not found in the photo as it came (z {before['sigma-3']:.1f}), so "
-            "that it may be another camera's or lie another way round, and hides nothing then"
+            f"the fingerprint is not found in the photo as it came (z {before['sigma-3']:.1f}), "
+            + (
+                "but with its sign turned, as some programs write it; turn it, since so it hides "
+                "nothing"
+                if turned
+                else "so that it may be another camera's or lie another way round, and hides "
+                "nothing then"
+            )
         )
     if task.plane is not None and prediction.is_impossible(task.pixel_count, result, before):
         said.append(
@@ -296,14 +306,17 @@ def _why(task: Task, result: Result, before: Mapping[str, float]) -> str:
     pixels = task.pixel_count
     share = prediction.unknown(pixels, result, before)
     of_parts, of_whole = prediction.expected_z(pixels, result, share)
+    told = prediction.part_known(pixels, result, before)
+    of_parts, of_whole = of_parts + told, of_whole + told
+    also = f" and of the known one z {told:.1f}" if told else ""
     if not of_whole > of_parts:
         return (
-            f"{100 * cells.worst(result.leakage):+.0f} % of a planted fingerprint remain in a band "
-            f"or texture, so that a z of about {of_parts:.1f} is to be expected"
+            f"{100 * cells.worst(result.leakage):+.0f} % of a planted fingerprint{also} remain in "
+            f"a band or texture, so that a z of about {of_parts:.1f} is to be expected"
         )
     unsure = 100 * prediction.unsure(result)
     return (
         f"it shows fingerprints so well that {unsure:.0f} % of one, by which the "
-        f"{round(100 * result.leakage[cells.WHOLE]):+d} % measured may be off, are a z of about "
-        f"{of_whole:.1f}"
+        f"{round(100 * result.leakage[cells.WHOLE]):+d} % measured may be off,{also} are a z of "
+        f"about {of_whole:.1f}"
     )

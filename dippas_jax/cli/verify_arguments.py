@@ -8,7 +8,7 @@ SUMMARY = "can the camera still be found in an anonymised photo?"
 DESCRIPTION = (
     "Run every attacker that these files allow on a photo and on its anonymised versions. Give a "
     "second fingerprint of the same camera, built from other photos, for the stronger test. The "
-    "exit code is 3 if any attacker still finds the camera."
+    "exit code is 3 if any attacker finds the camera in a version, be it by chance."
 )
 EPILOG = """
 before, after:

@@ -127,11 +127,17 @@ def estimate(
 
 
 def scene(index: int, size: int) -> np.ndarray:
-    """Radiance float64 [h w 3] in [0, 1]: the centre of a photograph, later ones cut elsewhere."""
+    """Radiance float64 [h w 3] in [0, 1]: the centre of a photograph, later ones cut elsewhere.
+
+    Raises:
+      ValueError: The photograph is smaller; none is smaller than `LARGEST`.
+    """
     import skimage.data  # only these two pictures of it are needed, and both are in the wheel
 
     photo = getattr(skimage.data, SCENES[index % len(SCENES)])()
     room = np.array(photo.shape[:2]) - size
+    if room.min() < 0:
+        raise ValueError(f"a scene of {size} pixels a side is more than the photograph has")
     top, left = room // 2
     if index >= len(SCENES):
         top, left = _generator(index, _PLACE).integers(0, room + 1)

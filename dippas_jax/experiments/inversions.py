@@ -226,7 +226,7 @@ def _ended(run: _Run, progress: prior.Progress) -> report.PhotoRecord | Exceptio
     photo.made[index] = _TileResult(
         results,
         best_psnr=float(progress.best.psnr),
-        gamma_in_unit=gamma * FINGERPRINT_STD / float(run.injected.std()),
+        gamma_in_unit=gamma * FINGERPRINT_STD / (float(run.injected.std()) or math.inf),
         late=not finished,
     )
     photo.left.remove(index)

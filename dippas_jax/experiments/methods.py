@@ -49,6 +49,13 @@ def named(config: configuration.Study) -> list[str]:
             raise InputError(f'there is no attacker "{name}"; known are {", ".join(known)}')
     for name in config.methods:
         _quality(name)
+    folders: dict[str, str] = {}
+    for name in config.methods:
+        if (other := folders.setdefault(folder_name(name), name)) != name:
+            raise InputError(
+                f'methods "{other}" and "{name}" would share the folder {folder_name(name)}; leave '
+                "one out, or give it a study of its own"
+            )
     untreated = [tables.untreated(name) for name in config.methods]
     return list(dict.fromkeys((tables.ORIGINAL, *untreated, *config.methods)))
 

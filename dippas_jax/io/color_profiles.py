@@ -29,13 +29,18 @@ _TAGS = {
 the time of calibration."""
 
 _WRITTEN = {b"cprt", b"dmdd", b"dmnd", b"vued"}
-_HOLDERS = re.compile(
-    rb"hewlett-packard|adobe|apple|google|microsoft|kodak|facebook|artifex|little ?cms|cc0|"
-    rb"color consortium|european color initiative|public domain|no copyright|iec ?61966|iec\.ch",
-    re.IGNORECASE,
+_WORDS = frozenset(
+    b"adobe all and apple artifex by ccby cc cc0 ch cms color colour colours company computer "
+    b"condition consortium copyright corp corporation default desc distributed domain eastman eci "
+    b"en english enus european facebook for free freely gb google hewlett http https iec in inc "
+    b"incorporated initiative international is kodak license little littlecms microsoft mluc no of "
+    b"org packard profile public reference reserved rgb rights software space srgb standard "
+    b"systems text the this to us use used viewing without www".split()
 )
+"""Of texts in common profiles: they name their makers; others may name a person or a device."""
+
+_WORD = re.compile(rb"[A-Za-z]{2,}|[^\x00-\x7f]{2,}")
 _LONGEST = 512  # bytes of a text
-"""Texts of common profiles name their makers, and are short; others may name a person."""
 
 _DATE = slice(24, 36)
 _MAKER_AND_ID = slice(80, 100)
@@ -108,7 +113,8 @@ def _is_all_colours(icc: bytes) -> bool:
         if tag not in _TAGS or at - max(ends) > 3:
             return False
         text = icc[at : at + size].replace(b"\0", b"")  # some are of two bytes a letter
-        if tag in _WRITTEN and not (len(text) <= _LONGEST and _HOLDERS.search(text)):
+        words = {word.lower() for word in _WORD.findall(text)}
+        if tag in _WRITTEN and not (len(text) <= _LONGEST and words <= _WORDS):
             return False
         ends.append(at + size)
     return len(icc) - max(ends) <= 3

@@ -24,7 +24,7 @@ from PIL import Image, ImageFile
 
 from dippas_jax import config
 from dippas_jax.io import fingerprint_file
-from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.types import Fingerprint, InputError, ShortageError
 
 # Decoders log what is odd about a photo, which without a handler is printed on stderr.
 for _name in ("PIL", "tifffile"):
@@ -99,7 +99,7 @@ def read_bytes(path: Path | str, noun: str) -> bytes:
         try:
             return file.read()
         except MemoryError:
-            raise InputError(
+            raise ShortageError(
                 f"{noun} {path} of {size / 2**30:.1f} GiB does not fit into the memory that is "
                 "left; end other programs, or give another file"
             ) from None
@@ -214,8 +214,7 @@ def write_bytes(path: Path | str, data: bytes, *, mode: int = 0o666) -> None:
         try:
             unnamed = _unnamed(path.parent)
             with unnamed or open(temporary, "xb") as file:
-                if hasattr(os, "fchmod") and mode != 0o666:
-                    os.fchmod(file.fileno(), os.fstat(file.fileno()).st_mode & mode)
+                _permit(file.fileno(), mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
@@ -229,6 +228,14 @@ def write_bytes(path: Path | str, data: bytes, *, mode: int = 0o666) -> None:
                 temporary.unlink()
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
+
+
+def _permit(file: int, mode: int) -> None:
+    """No more than `mode`; some file systems have no permissions, and refuse to change any."""
+    now = stat.S_IMODE(os.fstat(file).st_mode)
+    if now & ~mode and hasattr(os, "fchmod"):
+        with contextlib.suppress(OSError):
+            os.fchmod(file, now & mode)
 
 
 def _unnamed(folder: Path) -> io.BufferedWriter | None:

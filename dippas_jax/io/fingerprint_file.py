@@ -209,6 +209,12 @@ def _choose_plane(path: Path | str, arrays: Mapping[str, Any]) -> np.ndarray:
         and array.ndim == 2
         and min(array.shape) > 1  # MATLAB's scalars and vectors are 2-D as well
     }
+    for name, array in arrays.items():
+        if name.lower() in NAMES and name not in planes and isinstance(array, np.ndarray):
+            raise InputError(
+                f"fingerprint {path} holds {name} of shape {array.shape}, which is no plane; save "
+                "one plane, of all channels together"
+            )
     named = [name for name in planes if name.lower() in NAMES]
     chosen = named if len(named) == 1 else list(planes)
     if len(chosen) == 1:

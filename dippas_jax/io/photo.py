@@ -288,9 +288,11 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         if kind in _UPRIGHT:
             pixels = metadata.turned_back(pixels, turn)
             alpha = alpha if alpha is None else metadata.turned_back(alpha, turn)
+    if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:
+        alpha = None
     return PhotoFile(
-        np.ascontiguousarray(pixels),
-        None if alpha is None or alpha.min() == np.iinfo(alpha.dtype).max else alpha,
+        np.ascontiguousarray(pixels if alpha is None else _seen(pixels, alpha, words)),
+        alpha,
         grey,
         kind,
         turn,
@@ -305,6 +307,18 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         _unkept(image),
         converted,
     )
+
+
+def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str]) -> np.ndarray:
+    """Pixels without what lies below transparent ones, which nobody sees: a face, for instance."""
+    hidden = alpha == 0
+    below = pixels[hidden]
+    if not len(below) or (below == below[0]).all():
+        return pixels
+    words.append("what lay below its transparent pixels is removed")
+    pixels = pixels.copy()
+    pixels[hidden] = np.rint(pixels[~hidden].mean(0)) if not hidden.all() else 0
+    return pixels
 
 
 def _unkept(image: Image.Image) -> tuple[str, ...]:

@@ -41,10 +41,17 @@ def private(folder: Path) -> bool:
         if known.st_uid == ours and known.st_mode & 0o022:
             folder.chmod(stat.S_IMODE(known.st_mode) & ~0o022)
         with os.scandir(folder) as entries:  # others may have written there before it was closed
-            foreign = any(one.stat(follow_symlinks=False).st_uid != ours for one in entries)
-        return known.st_uid == ours and not foreign
+            return known.st_uid == ours and all(_owner(one) in (ours, None) for one in entries)
     except OSError:
         return False
+
+
+def _owner(entry: Any) -> int | None:
+    """None of what is gone meanwhile."""
+    try:
+        return entry.stat(follow_symlinks=False).st_uid
+    except FileNotFoundError:
+        return None
 
 
 def _in_the_way(path: Path) -> bool:

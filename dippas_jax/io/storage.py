@@ -17,7 +17,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from dippas_jax.io import files
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, ShortageError
 
 _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What trying again does not mend."""
@@ -111,10 +111,18 @@ def read(at: Place, noun: str) -> bytes:
 
 
 def require_size(at: Place, noun: str) -> None:
-    """`InputError` for a file that is larger than any that is read; raises as `read`."""
+    """`InputError` for a file that is larger than any that is read; raises as `read`.
+
+    And `ShortageError` where its very folder is not there, which may be so on this machine alone.
+    """
     try:
         size = os.stat(at.local).st_size if at.local else at.system.size(at.path)
     except (*_GONE, ValueError) as error:
+        if at.local and not at.local.parent.is_dir():  # of a machine, perhaps, not of the file
+            raise ShortageError(
+                f"{noun} {at.name} cannot be read, since there is no folder {at.local.parent}; "
+                "mount it, or correct the manifest"
+            ) from None
         raise _unreadable(at, noun, error) from None
     if size is not None and size > files.LARGEST:  # None: the system does not know
         raise files.too_large(at.name, noun, size)

@@ -107,7 +107,7 @@ def _rows(name: str, text: str) -> Iterator[tuple[int, dict[str, str]]]:
     if ending in ("csv", "tsv"):
         yield from _table(name, text, "," if ending == "csv" else "\t")
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # names may hold other ends of lines
         if ending in ("jsonl", "ndjson"):
             if line.strip():
                 yield number, _object(name, number, line)

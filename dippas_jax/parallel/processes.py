@@ -22,6 +22,7 @@ from dippas_jax.types import InputError
 _SPAWN = multiprocessing.get_context("spawn")
 _UNUSABLE = 2  # exit code of a worker that no other would do better than
 _DIED = 1  # of one that says why, and that another one may do better than
+_TOLD = 500  # characters of a reason
 _PATIENCE = 10.0  # seconds for a worker to give back what it is at work on
 
 
@@ -153,7 +154,7 @@ def _work(task: Task, owner: str, send: Any) -> None:
         send.send(str(error))
         sys.exit(_UNUSABLE)
     except RuntimeError as error:  # another process should go on
-        send.send(str(error))
+        send.send(" ".join(str(error).split())[:_TOLD])
         sys.exit(_DIED)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGTERM)

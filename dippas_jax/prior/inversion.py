@@ -29,11 +29,13 @@ def problem(
     Args:
       key: The photo's own randomness.
       pixels: The photo.
-      fingerprint: K (equation 10) or the photo's residual W (equation 11), in any unit; not
-        constant.
+      fingerprint: K (equation 10) or the photo's residual W (equation 11), in any unit. Where it is
+        constant, as a fingerprint may be in a tile, nothing is injected.
     """
-    fingerprint = jnp.asarray(fingerprint) * (FINGERPRINT_STD / jnp.std(jnp.asarray(fingerprint)))
-    return Problem(jnp.asarray(pixels), fingerprint.astype(jnp.float32), key)
+    plane = jnp.asarray(fingerprint)
+    deviation = jnp.std(plane)
+    scale = jnp.where(deviation > 0, FINGERPRINT_STD / jnp.where(deviation > 0, deviation, 1), 0)
+    return Problem(jnp.asarray(pixels), (plane * scale).astype(jnp.float32), key)
 
 
 def init(problem: Problem, config: configuration.Config) -> State:

@@ -73,6 +73,7 @@ def invert(
       DivergedError: The loss of a tile became nan or infinite.
     """
     config = configuration.settled(config or configuration.Config())
+    image.require_photo(photo)
     devices = jax.local_devices()
     height, width = np.shape(photo)[:2]
     count = len(tiling.grid(height, width, config.tile))

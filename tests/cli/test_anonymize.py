@@ -40,9 +40,18 @@ from dippas_jax.cli import (
     web,
 )
 from dippas_jax.cli import main as cli
+from dippas_jax.cli.task import Task
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers
-from dippas_jax.io import checkpoint, confinement, decoder, exif, files, weights
+from dippas_jax.io import (
+    checkpoint,
+    confinement,
+    decoder,
+    exif,
+    files,
+    fingerprint_file,
+    weights,
+)
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
 from dippas_jax.signal import cells, extractors, image, tiles
@@ -252,12 +261,57 @@ def test_outputs_of_random_names_beside_originals_stay_outputs(dippas, tmp_path)
     assert tree(tmp_path / "in").keys() == before.keys()
 
 
+def test_random_names_of_another_format_are_no_photos_either(dippas, tmp_path):
+    (tmp_path / "in").mkdir()
+    shutil.copy("a.jpg", "in/a.jpg")
+    dippas("in", "--random-name")
+    _, out, err = dippas("../" + tmp_path.name + "/in", "--random-name", "--format", "png")
+    assert out.count("->") == 1
+    assert "what this command made of" in err
+    assert len(tree(tmp_path / "in")) == 3
+
+
+def test_folders_that_are_not_looked_into_are_named(dippas, tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / ".hidden").mkdir()
+    shutil.copy("a.jpg", "in/a.jpg")
+    shutil.copy("a.jpg", "in/a.anon.jpg")
+    err = dippas("in", "-o", "out", "--suffix", ".v2")[2]
+    assert "1 entry skipped, a folder below, which was not looked into: sub" in err
+    assert "as their names end in .anon or .v2, those of outputs: a.anon.jpg" in err
+
+
+def test_verdicts_of_outputs_that_were_moved_stay_in_the_report(dippas, tmp_path):
+    dippas("a.jpg", "--report", "r.html")
+    Path("a.anon.jpg").rename(tmp_path / "published.jpg")
+    save(tmp_path / "c.jpg", 1)
+    dippas("c.jpg", "--report", "r.html")
+    names = [one["photo"] for one in json.loads(Path("r.json").read_text())["photos"]]
+    assert names == ["a.jpg", "c.jpg"]
+    assert "a.anon.jpg" in Path("r.html").read_text()
+    one = json.loads(Path("r.json").read_text())["photos"][0]
+    assert {"traced", "verdict"} <= one.keys()
+
+
+def test_own_photos_count_in_the_estimate(dippas, tmp_path):
+    tags = Image.Exif()
+    tags[271], tags[272] = "Fuji", "X100"
+    (tmp_path / "own").mkdir()
+    for number in range(4):
+        Image.fromarray(photo(number)).save(tmp_path / "own" / f"{number}.png", exif=tags)
+    known, alone = (
+        [json.loads(line) for line in dippas("own", "-n", "--json", *more)[1].splitlines()]
+        for more in ((), ("--blind",))
+    )
+    assert all(a["minutes"] > b["minutes"] for a, b in zip(known, alone, strict=True))
+
+
 def test_a_linked_folder_is_named_and_not_followed(dippas, tmp_path):
     (tmp_path / "in").mkdir()
     shutil.copy("a.jpg", "in/a.jpg")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "in")
     err = dippas("in", "-r", "-o", "out")[2]
-    assert "1 file skipped, a link to a folder, which is not followed: link" in err
+    assert "1 entry skipped, a link to a folder, which is not followed: link" in err
 
 
 def test_nobody_else_may_read_a_report_or_the_output_of_a_closed_photo(dippas, tmp_path):
@@ -266,6 +320,9 @@ def test_nobody_else_may_read_a_report_or_the_output_of_a_closed_photo(dippas, t
     save(tmp_path / "c.jpg", 1)
     os.chmod("c.jpg", 0o644)
     dippas("c.jpg")
+    with mock.patch("os.fchmod", side_effect=PermissionError):  # a file system without permissions
+        assert dippas("a.jpg", "--overwrite")[0] in DONE
+    os.chmod("a.anon.jpg", 0o600)
     modes = {name: os.stat(name).st_mode & 0o777 for name in ("r.html", "r.json", "a.anon.jpg")}
     assert set(modes.values()) == {0o600}
     assert os.stat("c.anon.jpg").st_mode & 0o777 == 0o644
@@ -275,12 +332,17 @@ def test_the_page_of_many_photos_is_not_written_after_each(dippas, tmp_path, mon
     for number in range(4):
         save(tmp_path / "in" / f"{number}.png", number)
     write, pages = examine.report_html.html, []
-    monkeypatch.setattr(
-        examine.report_html, "html", lambda *given: pages.append(given) or write(*given)
-    )
+
+    def slow(*given):
+        pages.append(given)
+        time.sleep(1)
+        return write(*given)
+
+    monkeypatch.setattr(examine.report_html, "html", slow)
+    monkeypatch.setattr(anonymize, "_PAUSE", 1e3)
     monkeypatch.setattr(anonymize, "_MOST_PICTURED", 2)
     dippas("in", "-o", "out", "--report", "r.html")
-    assert len(pages) == 2, "after the first one, and at the end"
+    assert len(pages) == 2, "after the first one, which took so long, and at the end"
     assert [bool(panels) for panels in pages[-1][1]] == [True, True, False, False]
     assert len(json.loads((tmp_path / "r.json").read_text())["photos"]) == 4
 
@@ -860,19 +922,20 @@ def test_of_every_item_it_is_said_what_happened_and_why(dippas, tmp_path, monkey
         assert err.count(reason) >= 1
     skipped = {row["photo"]: row["skipped"] for row in rows if "skipped" in row}
     assert set(skipped) == {
-        f"in/{name}" for name in ("notes.txt", "one.gif", "raw.NEF", "pipe.png", "a.anon.png")
+        f"in/{name}"
+        for name in ("notes.txt", "one.gif", "raw.NEF", "pipe.png", "a.anon.png", "sub")
     }
     assert "RAW" in skipped["in/raw.NEF"]
     assert "no photo" in skipped["in/notes.txt"]
     assert skipped["in/pipe.png"] == "no regular file"
-    assert "4 files skipped, by the name no photo that can be read: notes.txt, one.gif; " in err
+    assert "5 entries skipped, by the name no photo that can be read: notes.txt, one.gif; " in err
     assert "; no regular file: pipe.png; RAW by the name" in err
     assert [row["photo"] for row in rows if "output" in row] == ["in/good.png"]
     page, content = (tmp_path / f"r.{kind}" for kind in ("html", "json"))
     found = json.loads(content.read_bytes())
     assert {one["photo"]: one["reason"] for one in found["failed"]} == failed
     assert {one["photo"]: one["reason"] for one in found["skipped"]} == skipped
-    for words in ("Not done (8)", "Skipped (5)", "would both be written", "notes.txt"):
+    for words in ("Not done (8)", "Skipped (6)", "would both be written", "notes.txt"):
         assert words in page.read_text("utf-8")
     monkeypatch.undo()
 
@@ -1063,6 +1126,45 @@ def test_what_a_weak_fingerprint_does_not_tell_is_foretold():
     assert prediction.is_impossible(10**6, made, own)
     assert not prediction.is_impossible(10**6, made, {"sigma-3": 99.0})
     assert prediction.predicted_z(10**6, made, own) == pytest.approx(50 * 0.12), "its own noise"
+
+
+def test_the_part_of_a_known_fingerprint_is_in_the_reason_too():
+    leakage, visible = {"2/16 cycles": 0.0, "whole": 0.02}, {"whole": 40 / 0.25}
+    made = Result(photo(0), 40.0, {"sigma-3": 2.2}, leakage, {}, visible=visible)
+    task = mock.Mock(spec=Task, pixel_count=512 * 512)
+    said = treatment._why(task, made, {"sigma-3": 12.0})
+    z = prediction.predicted_z(512 * 512, made, {"sigma-3": 12.0})
+    assert f"of the known one z {0.3 * 2.2:.1f} are a z of about {z:.1f}" in said
+
+
+def test_a_fingerprint_whose_sign_is_turned_is_said_to_be_so(dippas):
+    files.write_fingerprint("turned.npy", -CAMERA.fingerprint(SIZE, SIZE))
+    _, out, _ = dippas("a.jpg", "--fingerprint", "turned.npy")
+    assert "but with its sign turned, as some programs write it" in out
+
+
+def test_a_part_of_the_fingerprint_that_was_used_is_known_as_well():
+    plane = CAMERA.fingerprint(SIZE, SIZE)
+    part = fingerprint_file.new(plane[8:56, 4:60] * 7, photo=(SIZE, SIZE), offset=(8, 4))
+    other = fingerprint_file.new(synthetic.Camera(9).fingerprint(SIZE, SIZE))
+    same = [examine._is_same(one, (SIZE, SIZE), plane) for one in (part, other)]
+    assert same == [True, False]
+    assert not examine._is_same(part, (SIZE, SIZE), None)
+
+
+def test_a_photo_that_goes_away_while_it_is_treated_stops_no_other(dippas, monkeypatch, tmp_path):
+    save(tmp_path / "c.jpg", 1)
+    treat = treatment.treat
+
+    def taken_away(source, *rest):
+        made = treat(source, *rest)
+        source.unlink()
+        return made
+
+    monkeypatch.setattr(treatment, "treat", taken_away)
+    assert dippas("a.jpg", "c.jpg")[0] in DONE
+    assert Path("a.anon.jpg").exists()
+    assert Path("c.anon.jpg").exists()
 
 
 def test_a_fingerprint_made_of_the_photo_itself_is_said_to_tell_nothing(dippas):
@@ -1361,13 +1463,43 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     assert not photo_record.traced(kept)
     assert photo_record.traced(dataclasses.replace(kept, predicted_z=2.4))
     assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
-    found = {"attacks": [{"found": False}, {"found": True}]}
+    row = {"attacker": "bands", "fingerprint": "K", "before": 1.0, "after": 1.0}
+    found = {"attacks": [row | {"found": False}, row | {"found": True}]}
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
+
+
+def test_what_an_unknown_fingerprint_has_left_bounds_what_the_true_one_has():
+    """By hand: 3 of 30, one standard deviation more, of the 150 of a camera at six megapixels."""
+    assert prediction.by_check(6_000_000, 30.0, -3.0) == pytest.approx(4 / 30 * 150)
+    assert prediction.by_check(6_000_000, 300.0, 0.5) == pytest.approx(1.5), "a stronger camera"
+
+
+def test_what_is_found_by_chance_is_said_to_be_so():
+    rows = [
+        {"attacker": "wavelet", "fingerprint": "K", "before": 0.3, "after": 0.1, "found": False},
+        {"attacker": "laplacian", "fingerprint": "K", "before": 1.0, "after": 3.2, "found": True},
+    ]
+    said = photo_record.verdict(record(examined={"attacks": rows}))
+    assert said.startswith("found by laplacian, which did not surely find it in the original")
+    rows[0]["before"] = 20.0
+    assert photo_record.verdict(record(examined={"attacks": rows})) == "found by laplacian"
+
+
+def test_a_report_is_resumed_though_an_attacker_had_nothing_to_say(dippas):
+    row = {"attacker": "wavelet", "fingerprint": "K", "before": math.nan, "after": math.nan}
+    row["found"] = False
+    examined = {"attacks": [row], "untested": [], "verdict": "", "ssim": 0.9}
+    kept = json.loads(files.json_text(record(examined=examined, leakage={"whole": 0.0})))
+    again = photo_record.from_json(kept)
+    assert math.isnan(again.examined["attacks"][0]["before"])
+    assert not photo_record.traced(again)
+    assert photo_record.verdict(again)
 
 
 def test_what_was_not_measured_does_not_reassure():
     made = record(predicted_z=0.5, mode="aware", fingerprint="K.npy")
     asked = {"fingerprint": "K.npy", "found": False, "attacker": "wavelet", "before": 9.0}
+    asked["after"] = 0.1
     other = {**asked, "fingerprint": "K2.npy"}
     for attacks in (
         [],
@@ -1376,6 +1508,7 @@ def test_what_was_not_measured_does_not_reassure():
         [asked, {**other, "before": 5.9}],  # perhaps another camera's
         [asked, {**other, "before": math.nan}],
         [asked, {**other, "attacker": "bands"}],
+        [asked, {**other, "before": 6.1, "after": 2.9}],  # half of a weak one is left
     ):
         one = dataclasses.replace(made, examined={"attacks": attacks})
         assert photo_record.traced(one)

@@ -484,7 +484,7 @@ def test_many_comparisons_are_said_to_give_matches_by_chance(dippas, tmp_path):
     code, _, err = dippas(*arguments, "--threshold", "0.003")
     assert code == 3
     assert "of 4 comparisons about 0.024 are a match by chance alone" in err
-    assert "--threshold 0.001 makes that 0.01" in err
+    assert "--threshold 1e-03 makes that less than 0.01" in err
     expected = "of 1 comparison about 0.02 are a match by chance"
     assert expected in dippas("link", "A0.png", "A1.png", "--threshold", "0.01")[2]
 
@@ -608,7 +608,7 @@ def test_more_pixels_are_offered_only_where_there_are_more(dippas, tmp_path):
         files.read_fingerprint("B.npz")[:96], photo=(SIZE, SIZE), orientation="sensor"
     )
     files.write_fingerprint_file(tmp_path / "part.npz", part)
-    assert dippas(*arguments, tmp_path / "part.npz")[2] == ""
+    assert "a fingerprint of the whole sensor" in dippas(*arguments, tmp_path / "part.npz")[2]
 
 
 def test_a_fingerprint_whose_mean_is_not_zero_is_noticed(dippas, tmp_path):

@@ -345,6 +345,12 @@ def test_a_bare_pickle_is_not_a_fingerprint():
     refusal(pickle.dumps(Trap()), "no .npy")
 
 
+def test_a_fingerprint_of_three_planes_is_not_passed_over_for_another_array():
+    buffer = io.BytesIO()
+    np.savez(buffer, K=np.zeros((H, W, 3)), W=plane())
+    refusal(buffer.getvalue(), "which is no plane")
+
+
 def test_an_archive_that_unpacks_to_far_more_than_it_holds_is_refused():
     buffer = io.BytesIO()
     np.savez_compressed(buffer, fingerprint=plane(), filling=np.zeros((2000, 2000)))

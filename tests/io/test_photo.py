@@ -125,8 +125,8 @@ def test_grey_stays_grey(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_transparency_and_the_colours_below_it_are_kept(tmp_path, kind, orientation):
-    alpha = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+def test_transparency_is_kept(tmp_path, kind, orientation):
+    alpha = np.random.default_rng(0).integers(1, 256, (HEIGHT, WIDTH), np.uint8)
     data = saved(np.dstack([pixels(), alpha]), kind, exif=exif(orientation),
                  **({"lossless": True, "exact": True} if kind == "WEBP" else {}))  # fmt: skip
     photo = photo_file.read(put(tmp_path, data))
@@ -199,7 +199,7 @@ def test_a_png_of_sixteen_bits_is_reduced_with_a_word_and_a_grey_one_kept(tmp_pa
 def test_a_png_of_sixteen_bits_keeps_its_opacity_and_says_what_it_loses(
     tmp_path, colour_type, channels, clear
 ):
-    deep = np.random.default_rng(0).integers(0, 65536, (HEIGHT, WIDTH, channels), np.uint16)
+    deep = np.random.default_rng(0).integers(300, 65536, (HEIGHT, WIDTH, channels), np.uint16)
     extra = b""
     expected = deep[..., -1] >> 8 if channels in (2, 4) else np.full((HEIGHT, WIDTH), 255)
     if clear:
@@ -242,7 +242,7 @@ def test_an_extra_channel_of_a_tiff_is_opacity_only_where_the_file_says_so(
 ):
     kind = np.uint8 if bits == 8 else np.uint16
     deep = np.random.default_rng(0).integers(
-        0, 2**bits, (HEIGHT, WIDTH, colours + len(extra)), kind
+        1, 2**bits, (HEIGHT, WIDTH, colours + len(extra)), kind
     )
     names = [{0: "unspecified", 2: "unassalpha"}[one] for one in extra]
     planes = {"planarconfig": "separate"}
@@ -275,7 +275,7 @@ def test_a_tiff_of_eight_bits_comes_through_every_compression_with_its_opacity(
     tmp_path, compression, mode
 ):
     shape = (HEIGHT, WIDTH, len(mode)) if len(mode) > 1 else (HEIGHT, WIDTH)
-    array = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    array = np.random.default_rng(0).integers(1, 256, shape, np.uint8)
     try:
         data = saved(array, "TIFF", compression=compression)
     except (OSError, RuntimeError):
@@ -346,7 +346,7 @@ def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
 def test_grey_is_converted_to_srgb_by_its_profile_and_stays_grey(tmp_path, clear):
     levels = np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH) % 256
     levels = levels.astype(np.uint8)
-    alpha = np.where(levels < 9, 0, 255).astype(np.uint8)
+    alpha = np.where(levels < 9, 1, 255).astype(np.uint8)
     array = np.dstack([levels, alpha]) if clear else levels
     path = put(tmp_path, saved(array, "PNG", icc_profile=grey_profile()))
     kept = photo_file.read(path)
@@ -962,9 +962,25 @@ def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
     behind = icc() + b"serial number 4711"
     private = icc().replace(b"wtpt", b"mmod", 1)
     owner = icc().replace("No copyright".encode("utf-16-be"), "by Ann Other".encode("utf-16-be"))
+    device = icc().replace("No copyright".encode("utf-16-be"), "Apple iMac 7".encode("utf-16-be"))
     calibrated = icc().replace(b"wtpt", b"calt", 1)
-    for profile in (behind, private, owner, calibrated, icc()[:140]):
+    for profile in (behind, private, owner, device, calibrated, icc()[:140]):
         assert color_profiles.telling_name(profile)
+
+
+def test_what_lies_below_transparent_pixels_does_not_go_along(tmp_path):
+    array = np.dstack([pixels(), np.full(pixels().shape[:2], 255, np.uint8)])
+    array[10:30, 20:50, 3] = 0
+    photo = photo_file.read(put(tmp_path, saved(array, "PNG")))
+    assert "what lay below its transparent pixels is removed" in photo.words
+    below = photo.pixels[10:30, 20:50].reshape(-1, 3)
+    shown = array[..., 3] > 0
+    np.testing.assert_array_equal(below, np.rint(pixels()[shown].mean(0)) + 0 * below)
+    np.testing.assert_array_equal(photo.pixels[shown], pixels()[shown])
+    array[10:30, 20:50, :3] = 7
+    same = photo_file.read(put(tmp_path, saved(array, "PNG")))
+    np.testing.assert_array_equal(same.pixels, array[..., :3])
+    assert same.words == ()
 
 
 def test_a_profile_does_not_tell_when_it_was_made(tmp_path):

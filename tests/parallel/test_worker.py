@@ -268,6 +268,17 @@ def test_a_file_larger_than_any_photo_is_put_aside_without_being_read(tmp_path, 
     assert not method.calls()
 
 
+def test_a_folder_that_is_not_mounted_gives_no_photo_up(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "one", "two", "three", "four")
+    (tmp_path / "in").rename(tmp_path / "elsewhere")
+    with pytest.raises(RuntimeError, match=r"failed one after the other.*there is no folder"):
+        work(out, items, method)
+    assert not reasons(out)
+    (tmp_path / "elsewhere").rename(tmp_path / "in")
+    work(out, items, method, "v")
+    assert len(read(out, "done")) == 4
+
+
 def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, out):
     """One that is slow, but alive, keeps its photo, however short the lease."""
     slow = method._replace(seconds=1.5)

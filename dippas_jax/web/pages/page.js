@@ -326,7 +326,7 @@ async function watch() {
     } catch (error) {
       get("error").textContent = error.message;
       lost = error.gone ? lost + 1 : 1;
-      if (ours.state && lost >= 4) end("Start it again, and open its new link.");
+      if (ours.state && lost >= 4) end("Start it again, and open its new link; that also removes what may be left of its copies of your photos.");
     }
   }
 }
@@ -383,12 +383,12 @@ for (const id of ["cancel", "clear"]) {
 }
 get("end").addEventListener("click", () => attempt(async () => {
   await post("end");
-  end("You can close this page.");
+  end("Its copies of your photos are removed. You can close this page.");
 }));
 
 function end(then) {
   ours.ended = true;
-  document.querySelector("main").replaceChildren(element("h1", "The program has ended"), element("p", `Its copies of your photos are removed. ${then}`));
+  document.querySelector("main").replaceChildren(element("h1", "The program has ended"), element("p", then));
 }
 
 // While a job is at work, leaving is asked about.
