@@ -158,6 +158,10 @@ def test_halves_are_two_fingerprints_of_one_camera(folder, tmp_path):
     ("changes", "message"),
     [
         ({"methods": ("denoise",)}, 'there is no method "denoise"'),
+        (
+            {"methods": ("published:x@jpeg-90", "published:x-jpeg-90")},
+            "would share the folder published-x-jpeg-90",
+        ),
         ({"attackers": ("edge",)}, 'there is no attacker "edge"'),
         ({"methods": ("published:none",)}, "0 published versions"),
         ({"flats": "none", "fingerprints": "halves"}, "no flat-field photos"),

@@ -89,6 +89,12 @@ def test_what_cannot_be_understood_is_refused_by_its_line(tmp_path, name, text, 
     assert name in str(refusal.value)
 
 
+def test_names_may_hold_other_ends_of_lines_than_new_lines(tmp_path):
+    text = json.dumps({"photo": "a\u2028b.jpg"}, ensure_ascii=False) + "\r\n"
+    (item,) = manifest.read(write(tmp_path, "m.jsonl", text))[0]
+    assert item.photo.endswith("a\u2028b.jpg")
+
+
 def test_bytes_that_are_no_text_and_files_that_are_missing_are_refused(tmp_path):
     (tmp_path / "m.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):

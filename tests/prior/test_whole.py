@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from dippas_jax.prior import anonymize, tiling, whole
+from dippas_jax.prior import anonymize, inversion, tiling, whole
 from dippas_jax.signal import extractors
 from dippas_jax.types import FlatPhotoError, InputError
 from tests import oracles, tiny
@@ -249,3 +249,21 @@ def test_a_photo_goes_on_from_what_was_saved_and_ends_in_the_same_bytes():
     alone = whole.invert(KEY, PHOTO, None, settings)
     np.testing.assert_array_equal(found[0].pixels, alone.pixels)
     assert found[0].settings == alone.settings
+
+
+@pytest.mark.parametrize("photo", [np.zeros(3, np.uint8), np.zeros((64, 64), np.uint8)])
+def test_what_is_no_photo_is_refused_in_a_sentence(photo):
+    with pytest.raises(InputError, match="photo"):
+        whole.invert(jax.random.key(0), photo, None, tiny.settings())
+
+
+def test_where_a_fingerprint_is_constant_nothing_is_injected():
+    """As in a tile of one that was masked."""
+    photo = oracles.photo(3, 64, 64)
+    problem = inversion.problem(jax.random.key(0), photo, np.zeros((64, 64), np.float32))
+    np.testing.assert_array_equal(problem.fingerprint, 0)
+    wide, plane = np.concatenate([photo, photo], 1), tiny.fingerprint(64, 128)
+    plane[:, 64:] = 0
+    chosen = dataclasses.replace(tiny.settings(max_steps=3), tile=64)
+    result = whole.invert(jax.random.key(0), wide, plane, chosen)
+    assert np.isfinite(result.psnr)
