@@ -28,7 +28,7 @@ MAY = {
     "datasets": BASE | {"signal", "io"},
     "api": LIBRARY,
     "": LIBRARY | {"api"},
-    "experiments": LIBRARY | {"parallel"},
+    "experiments": LIBRARY | {"", "parallel"},
     "parallel": BASE | {"", "io"},
     "web": {"types", "io"},
     "cli": LIBRARY | {"", "parallel", "web"},

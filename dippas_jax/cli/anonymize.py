@@ -225,13 +225,13 @@ class _Page:
 
     def _write(self, _path: Path, records: Sequence[PhotoRecord], whole: bool) -> None:
         begun = time.monotonic()
-        done = {record.output for record in records}
-        records = [*(record for record in self.gone if record.output not in done), *records]
         failed = self.failed.rows()
         skipped = [{"photo": str(path), "reason": why} for path, why in self.skipped.items()]
         for record in records:
             if record.output not in self.pictures and len(self.pictures) < _MOST_PICTURED:
                 self.pictures[record.output] = examine.pictures(record, self.options)
+        done = {record.output for record in records}
+        records = [*(record for record in self.gone if record.output not in done), *records]
         parts = self.pictures if whole else None
         examine.write(self.paths, records, self.jobs, failed, skipped, parts, self.asked)
         if whole:

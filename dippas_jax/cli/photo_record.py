@@ -165,10 +165,13 @@ def traced(record: PhotoRecord) -> bool:
 def unmeasured(record: PhotoRecord) -> bool:
     """Whether nothing tells what is left of a fingerprint that the method did not know."""
     unseen = all(math.isnan(part) for part in record.leakage.values())
-    checked = (one for one in _surely(record) if not _is_known(record, one))
     pixels = record.height * record.width
-    bounds = (prediction.by_check(pixels, one["before"], one["after"]) for one in checked)
-    return unseen and not any(bound < TRACED for bound in bounds)
+    most = prediction.IMPOSSIBLE * prediction.whole(pixels)  # beyond, it is the photo's own noise
+    checks = [one for one in _surely(record) if not _is_known(record, one)]
+    plainest = max((one for one in checks if one["before"] <= most), key=_before, default=None)
+    if not unseen or plainest is None:
+        return unseen
+    return prediction.by_check(pixels, plainest["before"], plainest["after"]) >= TRACED
 
 
 def looked_for(record: PhotoRecord, *, known: bool = True) -> bool:
@@ -183,6 +186,10 @@ def _surely(record: PhotoRecord) -> list[Mapping[str, Any]]:
     """What the wavelet attacker found of fingerprints that are surely the camera's."""
     rows = record.examined.get("attacks", ())
     return [one for one in rows if one["attacker"] == "wavelet" and one["before"] >= CERTAIN]
+
+
+def _before(one: Mapping[str, Any]) -> float:
+    return one["before"]
 
 
 def _is_known(record: PhotoRecord, one: Mapping[str, Any]) -> bool:
@@ -207,8 +214,12 @@ def verdict(record: PhotoRecord) -> str:
     """What is to be thought of a photo, in a few words."""
     attacks = record.examined.get("attacks", ())
     if found := sorted({one["attacker"] for one in attacks if one["found"]}):
-        surely = {one["fingerprint"] for one in _surely(record)}
-        sure = any(one["found"] and one["fingerprint"] in surely for one in attacks)
+        scores = [one for one in attacks if attackers.ATTACKERS[one["attacker"]].is_z]
+        surely = {one["fingerprint"] for one in scores if abs(one["before"]) >= CERTAIN}
+        sure = any(
+            one["found"] and (abs(one["after"]) >= CERTAIN or one["fingerprint"] in surely)
+            for one in attacks
+        )
         doubt = "" if sure else ", which did not surely find it in the original: perhaps by chance"
         return f"found by {', '.join(found)}{doubt}"
     if math.isinf(record.psnr):

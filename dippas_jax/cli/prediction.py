@@ -87,7 +87,7 @@ def by_check(pixels: int, before: float, after: float) -> float:
 
     The share that is left, with a standard deviation more, of what a camera may show.
     """
-    return (abs(after) + 1) / before * max(_whole(pixels), before)
+    return (abs(after) + 1) / before * max(whole(pixels), before)
 
 
 def part_known(pixels: int, result: Result, before: Mapping[str, float]) -> float:
@@ -144,23 +144,24 @@ def expected_z(pixels: int, result: Result, share: float = 1.0) -> tuple[float, 
       result: Of the method; nan comes of what it did not measure.
       share: Of the fingerprint, that which is not known (`unknown`).
     """
-    whole = _whole(pixels)
+    most = whole(pixels)
     of_parts = []
     for name, part in result.leakage.items():
         if name not in (cells.LOWEST, cells.WHOLE):
             count = cells.BANDS if "cycles" in name else cells.CLASSES
-            of_parts.append(whole * abs(part) / math.sqrt(count))
+            of_parts.append(most * abs(part) / math.sqrt(count))
     left = abs(result.leakage.get(cells.WHOLE, math.nan)) + unsure(result)
     of_whole = _shown(pixels, result) * left
     known = [z for z in of_parts if not math.isnan(z)]
     return share * max(known, default=math.nan), share * of_whole
 
 
-def _whole(pixels: int) -> float:
+def whole(pixels: int) -> float:
+    """z of a camera in a photo of so many pixels, at most."""
     return CAMERA_Z * math.sqrt(pixels / CAMERA_PIXELS)
 
 
 def _shown(pixels: int, result: Result) -> float:
     """z of a camera in the photo as it came: by what it shows of one percent, if that is known."""
     visible = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
-    return _whole(pixels) if math.isnan(visible) else visible
+    return whole(pixels) if math.isnan(visible) else visible

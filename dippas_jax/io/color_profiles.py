@@ -29,17 +29,18 @@ _TAGS = {
 the time of calibration."""
 
 _WRITTEN = {b"cprt", b"dmdd", b"dmnd", b"vued"}
-_WORDS = frozenset(
-    b"adobe all and apple artifex by ccby cc cc0 ch cms color colour colours company computer "
-    b"condition consortium copyright corp corporation default desc distributed domain eastman eci "
-    b"en english enus european facebook for free freely gb google hewlett http https iec in inc "
-    b"incorporated initiative international is kodak license little littlecms microsoft mluc no of "
-    b"org packard profile public reference reserved rgb rights software space srgb standard "
-    b"systems text the this to us use used viewing without www".split()
-)
+_USUAL = """
+    adobe all and apple artifex by cc cc0 ccby ch cms color colour colours company computer
+    condition consortium copyright corp corporation default desc distributed domain eastman eci
+    english european facebook for free freely google hewlett http https iec in inc incorporated
+    initiative international is kodak license little littlecms microsoft no of org packard profile
+    public reference reserved rgb rights software space srgb standard systems text the this to us
+    use used viewing without www
+"""
+_WORDS = frozenset(_USUAL.split())
 """Of texts in common profiles: they name their makers; others may name a person or a device."""
 
-_WORD = re.compile(rb"[A-Za-z]{2,}|[^\x00-\x7f]{2,}")
+_NUMBER = re.compile(r"(?:19|20)\d\d|61966|\d\d?")  # years, the standard's, those of versions
 _LONGEST = 512  # bytes of a text
 
 _DATE = slice(24, 36)
@@ -112,12 +113,40 @@ def _is_all_colours(icc: bytes) -> bool:
     for at, size, tag in tags:
         if tag not in _TAGS or at - max(ends) > 3:
             return False
-        text = icc[at : at + size].replace(b"\0", b"")  # some are of two bytes a letter
-        words = {word.lower() for word in _WORD.findall(text)}
-        if tag in _WRITTEN and not (len(text) <= _LONGEST and words <= _WORDS):
+        if tag in _WRITTEN and not _is_usual(icc[at : at + size]):
             return False
         ends.append(at + size)
     return len(icc) - max(ends) <= 3
+
+
+def _is_usual(data: bytes) -> bool:
+    """Whether a tag holds a text, of words and numbers that common profiles have."""
+    try:
+        text = _text(data)
+    except (struct.error, UnicodeDecodeError):
+        return False
+    words = re.findall(r"\w+", text.lower())
+    usual = all(word in _WORDS or len(word) == 1 or _NUMBER.fullmatch(word) for word in words)
+    return usual and len(text) <= _LONGEST
+
+
+def _text(data: bytes) -> str:
+    """All texts of a tag (ICC.1, 10.15 and 10.24, and 6.5.17 of version 2)."""
+    kind, content = data[:4], data[8:]
+    if kind == b"text":
+        return content.decode("latin-1")
+    if kind == b"mluc":
+        count, size = struct.unpack_from(">II", content)
+        every = [struct.unpack_from(">4sII", content, 8 + size * n) for n in range(min(count, 99))]
+        return " ".join(data[at : at + long].decode("utf-16-be") for _, long, at in every)
+    if kind != b"desc":
+        return "a text of an unknown kind"
+    (count,) = struct.unpack_from(">I", content)
+    plain, rest = content[4 : 4 + count], content[4 + count :]
+    _, wide = struct.unpack_from(">II", rest)
+    script = rest[8 + 2 * wide :].replace(b"\0", b"")[1:]  # behind its code and length
+    texts = plain.decode("latin-1"), rest[8 : 8 + 2 * wide].decode("utf-16-be")
+    return " ".join((*texts, script.decode("latin-1"))).replace("\0", " ")
 
 
 def undated(icc: bytes) -> bytes:

@@ -209,13 +209,15 @@ def _choose_plane(path: Path | str, arrays: Mapping[str, Any]) -> np.ndarray:
         and array.ndim == 2
         and min(array.shape) > 1  # MATLAB's scalars and vectors are 2-D as well
     }
-    for name, array in arrays.items():
-        if name.lower() in NAMES and name not in planes and isinstance(array, np.ndarray):
-            raise InputError(
-                f"fingerprint {path} holds {name} of shape {array.shape}, which is no plane; save "
-                "one plane, of all channels together"
-            )
     named = [name for name in planes if name.lower() in NAMES]
+    sizes = {plane.shape for plane in planes.values()}
+    for name, array in arrays.items() if not named else ():
+        channels = isinstance(array, np.ndarray) and array.ndim == 3 and array.dtype.kind in "fiu"
+        if channels and (name.lower() in NAMES or array.shape[:2] in sizes):
+            raise InputError(
+                f"fingerprint {path} holds {name or 'an array'} of shape {array.shape}, which is "
+                "no plane; save one plane, of all channels together"
+            )
     chosen = named if len(named) == 1 else list(planes)
     if len(chosen) == 1:
         return planes[chosen[0]]

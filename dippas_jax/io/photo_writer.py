@@ -53,6 +53,8 @@ def encode(
     kind = photo.format if kind == "same" else kind
     colours = photo.colours if icc else b""
     codes = png_colors.codes(colours)
+    if photo.alpha is not None and pixels.shape == photo.pixels.shape:
+        pixels = np.where((photo.alpha == 0)[..., None], photo.pixels, pixels)  # nobody sees them
     array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
     if photo.alpha is not None:
         array = np.concatenate([array, photo.alpha[..., None]], axis=2)

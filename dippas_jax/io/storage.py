@@ -23,6 +23,10 @@ _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryErr
 """What trying again does not mend."""
 
 
+class NoFolderError(ShortageError):
+    """A file's folder is not there, which may be so on this machine alone."""
+
+
 class Place(NamedTuple):
     """A file or folder.
 
@@ -113,13 +117,13 @@ def read(at: Place, noun: str) -> bytes:
 def require_size(at: Place, noun: str) -> None:
     """`InputError` for a file that is larger than any that is read; raises as `read`.
 
-    And `ShortageError` where its very folder is not there, which may be so on this machine alone.
+    And `NoFolderError` where its very folder is not there.
     """
     try:
         size = os.stat(at.local).st_size if at.local else at.system.size(at.path)
     except (*_GONE, ValueError) as error:
-        if at.local and not at.local.parent.is_dir():  # of a machine, perhaps, not of the file
-            raise ShortageError(
+        if at.local and not os.path.isdir(at.local.parent):
+            raise NoFolderError(
                 f"{noun} {at.name} cannot be read, since there is no folder {at.local.parent}; "
                 "mount it, or correct the manifest"
             ) from None

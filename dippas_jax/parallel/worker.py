@@ -183,11 +183,14 @@ def _telling(root: Place, owner: str, tally: dict[str, Any], lease: float) -> It
 
 
 class _PhotoError(Exception):
-    """A photo could not be done; `final` if trying again would not help."""
+    """A photo could not be done; `final` if trying again would not help.
 
-    def __init__(self, reason: str, *, final: bool):
+    `away`: Its folder is not on this machine, which is neither the photo's fault nor that of a try.
+    """
+
+    def __init__(self, reason: str, *, final: bool, away: bool = False):
         super().__init__(reason)
-        self.final = final
+        self.final, self.away = final, away
 
 
 class _Held(NamedTuple):
@@ -219,6 +222,7 @@ class _Worker:
         self._spent: dict[str, float] = {}  # seconds, likewise
         self._told = time.monotonic()
         self._fingerprints: dict[str, tuple[Path, str]] = {}  # copy and hash by name
+        self._away: dict[str, str] = {}  # why, by the photo's id
         self._later: list[Item] = []
         self._tried: list[Item] = []
 
@@ -232,6 +236,8 @@ class _Worker:
             left = self._tried
         for item in left:
             self._treat(iter([item]), untried=False)
+        if self._later and all(item.id in self._away for item in self._later):
+            raise RuntimeError(self._away[self._later[0].id])
         return self._later
 
     def _treat(self, items: Iterator[Item], *, untried: bool) -> None:
@@ -414,6 +420,12 @@ class _Worker:
             self._give_up(held.item, held.number, str(failure))
             self._let_go(held)
             return
+        if failure.away:
+            ledger.release(self._root, held.item.id, held.number, self._owner)
+            self._away[held.item.id] = str(failure)
+            self._let_go(held)
+            self._later.append(held.item)
+            return
         self._try_again(held, str(failure))
         self._tally["failing"] = [*{*self._tally["failing"], held.item.photo}]
         if len(self._tally["failing"]) >= _BROKEN:
@@ -463,7 +475,8 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except InputError as error:
         final = not isinstance(error, ShortageError)
-        raise _PhotoError(renamed(str(error)), final=final) from None
+        away = isinstance(error, storage.NoFolderError)
+        raise _PhotoError(renamed(str(error)), final=final, away=away) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise _PhotoError(renamed(reason), final=False) from error

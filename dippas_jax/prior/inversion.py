@@ -20,6 +20,8 @@ from dippas_jax.signal import image
 
 _WEIGHTS, _INPUT, _NOISE = range(3)  # purposes of a photo's key; `extensions` has more
 
+_LEAST = 1e-5  # of the largest value; below it a deviation in float32 may be rounding
+
 
 def problem(
     key: Key[Array, ""], pixels: UInt8[ArrayLike, "h w 3"], fingerprint: Float[ArrayLike, "h w"]
@@ -34,6 +36,7 @@ def problem(
     """
     plane = jnp.asarray(fingerprint)
     deviation = jnp.std(plane)
+    deviation = jnp.where(deviation > _LEAST * jnp.max(jnp.abs(plane)), deviation, 0)
     scale = jnp.where(deviation > 0, FINGERPRINT_STD / jnp.where(deviation > 0, deviation, 1), 0)
     return Problem(jnp.asarray(pixels), (plane * scale).astype(jnp.float32), key)
 

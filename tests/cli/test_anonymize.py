@@ -1481,8 +1481,11 @@ def test_what_is_found_by_chance_is_said_to_be_so():
     ]
     said = photo_record.verdict(record(examined={"attacks": rows}))
     assert said.startswith("found by laplacian, which did not surely find it in the original")
-    rows[0]["before"] = 20.0
-    assert photo_record.verdict(record(examined={"attacks": rows})) == "found by laplacian"
+    for surely in ({"before": 20.0}, {"before": -20.0}):
+        again = [rows[0] | surely, rows[1]]
+        assert photo_record.verdict(record(examined={"attacks": again})) == "found by laplacian"
+    again = [rows[0], rows[1] | {"after": -30.0}]
+    assert photo_record.verdict(record(examined={"attacks": again})) == "found by laplacian"
 
 
 def test_a_report_is_resumed_though_an_attacker_had_nothing_to_say(dippas):
@@ -1497,8 +1500,8 @@ def test_a_report_is_resumed_though_an_attacker_had_nothing_to_say(dippas):
 
 
 def test_what_was_not_measured_does_not_reassure():
-    made = record(predicted_z=0.5, mode="aware", fingerprint="K.npy")
-    asked = {"fingerprint": "K.npy", "found": False, "attacker": "wavelet", "before": 9.0}
+    made = record(predicted_z=0.5, mode="aware", fingerprint="K.npy", height=640, width=800)
+    asked = {"fingerprint": "K.npy", "found": False, "attacker": "wavelet", "before": 40.0}
     asked["after"] = 0.1
     other = {**asked, "fingerprint": "K2.npy"}
     for attacks in (
@@ -1509,6 +1512,8 @@ def test_what_was_not_measured_does_not_reassure():
         [asked, {**other, "before": math.nan}],
         [asked, {**other, "attacker": "bands"}],
         [asked, {**other, "before": 6.1, "after": 2.9}],  # half of a weak one is left
+        [asked, {**other, "after": 2.9}, {**other, "before": 39.0}],  # the plainest counts
+        [asked, {**other, "before": 90.0}],  # no camera's: the photo's own noise
     ):
         one = dataclasses.replace(made, examined={"attacks": attacks})
         assert photo_record.traced(one)

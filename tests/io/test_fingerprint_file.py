@@ -349,6 +349,12 @@ def test_a_fingerprint_of_three_planes_is_not_passed_over_for_another_array():
     buffer = io.BytesIO()
     np.savez(buffer, K=np.zeros((H, W, 3)), W=plane())
     refusal(buffer.getvalue(), "which is no plane")
+    buffer = io.BytesIO()
+    np.savez(buffer, RP=np.zeros((H, W, 3)), Noise=plane())
+    refusal(buffer.getvalue(), "holds RP of shape")
+    buffer = io.BytesIO()
+    np.savez(buffer, fingerprint=plane(), k=3, prnu="text", cube=np.zeros((H, W, 3)))
+    np.testing.assert_array_equal(fingerprint_file.decode("a", buffer.getvalue()).plane, plane())
 
 
 def test_an_archive_that_unpacks_to_far_more_than_it_holds_is_refused():

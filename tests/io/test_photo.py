@@ -963,8 +963,10 @@ def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
     private = icc().replace(b"wtpt", b"mmod", 1)
     owner = icc().replace("No copyright".encode("utf-16-be"), "by Ann Other".encode("utf-16-be"))
     device = icc().replace("No copyright".encode("utf-16-be"), "Apple iMac 7".encode("utf-16-be"))
+    cyrillic = icc().replace("No copyright".encode("utf-16-be"), "Иван Петров1".encode("utf-16-be"))
+    serial = icc().replace("No copyright".encode("utf-16-be"), "D70  4012345".encode("utf-16-be"))
     calibrated = icc().replace(b"wtpt", b"calt", 1)
-    for profile in (behind, private, owner, device, calibrated, icc()[:140]):
+    for profile in (behind, private, owner, device, cyrillic, serial, calibrated, icc()[:140]):
         assert color_profiles.telling_name(profile)
 
 
@@ -980,7 +982,11 @@ def test_what_lies_below_transparent_pixels_does_not_go_along(tmp_path):
     array[10:30, 20:50, :3] = 7
     same = photo_file.read(put(tmp_path, saved(array, "PNG")))
     np.testing.assert_array_equal(same.pixels, array[..., :3])
-    assert same.words == ()
+    assert same.words == (), "there was nothing to be seen"
+    changed = same.pixels.copy()
+    changed[10, 20] += 1  # as a method may leave it
+    back = photo_writer.decode(photo_writer.encode(same, changed), same)
+    np.testing.assert_array_equal(back, same.pixels)
 
 
 def test_a_profile_does_not_tell_when_it_was_made(tmp_path):

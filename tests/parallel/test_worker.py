@@ -271,12 +271,14 @@ def test_a_file_larger_than_any_photo_is_put_aside_without_being_read(tmp_path, 
 def test_a_folder_that_is_not_mounted_gives_no_photo_up(tmp_path, method, out):
     items = stand_in.photos(tmp_path / "in", "one", "two", "three", "four")
     (tmp_path / "in").rename(tmp_path / "elsewhere")
-    with pytest.raises(RuntimeError, match=r"failed one after the other.*there is no folder"):
-        work(out, items, method)
+    other = stand_in.photos(tmp_path / "here", "five")
+    with pytest.raises(RuntimeError, match=r"cannot be read, since there is no folder"):
+        work(out, [*items, *other], method)
     assert not reasons(out)
+    assert len(read(out, "done")) == 1, "what can be done is"
     (tmp_path / "elsewhere").rename(tmp_path / "in")
-    work(out, items, method, "v")
-    assert len(read(out, "done")) == 4
+    work(out, [*items, *other], method, "v")
+    assert len(read(out, "done")) == 5
 
 
 def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, out):

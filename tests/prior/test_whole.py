@@ -262,6 +262,9 @@ def test_where_a_fingerprint_is_constant_nothing_is_injected():
     photo = oracles.photo(3, 64, 64)
     problem = inversion.problem(jax.random.key(0), photo, np.zeros((64, 64), np.float32))
     np.testing.assert_array_equal(problem.fingerprint, 0)
+    masked = np.full((64, 48), -0.013, np.float32)  # the mean was taken out of it
+    problem = inversion.problem(jax.random.key(0), photo[:, :48], masked)
+    np.testing.assert_array_equal(problem.fingerprint, 0)
     wide, plane = np.concatenate([photo, photo], 1), tiny.fingerprint(64, 128)
     plane[:, 64:] = 0
     chosen = dataclasses.replace(tiny.settings(max_steps=3), tile=64)
