@@ -129,6 +129,7 @@ def test_a_page_whose_program_is_gone_closes_itself(tmp_path, monkeypatch):
     finally:
         view.quit()
         program.kill()
+        program.communicate()
 
 
 def until(true):
