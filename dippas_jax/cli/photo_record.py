@@ -214,12 +214,14 @@ def verdict(record: PhotoRecord) -> str:
     """What is to be thought of a photo, in a few words."""
     attacks = record.examined.get("attacks", ())
     if found := sorted({one["attacker"] for one in attacks if one["found"]}):
-        scores = [one for one in attacks if attackers.ATTACKERS[one["attacker"]].is_z]
-        surely = {one["fingerprint"] for one in scores if abs(one["before"]) >= CERTAIN}
-        sure = any(
-            one["found"] and (abs(one["after"]) >= CERTAIN or one["fingerprint"] in surely)
-            for one in attacks
-        )
+        by = attackers.ATTACKERS
+        scores = [one for one in attacks if by[one["attacker"]].is_z]
+        least = {name: CERTAIN * one.rms for name, one in by.items()}
+        surely = {
+            one["fingerprint"] for one in scores if abs(one["before"]) >= least[one["attacker"]]
+        }
+        sure = any(one["found"] and one["fingerprint"] in surely for one in attacks)
+        sure |= any(abs(one["after"]) >= least[one["attacker"]] for one in scores)
         doubt = "" if sure else ", which did not surely find it in the original: perhaps by chance"
         return f"found by {', '.join(found)}{doubt}"
     if math.isinf(record.psnr):

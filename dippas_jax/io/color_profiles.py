@@ -32,15 +32,17 @@ _WRITTEN = {b"cprt", b"dmdd", b"dmnd", b"vued"}
 _USUAL = """
     adobe all and apple artifex by cc cc0 ccby ch cms color colour colours company computer
     condition consortium copyright corp corporation default desc distributed domain eastman eci
-    english european facebook for free freely google hewlett http https iec in inc incorporated
-    initiative international is kodak license little littlecms microsoft no of org packard profile
-    public reference reserved rgb rights software space srgb standard systems text the this to us
-    use used viewing without www
+    english european facebook for free freely google hewlett http https iec iec61966 in inc
+    incorporated initiative international is kodak license little littlecms microsoft no of org
+    packard profile public reference reserved rgb rights software space srgb standard systems text
+    the this to us use used viewing without www
 """
 _WORDS = frozenset(_USUAL.split())
 """Of texts in common profiles: they name their makers; others may name a person or a device."""
 
-_NUMBER = re.compile(r"(?:19|20)\d\d|61966|\d\d?")  # years, the standard's, those of versions
+_NUMBER = re.compile(r"(?:19|20)\d\d|61966")  # years, and the standard's
+_SIGNS = frozenset("acrsv0123456789")  # letters and digits that stand alone, as in (c) and 2.1
+_MOST_SIGNS, _MOST_NUMBERS = 6, 4
 _LONGEST = 512  # bytes of a text
 
 _DATE = slice(24, 36)
@@ -126,21 +128,28 @@ def _is_usual(data: bytes) -> bool:
     except (struct.error, UnicodeDecodeError):
         return False
     words = re.findall(r"\w+", text.lower())
-    usual = all(word in _WORDS or len(word) == 1 or _NUMBER.fullmatch(word) for word in words)
-    return usual and len(text) <= _LONGEST
+    signs = [word for word in words if word in _SIGNS]
+    numbers = [word for word in words if _NUMBER.fullmatch(word)]
+    known = sum(word in _WORDS for word in words) + len(signs) + len(numbers) == len(words)
+    few = len(signs) <= _MOST_SIGNS and len(numbers) <= _MOST_NUMBERS
+    return known and few and len(text) <= _LONGEST
 
 
 def _text(data: bytes) -> str:
     """All texts of a tag (ICC.1, 10.15 and 10.24, and 6.5.17 of version 2)."""
     kind, content = data[:4], data[8:]
-    if kind == b"text":
-        return content.decode("latin-1")
+    if kind == b"text" and b"\0" not in content.rstrip(b"\0"):
+        return content.decode("latin-1").rstrip("\0")
     if kind == b"mluc":
         count, size = struct.unpack_from(">II", content)
         every = [struct.unpack_from(">4sII", content, 8 + size * n) for n in range(min(count, 99))]
-        return " ".join(data[at : at + long].decode("utf-16-be") for _, long, at in every)
+        untold = bytearray(data[16 + 12 * count :])
+        for _, long, at in every:
+            untold[max(at - 16 - 12 * count, 0) : at + long - 16 - 12 * count] = bytes(long)
+        if not any(untold) and (count, size) == (len(every), 12):  # else some of it is in no record
+            return " ".join(data[at : at + long].decode("utf-16-be") for _, long, at in every)
     if kind != b"desc":
-        return "a text of an unknown kind"
+        return "of an unknown kind"
     (count,) = struct.unpack_from(">I", content)
     plain, rest = content[4 : 4 + count], content[4 + count :]
     _, wide = struct.unpack_from(">II", rest)

@@ -309,9 +309,14 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     )
 
 
+def is_hidden(alpha: np.ndarray) -> np.ndarray:
+    """Where a picture is transparent altogether, in 8 bits."""
+    return np.rint(alpha / 257) == 0 if alpha.dtype == np.uint16 else alpha == 0
+
+
 def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str]) -> np.ndarray:
     """Pixels without what lies below transparent ones, which nobody sees: a face, for instance."""
-    hidden = alpha == 0
+    hidden = is_hidden(alpha)
     below = pixels[hidden]
     if not len(below) or (below == below[0]).all():
         return pixels

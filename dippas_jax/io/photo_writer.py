@@ -54,7 +54,8 @@ def encode(
     colours = photo.colours if icc else b""
     codes = png_colors.codes(colours)
     if photo.alpha is not None and pixels.shape == photo.pixels.shape:
-        pixels = np.where((photo.alpha == 0)[..., None], photo.pixels, pixels)  # nobody sees them
+        hidden = photo_file.is_hidden(photo.alpha)[..., None]
+        pixels = np.where(hidden, photo.pixels, pixels)  # nobody sees them
     array = np.rint(pixels.mean(2, keepdims=True)).astype(pixels.dtype) if photo.grey else pixels
     if photo.alpha is not None:
         array = np.concatenate([array, photo.alpha[..., None]], axis=2)

@@ -73,13 +73,14 @@ def supervise(
     root = storage.place(task.root)
     running: dict[Any, tuple[str, Any]] = {}
     futile: dict[Any, int] = {}
-    over = False
+    over, reason = False, ""
     try:
         while True:
             slots = [slot for slot in engine.slots() if futile.get(slot, 0) < _FUTILE]
             if not over and not slots and not running:
+                last = f" (the last one: {reason})" if reason else ""
                 raise InputError(
-                    "no worker can work; see why they died, or give devices that can be used"
+                    f"no worker can work; see why they died{last}, or give devices that can be used"
                 )
             for slot in slots if not over else ():
                 if slot not in running:
@@ -94,6 +95,7 @@ def supervise(
                 if not end.usable:
                     raise InputError(end.reason)
                 if not end.well:
+                    reason = end.reason
                     note(f"worker {owner} died ({end.reason})")
                     ledger.end(root, owner, "lost")
                     futile[slot] = 0 if _was_of_use(root, owner) else futile.get(slot, 0) + 1

@@ -230,7 +230,7 @@ class _Worker:
         """Do all of the photos that can be done now; those that are to be looked at later."""
         finished = ledger.finished(self._root)
         left = [item for item in waiting if item.id not in finished]
-        self._later, self._tried = [], []
+        self._later, self._tried, self._away = [], [], {}
         if self._task.attempts > 1:
             self._treat(iter(left), untried=True)
             left = self._tried

@@ -1486,6 +1486,8 @@ def test_what_is_found_by_chance_is_said_to_be_so():
         assert photo_record.verdict(record(examined={"attacks": again})) == "found by laplacian"
     again = [rows[0], rows[1] | {"after": -30.0}]
     assert photo_record.verdict(record(examined={"attacks": again})) == "found by laplacian"
+    again = [rows[0], rows[1] | {"attacker": "shifts", "after": 7.8}]
+    assert "perhaps by chance" in photo_record.verdict(record(examined={"attacks": again}))
 
 
 def test_a_report_is_resumed_though_an_attacker_had_nothing_to_say(dippas):

@@ -155,7 +155,7 @@ def test_opaque_alpha_is_dropped_and_one_clear_colour_is_transparency(tmp_path):
 @pytest.mark.parametrize("orientation", [1, 8])
 def test_sixteen_bits_stay_sixteen_bits(tmp_path, channels, orientation, planar):
     rng = np.random.default_rng(0)
-    array = rng.integers(0, 65536, (HEIGHT, WIDTH, channels), np.uint16)
+    array = rng.integers(200, 65536, (HEIGHT, WIDTH, channels), np.uint16)
     stored = array[..., 0] if channels == 1 else array
     buffer = io.BytesIO()
     tifffile.imwrite(
@@ -242,7 +242,7 @@ def test_an_extra_channel_of_a_tiff_is_opacity_only_where_the_file_says_so(
 ):
     kind = np.uint8 if bits == 8 else np.uint16
     deep = np.random.default_rng(0).integers(
-        1, 2**bits, (HEIGHT, WIDTH, colours + len(extra)), kind
+        1 if bits == 8 else 200, 2**bits, (HEIGHT, WIDTH, colours + len(extra)), kind
     )
     names = [{0: "unspecified", 2: "unassalpha"}[one] for one in extra]
     planes = {"planarconfig": "separate"}
@@ -812,7 +812,7 @@ def test_tiffs_of_few_colours_come_in_their_colours(tmp_path, mode, orientation)
 @pytest.mark.parametrize("orientation", [1, 6])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_sixteen_bits_under_lzw_are_read_to_the_last(tmp_path, channels, orientation):
-    deep = np.random.default_rng(2).integers(0, 65536, (HEIGHT, WIDTH, channels), np.uint16)
+    deep = np.random.default_rng(2).integers(200, 65536, (HEIGHT, WIDTH, channels), np.uint16)
     photo = photo_file.read(put(tmp_path, lzw(deep, orientation), "photo.tif"))
     np.testing.assert_array_equal(photo.pixels, np.broadcast_to(deep[..., :3], photo.pixels.shape))
     assert photo.grey == (channels == 1)
@@ -968,6 +968,60 @@ def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
     calibrated = icc().replace(b"wtpt", b"calt", 1)
     for profile in (behind, private, owner, device, cyrillic, serial, calibrated, icc()[:140]):
         assert color_profiles.telling_name(profile)
+
+
+def text_tag(text):
+    """Of ICC version 2: "desc" and "text"."""
+    plain = text.encode("latin-1") + b"\0"
+    return [
+        b"desc" + bytes(4) + struct.pack(">I", len(plain)) + plain + bytes(8 + 2 + 1 + 67),
+        b"text" + bytes(4) + plain,
+    ]
+
+
+def many(*texts):
+    """Of ICC version 4."""
+    start, records, body = 16 + 12 * len(texts), b"", b""
+    for text in texts:
+        data = text.encode("utf-16-be")
+        records += b"enUS" + struct.pack(">II", len(data), start + len(body))
+        body += data
+    return b"mluc" + bytes(4) + struct.pack(">II", len(texts), 12) + records + body
+
+
+def test_texts_of_common_profiles_are_known_and_all_others_told():
+    for text in (
+        "Copyright (c) 1998 Hewlett-Packard Company",
+        "IEC http://www.iec.ch",
+        "IEC 61966-2.1 Default RGB colour space - sRGB",
+        "Reference Viewing Condition in IEC61966-2.1",
+        "Copyright 1999 Adobe Systems Incorporated",
+        "Copyright Apple Inc., 2022",
+        "Copyright International Color Consortium, 2015",
+        "No copyright, use freely",
+        "CC0",
+    ):
+        for tag in (*text_tag(text), many(text), many(text, text)):
+            assert color_profiles._is_usual(tag), text
+    for text in (
+        "Copyright Ann Other",
+        "Copyright 06 12 34 56 78",
+        "Copyright 2001 2002 2003 2004 2005",
+        "A n n O t h e r",
+        "Apple C02XK1ABJHD4",
+        "D70 4012345",
+    ):
+        for tag in (*text_tag(text), many(text), many("CC0", text)):
+            assert not color_profiles._is_usual(tag), text
+    for odd in (
+        many("李 伟"),
+        many("CC0") + b"Ann Other",
+        many(*["cc"] * 119, "Ann Other"),
+        b"text" + bytes(4) + "Ann Other".encode("utf-16-be"),
+        b"zxml" + bytes(4) + b"CC0",
+        b"mluc",
+    ):
+        assert not color_profiles._is_usual(odd), odd
 
 
 def test_what_lies_below_transparent_pixels_does_not_go_along(tmp_path):
