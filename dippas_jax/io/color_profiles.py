@@ -43,7 +43,7 @@ _WORDS = frozenset(_USUAL.split())
 _NUMBER = re.compile(r"(?:19|20)\d\d|61966")  # years, and the standard's
 _SIGNS = frozenset("acrsv0123456789")  # letters and digits that stand alone, as in (c) and 2.1
 _MOST_SIGNS, _MOST_NUMBERS = 6, 4
-_LONGEST = 512  # bytes of a text
+_LONGEST, _LONGEST_TAG = 512, 4096  # characters of a text, and bytes of a tag
 
 _DATE = slice(24, 36)
 _MAKER_AND_ID = slice(80, 100)
@@ -123,6 +123,8 @@ def _is_all_colours(icc: bytes) -> bool:
 
 def _is_usual(data: bytes) -> bool:
     """Whether a tag holds a text, of words and numbers that common profiles have."""
+    if len(data) > _LONGEST_TAG:
+        return False
     try:
         text = _text(data)
     except (struct.error, UnicodeDecodeError):
@@ -143,9 +145,10 @@ def _text(data: bytes) -> str:
     if kind == b"mluc":
         count, size = struct.unpack_from(">II", content)
         every = [struct.unpack_from(">4sII", content, 8 + size * n) for n in range(min(count, 99))]
-        untold = bytearray(data[16 + 12 * count :])
+        untold = bytearray(data)
+        untold[: 16 + 12 * len(every)] = bytes(16 + 12 * len(every))
         for _, long, at in every:
-            untold[max(at - 16 - 12 * count, 0) : at + long - 16 - 12 * count] = bytes(long)
+            untold[at : at + long] = bytes(len(untold[at : at + long]))
         if not any(untold) and (count, size) == (len(every), 12):  # else some of it is in no record
             return " ".join(data[at : at + long].decode("utf-16-be") for _, long, at in every)
     if kind != b"desc":

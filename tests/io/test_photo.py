@@ -1019,6 +1019,12 @@ def test_texts_of_common_profiles_are_known_and_all_others_told():
         many(*["cc"] * 119, "Ann Other"),
         b"text" + bytes(4) + "Ann Other".encode("utf-16-be"),
         b"zxml" + bytes(4) + b"CC0",
+        b"mluc"
+        + bytes(4)
+        + struct.pack(">II", 1, 12)
+        + b"enUS"
+        + b"\xff" * 8,  # of no memory's size
+        many("CC0") + bytes(5000),
         b"mluc",
     ):
         assert not color_profiles._is_usual(odd), odd
