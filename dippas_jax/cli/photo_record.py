@@ -4,6 +4,7 @@ import dataclasses
 import math
 import statistics
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from dippas_jax import baselines
@@ -168,7 +169,9 @@ def unmeasured(record: PhotoRecord) -> bool:
     pixels = record.height * record.width
     most = prediction.IMPOSSIBLE * prediction.whole(pixels)  # beyond, it is the photo's own noise
     checks = [one for one in _surely(record) if not _is_known(record, one)]
-    plainest = max((one for one in checks if one["before"] <= most), key=_before, default=None)
+    plainest = max(
+        (one for one in checks if one["before"] <= most), key=itemgetter("before"), default=None
+    )
     if not unseen or plainest is None:
         return unseen
     return prediction.by_check(pixels, plainest["before"], plainest["after"]) >= TRACED
@@ -186,10 +189,6 @@ def _surely(record: PhotoRecord) -> list[Mapping[str, Any]]:
     """What the wavelet attacker found of fingerprints that are surely the camera's."""
     rows = record.examined.get("attacks", ())
     return [one for one in rows if one["attacker"] == "wavelet" and one["before"] >= CERTAIN]
-
-
-def _before(one: Mapping[str, Any]) -> float:
-    return one["before"]
 
 
 def _is_known(record: PhotoRecord, one: Mapping[str, Any]) -> bool:

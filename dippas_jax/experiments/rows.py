@@ -45,15 +45,15 @@ def ready(config: configuration.Study, folder: Path) -> Ready:
       InputError: Photos or fingerprints cannot be used, or files are no longer the manifest's, the
         weights of the learned extractor among them.
     """
-    records = load(config)
+    records, data = load(config), _weights(config)
     path, flats = folder / "manifest.json", _flats(records, config)
     if path.exists():
         known = files.read_json(path)
         manifests.check(records, known, flats)
     else:
-        known = manifests.manifest(records, flats) | {"learned": _hash(_weights(config))}
+        known = manifests.manifest(records, flats) | {"learned": _hash(data)}
         files.write_json(path, known)
-    return Ready(places.groups(records, config, folder), _learned(known, config, folder))
+    return Ready(places.groups(records, config, folder), _learned(known, data, folder))
 
 
 def _weights(config: configuration.Study) -> bytes | None:
@@ -66,9 +66,8 @@ def _hash(data: bytes | None) -> str:
     return "" if data is None else hashlib.sha256(data).hexdigest()
 
 
-def _learned(known: dict[str, Any], config: configuration.Study, folder: Path) -> Any:
+def _learned(known: dict[str, Any], data: bytes | None, folder: Path) -> Any:
     """The weights that the study began with: all its rows ask the extractor, or none."""
-    data = _weights(config)
     begun = known.get("learned", _hash(data))  # earlier versions did not tell
     if begun and begun != _hash(data):
         raise InputError(

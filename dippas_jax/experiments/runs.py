@@ -65,8 +65,8 @@ def photos(
         files.write_json(folder / "summary.json", summary)
 
     for index, record in enumerate(records):
-        if places[record.id].exists() and _is_whole(record, places[record.id]):
-            done[record.id] = recorded(places[record.id])
+        if places[record.id].exists() and (known := _finished(record, places[record.id])):
+            done[record.id] = known
             tasks.say(f"{record.id}: finished before, skipped")
         else:
             waiting.append((f"photo {index + 1} of {len(records)}", record))
@@ -88,8 +88,12 @@ def photos(
         raise FailedError("; ".join(failed))
 
 
-def _is_whole(record: Record, place: Path) -> bool:
-    """Whether the picture of a finished photo is there; `InputError` if it is of another one."""
+def _finished(record: Record, place: Path) -> report.PhotoRecord | None:
+    """What is known of a finished photo; None where its picture is gone.
+
+    Raises:
+      InputError: The record is damaged, or it or the picture is of another photo.
+    """
     known, picture = recorded(place), place.with_suffix(".png")
     if known.input_sha256 not in ("", tasks.input_sha256(record.read())):
         raise InputError(
@@ -98,14 +102,14 @@ def _is_whole(record: Record, place: Path) -> bool:
         )
     if not picture.exists():
         tasks.say(f"{record.id}: {picture} is gone, so the photo is done again")
-        return False
+        return None
     pixels = photo_file.read_pixels(picture)
     if hashlib.sha256(pixels.tobytes()).hexdigest() != known.sha256:
         raise InputError(
             f"{picture} is not the picture that {place} tells of; move it away, and the photo is "
             "done again"
         )
-    return True
+    return known
 
 
 def claim(folder: Path, config: configuration.Config | configuration.Study) -> None:
