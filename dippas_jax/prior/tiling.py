@@ -27,6 +27,9 @@ from dippas_jax.types import FlatPhotoError, Result
 OVERLAP = 32
 """Pixels that neighbouring tiles share at least."""
 
+_MULTIPLE = 32
+"""Of which the sides of tiles are multiples, so that no scale of the network is padded."""
+
 
 class Tiled(NamedTuple):
     """A photo in tiles.
@@ -54,6 +57,9 @@ class Tiled(NamedTuple):
 def grid(height: int, width: int, side: int) -> list[Tile]:
     """Tiles of one shape that cover a photo, all whole in it, evenly spread, row by row.
 
+    There are as many as tiles of `side` pixels need, and each is no larger than so many need to be:
+    1024 pixels take three tiles of 384, not of 512.
+
     Args:
       height: Of the photo, pixels.
       width: Likewise.
@@ -61,14 +67,16 @@ def grid(height: int, width: int, side: int) -> list[Tile]:
     """
     side = side or max(height, width)
 
-    def starts(length: int) -> list[int]:
+    def along(length: int) -> tuple[list[int], int]:
         if length <= side:
-            return [0]
+            return [0], length
         count = math.ceil((length - OVERLAP) / (side - OVERLAP))
-        return [round(n * (length - side) / (count - 1)) for n in range(count)]
+        needed = (length + (count - 1) * OVERLAP) / count
+        own = min(side, math.ceil(needed / _MULTIPLE) * _MULTIPLE)
+        return [round(n * (length - own) / (count - 1)) for n in range(count)], own
 
-    rows, columns = min(height, side), min(width, side)
-    return [Tile(top, left, rows, columns) for top in starts(height) for left in starts(width)]
+    (tops, rows), (lefts, columns) = along(height), along(width)
+    return [Tile(top, left, rows, columns) for top in tops for left in lefts]
 
 
 def blended(

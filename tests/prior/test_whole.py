@@ -19,27 +19,42 @@ PHOTO = oracles.photo(3, 64, 96, 10 * PLANE)
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "side"),
-    [(64, 64, 64), (64, 65, 64), (100, 96, 64), (97, 96, 64), (511, 1200, 512), (2000, 3008, 512)],
+    ("height", "width", "side", "expected"),
+    [
+        (64, 64, 64, (64, 64)),
+        (64, 65, 64, (64, 64)),
+        (65, 250, 100, (65, 96)),
+        (100, 96, 64, (64, 64)),
+        (97, 96, 64, (64, 64)),
+        (511, 1200, 512, (511, 448)),
+        (1024, 1024, 512, (384, 384)),
+        (2000, 3008, 512, (448, 480)),
+        (2000, 3008, 0, (2000, 3008)),
+    ],
 )
-def test_tiles_are_whole_of_one_shape_and_share_enough_with_their_neighbours(height, width, side):
+def test_tiles_are_whole_of_one_shape_and_share_enough_with_their_neighbours(
+    height, width, side, expected
+):
     found = tiling.grid(height, width, side)
     covered = np.zeros((height, width), int)
+    rows, columns = found[0].height, found[0].width
     for tile in found:
-        assert (tile.height, tile.width) == (min(side, height), min(side, width))
+        assert (tile.height, tile.width) == (rows, columns)
         assert tile.top >= 0 <= tile.left
         covered[tile.part] += 1
         assert covered[tile.part].shape == (tile.height, tile.width), "it ends within the photo"
     assert covered.min() == 1
     for places, length in (
-        (sorted({tile.top for tile in found}), min(side, height)),
-        (sorted({tile.left for tile in found}), min(side, width)),
+        (sorted({tile.top for tile in found}), rows),
+        (sorted({tile.left for tile in found}), columns),
     ):
         gaps = [after - before for before, after in itertools.pairwise(places)]
         assert all(length - gap >= tiling.OVERLAP for gap in gaps)
         assert max(gaps, default=0) - min(gaps, default=0) <= 1, "evenly spread"
+    side = side or max(height, width)
     fewer = (len({t.top for t in found}) - 1) * (side - tiling.OVERLAP) + tiling.OVERLAP
     assert fewer < height or fewer <= tiling.OVERLAP, "no tile more than needed"
+    assert (rows, columns) == expected
 
 
 def test_tiles_pass_into_each_other_without_a_step():
