@@ -27,7 +27,7 @@ from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, trea
 from dippas_jax.cli.checkpoints import Checkpoints
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
-from dippas_jax.io import files, fingerprint_file, storage
+from dippas_jax.io import files, fingerprint_file, photo_kinds, storage
 from dippas_jax.io import photo as photo_file
 from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
@@ -97,7 +97,7 @@ class Anonymiser(NamedTuple):
     def extension(self, photo: Path) -> str:
         """Of the output, by the photo's content or the format asked for."""
         kind = self.options.kind
-        return photo_file.FORMATS[photo_file.kind_of(photo) if kind == "same" else kind]
+        return photo_kinds.FORMATS[photo_kinds.kind_of(photo) if kind == "same" else kind]
 
     def treat_all(self, photos: Iterator[Given], done: Done) -> None:
         """The outputs, and their records without the originals' names.

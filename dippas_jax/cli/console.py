@@ -21,8 +21,7 @@ import numpy as np
 import tqdm
 
 from dippas_jax.forensics import drawn, identification
-from dippas_jax.io import files, photo_reasons
-from dippas_jax.io import photo as photo_file
+from dippas_jax.io import files, photo_kinds, photo_reasons
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
@@ -90,7 +89,7 @@ def named(path: Path, failed: Failures) -> list[Path]:
             note(skipped_text(path, told))
         if not inside and path not in failed.reasons:
             raise InputError(
-                f"folder {path} holds no photos ({', '.join(photo_file.EXTENSIONS)}); give one "
+                f"folder {path} holds no photos ({', '.join(photo_kinds.EXTENSIONS)}); give one "
                 "that does"
             )
         return inside
@@ -127,7 +126,7 @@ def photos_in(
         found += [Path(at, name) for name in (*names, *left) if not name.startswith(".")]
     found.sort()
     photos = [
-        path for path in found if path.suffix.lower() in photo_file.EXTENSIONS and _readable(path)
+        path for path in found if path.suffix.lower() in photo_kinds.EXTENSIONS and _readable(path)
     ]
     kept = set(photos)
     return photos, [path for path in found if path not in kept]
@@ -168,7 +167,7 @@ def why_skipped(path: Path) -> str:
         return "a link to a folder, which is not followed"
     if os.path.isdir(path):
         return "a folder below, which was not looked into"
-    if path.suffix.lower() not in photo_file.EXTENSIONS:
+    if path.suffix.lower() not in photo_kinds.EXTENSIONS:
         return RAW if photo_reasons.named_raw(path) else "by the name no photo that can be read"
     if os.path.islink(path) and not os.path.exists(path):
         return "a link to nothing"

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 from dippas_jax import baselines
 from dippas_jax.cli import console
-from dippas_jax.io import files, weights
-from dippas_jax.io import photo as photo_file
+from dippas_jax.io import files, photo_kinds, weights
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError
 
@@ -36,7 +35,7 @@ class Options(NamedTuple):
       grain: Whether new noise takes the place of what was removed.
       displace: Standard deviation of what every place is moved by, pixels; 0 for not at all.
       max_minutes: A photo; 0 for as long as it takes.
-      kind: Format to write, "same" or one of `photo_file.FORMATS`.
+      kind: Format to write, "same" or one of `photo_kinds.FORMATS`.
       jpeg_quality: None for the original's tables.
       metadata: One of `exif.KEPT`.
       icc: "keep", "srgb" or "drop".
@@ -114,7 +113,7 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
         made.append(Job(path, folder / (stem + extension), options.kind))
     if any(job.kind == "heic" for job in made):
         _require_heic()
-    as_jpeg = [job for job in made if photo_file.suits(job.target.suffix, "jpeg")]
+    as_jpeg = [job for job in made if photo_kinds.suits(job.target.suffix, "jpeg")]
     if options.jpeg_quality and made and not as_jpeg:
         raise InputError(
             "--jpeg-quality goes with JPEG outputs, and none of these is one; leave it out, or "
@@ -255,12 +254,12 @@ def existing(path: Path) -> Path:
 
 def _single(path: Path, target: Path, kind: str) -> Job:
     """A photo and its one output, whose extension says the format."""
-    found = photo_file.kind_of(path) if kind == "same" else kind
-    if photo_file.suits(target.suffix, found):
+    found = photo_kinds.kind_of(path) if kind == "same" else kind
+    if photo_kinds.suits(target.suffix, found):
         return Job(path, target, kind)
-    named = [one for one in photo_file.FORMATS if photo_file.suits(target.suffix, one)]
+    named = [one for one in photo_kinds.FORMATS if photo_kinds.suits(target.suffix, one)]
     if not named or kind != "same":
-        known = " ".join(photo_file.FORMATS.values())
+        known = " ".join(photo_kinds.FORMATS.values())
         raise InputError(
             f"output {target} does not have an extension of its format, {found}; give it one of "
             f"{known}"
@@ -308,10 +307,10 @@ def _output_folder(photos: Sequence[str], sources: Sequence[Any], options: Optio
 
 
 def _extension(path: Path, kind: str) -> str:
-    found = photo_file.kind_of(path)
+    found = photo_kinds.kind_of(path)
     if kind != "same":
-        return photo_file.FORMATS[kind]
-    return path.suffix if photo_file.suits(path.suffix, found) else photo_file.FORMATS[found]
+        return photo_kinds.FORMATS[kind]
+    return path.suffix if photo_kinds.suits(path.suffix, found) else photo_kinds.FORMATS[found]
 
 
 def _random_name(path: Path) -> str:

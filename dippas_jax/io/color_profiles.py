@@ -38,6 +38,7 @@ _USUAL = """
     the this to us use used viewing without www
 """
 _WORDS = frozenset(_USUAL.split())
+_BMP_HEADER, _BMP_CALIBRATED = 14, 108  # where it lies, and its length from version 4 on
 """Of texts in common profiles: they name their makers; others may name a person or a device."""
 
 _NUMBER = re.compile(r"(?:19|20)\d\d|61966")  # years, and the standard's
@@ -231,3 +232,17 @@ def _converted(
     )
     assert made is not None
     return made
+
+
+def of_bmp(data: bytes, words: list[str]) -> bytes | None:
+    """The profile in a BMP's header of version 5, which Pillow passes over."""
+    (length,) = struct.unpack_from("<I", data, _BMP_HEADER)
+    if length < _BMP_CALIBRATED:
+        return None
+    kind = data[_BMP_HEADER + 56 : _BMP_HEADER + 60]
+    if kind == b"DEBM":
+        at, size = struct.unpack_from("<II", data, _BMP_HEADER + 112)
+        return data[_BMP_HEADER + at : _BMP_HEADER + at + size] or None
+    if kind not in (b"BGRs", b" niW"):
+        words.append("what its BMP header says of its colours is left out")
+    return None

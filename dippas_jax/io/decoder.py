@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from dippas_jax.io import confinement, decoder_process, files, photo, photo_reasons
+from dippas_jax.io import confinement, decoder_process, files, photo, photo_kinds, photo_reasons
 from dippas_jax.types import InputError, ShortageError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
@@ -241,7 +241,7 @@ def _photo(head: Mapping[str, Any], blocks: _Blocks, data: bytes) -> photo.Photo
     def text(name: str) -> bytes | None:
         return blocks[name].tobytes() if name in blocks else None
 
-    if head["format"] not in photo.FORMATS or head["orientation"] not in range(1, 9):
+    if head["format"] not in photo_kinds.FORMATS or head["orientation"] not in range(1, 9):
         raise ValueError("a photo of no format, or turned in no way")
     return photo.PhotoFile(
         pixels=array("pixels", height, width, 3),

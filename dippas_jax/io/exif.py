@@ -249,3 +249,11 @@ def turned(array: np.ndarray, orientation: int) -> np.ndarray:
 def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
     """The inverse of `turned`."""
     return turned(array, {6: 8, 8: 6}.get(orientation, orientation))
+
+
+def tags(image: Image.Image) -> Image.Exif:
+    """The EXIF, none where a PNG's, which are text, are damaged."""
+    try:
+        return image.getexif()
+    except ValueError:
+        return Image.Exif()

@@ -10,8 +10,6 @@ cause raises `types.InputError`, with sizes as width x height.
 
 import contextlib
 import io
-import re
-import struct
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,21 +21,14 @@ from dippas_jax.io import (
     color_profiles,
     files,
     jpeg_damage,
+    photo_extras,
     photo_reasons,
     png_colors,
+    png_levels,
     tiff_file,
 )
 from dippas_jax.io import exif as metadata
 from dippas_jax.types import InputError
-
-FORMATS = {"jpeg": ".jpg", "png": ".png", "tiff": ".tif", "webp": ".webp", "heic": ".heic"}
-"""What can be written, and its usual extension."""
-
-EXTENSIONS = (
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".webp", ".bmp",
-    ".heic", ".heif", ".hif",
-)  # fmt: skip
-"""What a folder is searched for, any case."""
 
 PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes of a text or profile unpacked; a megabyte is met
 
@@ -53,39 +44,15 @@ _PILLOW = {
 _UPRIGHT = ("tiff", "heic")
 """Formats whose decoders turn the pixels as a viewer shows them."""
 
-POINTS_ELSEWHERE = re.compile(
-    rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|hdr-gain-map|HasExtendedXMP|"
-    rb"ItemURI|AuxiliaryImageType|subimage|jumbf|c2pa|:provenance"
-)
-"""In XMP: names of what lies behind the picture, in other parts of its file or elsewhere."""
-
-HOLDS_PICTURES = re.compile(
-    rb"xmpGImg|xap/1\.0/g/img/|GImage|GDepth|google/depthmap|photos/dd/|\0|/9j/|iVBORw0KGgo|UklGR|"
-    rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{1000}"
-)
-"""In XMP, without its spaces: names of pictures that lie in it, which show the original, how they
-begin, and what is as long as only such are; or text in another code, in which nothing is found."""
-
-_VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|iso|avc|qt)", re.DOTALL)
-"""How a film begins that a phone puts behind the picture of a JPEG."""
-
-_MAKE, _MODEL, _EXIF, _INTEROP, _COLORSPACE = 271, 272, 34665, 40965, 40961
-_BMP_HEADER, _BMP_CALIBRATED = 14, 108  # where it lies, and its length from version 4 on
+_MAKE, _MODEL = 271, 272  # of EXIF
 _COARSEST = 255  # step of a table that every reader of JPEGs takes
 _START = 128  # bytes that tell what a file is
-_GREY_WITH_ALPHA = 4  # among the colour types of a PNG
 _PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
 _TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
 File = photo_reasons.File
 
-_UNKEPT = {"comment": "comment", "photoshop": "image resources of Photoshop (IPTC)"}
-_TEXTS_ELSEWHERE = {"XML:com.adobe.xmp", "Raw profile type exif"}  # of a PNG, read as what they are
-_KNOWN_SEGMENTS = (
-    b"JFIF", b"JFXX", b"Exif", b"http://ns.adobe.com/x", b"ICC_PROFILE", b"MPF\0", b"Photoshop",
-    b"Adobe",
-)  # fmt: skip
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
 
@@ -110,7 +77,7 @@ class PhotoFile(NamedTuple):
       pixels: uint8 or uint16, sensor orientation; a grey photo has three equal channels.
       alpha: Opacity [h w] of the same type; None where all is opaque.
       grey: Written as one channel.
-      format: Of the file, one of `FORMATS`.
+      format: Of the file, one of `photo_kinds.FORMATS`.
       orientation: EXIF's, 1 to 8: how a viewer is to turn the pixels.
       icc: The colour profile of the pixels.
       exif: All EXIF there was (`exif.block`).
@@ -243,7 +210,7 @@ def header_in(path: Path | str, file: File) -> Header:
         turn = _orientation(image)
         across = kind in _UPRIGHT and turn >= 5
         size = (image.width, image.height) if across else (image.height, image.width)
-        tags = _tags(image)
+        tags = metadata.tags(image)
         make, model = (str(tags.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
     return Header(size, turn, f"{make} {model}".strip() if model else "")
 
@@ -261,8 +228,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     exif = metadata.block(image, data)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     if image.format == "BMP":
-        icc = _bmp_profile(data, words)
-    words += _left_out(image, data, xmp, srgb=srgb)
+        icc = color_profiles.of_bmp(data, words)
+    words += photo_extras.left_out(image, data, xmp, srgb=srgb)
     jpeg, colours = _jpeg(image, words), _colours(image, data)
     if srgb and (told := png_colors.names(colours, profile=bool(icc))):
         words.append(f"colours told by {' and '.join(told)} cannot be converted to sRGB, and stay")
@@ -277,8 +244,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
             words.append(tiff_file.LEFT_OUT)
         if kind == "jpeg" and (damage := jpeg_damage.said(data)):
             words.append(f"its data is damaged ({damage}), and part of the picture may be wrong")
-        image = _sixteen_bits(image, data, words) if bits == 16 and kind == "png" else image
-        image = color_profiles.without_palette(_clear_level(image, data, words), words)
+        image = png_levels.completed(image, data, words) if image.format == "PNG" else image
+        image = color_profiles.without_palette(image, words)
         came = image
         image, profile = _converted(path, image, icc, words, srgb=srgb)
         converted = image is not came
@@ -304,7 +271,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         tuple(words),
         colours,
         color_profiles.telling_name(icc) if icc else "",
-        _unkept(image),
+        photo_extras.unkept(image),
         converted,
     )
 
@@ -324,43 +291,6 @@ def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str]) -> np.ndarray
     pixels = pixels.copy()
     pixels[hidden] = np.rint(pixels[~hidden].mean(0)) if not hidden.all() else 0
     return pixels
-
-
-def _unkept(image: Image.Image) -> tuple[str, ...]:
-    """Names of metadata that are never written: `PhotoFile.unkept`."""
-    found = [name for key, name in _UNKEPT.items() if image.info.get(key)]
-    if getattr(image, "text", {}).keys() - _TEXTS_ELSEWHERE:
-        found.append("text")
-    for segment, content in getattr(image, "applist", ()):
-        if segment != "COM" and not content.startswith(_KNOWN_SEGMENTS):
-            found.append("C2PA manifest" if b"jumb" in content[:32] else f"segment {segment}")
-    return tuple(dict.fromkeys(found))
-
-
-def _left_out(image: Image.Image, data: bytes, xmp: bytes | None, *, srgb: bool) -> list[str]:
-    """Clauses on what else the file holds, and on what is known of its colours by EXIF alone."""
-    said, info = [], image.info
-    if xmp and POINTS_ELSEWHERE.search(xmp):
-        said.append("what its XMP points to (a video, a gain map or a second image) is left out")
-    else:
-        if image.format == "MPO":
-            said.append("its second image is left out")
-        if _VIDEO.search(data) if image.format == "JPEG" else b"mpvd" in data[:-4]:
-            said.append("its video is left out")
-    if image.format == "HEIF":
-        others = getattr(image, "n_frames", 1) > 1 or info.get("depth_images") or info.get("aux")
-        if others:
-            said.append("its other images (a gain map, depth, a series) are left out")
-        if (bits := info.get("bit_depth", 8)) > 8:
-            said.append(f"{bits} bits reduced to 8")
-    tags = _tags(image)
-    adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
-    if adobe and not info.get("icc_profile"):
-        stay = ", and they are not converted" if srgb else ""
-        said.append(
-            f"that its colours are Adobe RGB says its EXIF alone, which few viewers follow{stay}"
-        )
-    return said
 
 
 def _converted(
@@ -399,17 +329,9 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     return image, _PILLOW[image.format]
 
 
-def _tags(image: Image.Image) -> Image.Exif:
-    """The EXIF, none where a PNG's, which are text, are damaged."""
-    try:
-        return image.getexif()
-    except ValueError:
-        return Image.Exif()
-
-
 def _orientation(image: Image.Image) -> int:
     """EXIF's, 1 to 8; of a HEIC it was put aside when the header was read."""
-    found = image.info.get("original_orientation") or _tags(image).get(274, 1)
+    found = image.info.get("original_orientation") or metadata.tags(image).get(274, 1)
     return found if found in range(1, 9) else 1
 
 
@@ -452,42 +374,6 @@ def _heic(path: Path | str, file: File) -> Image.Image:
     return pillow_heif.HeifImageFile(file)
 
 
-def _sixteen_bits(image: Image.Image, data: bytes, words: list[str]) -> Image.Image:
-    """A PNG of 16 bits; with colours or opacity of 8, which is all that Pillow reads and writes."""
-    clear = image.info.pop("transparency", None)
-    if image.mode == "I;16" and clear is None:
-        return image
-    words.append("16 bits reduced to 8")
-    if image.mode == "RGBA":
-        return image.convert("LA") if data[25] == _GREY_WITH_ALPHA else image
-    wide = np.asarray(image).astype(np.uint16)
-    if image.mode == "RGB":
-        # Pillow keeps the high bytes; told that the bytes lie in the other order, the low ones.
-        again = Image.open(io.BytesIO(data))
-        again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
-        wide = wide << 8 | np.asarray(again)
-    if clear is None:
-        return image
-    seen = (wide != np.uint16(clear)).reshape(*wide.shape[:2], -1).any(axis=2)
-    narrow = np.asarray(image) if image.mode == "RGB" else np.rint(wide / 257)
-    return Image.fromarray(np.dstack([narrow, 255 * seen]).astype(np.uint8))
-
-
-def _clear_level(image: Image.Image, data: bytes, words: list[str]) -> Image.Image:
-    """A grey PNG of 1 to 8 bits with its opacity.
-
-    Of 2 and 4 bits, Pillow widens the pixels to 8 but not the level that is clear.
-    """
-    bits, clear = data[24], image.info.get("transparency")
-    if image.format != "PNG" or image.mode not in ("1", "L") or clear is None:
-        return image
-    if image.mode == "1":
-        words.append("black and white converted to grey")
-    grey, levels = image.convert("L"), 2**bits
-    grey.info["transparency"] = clear % levels * (255 // (levels - 1))
-    return grey.convert("LA")
-
-
 def _colours(image: Image.Image, data: bytes) -> bytes:
     """What says the meaning of the colours beside a profile: chunks of a PNG, codes of a HEIC."""
     codes = image.info.get("nclx_profile")
@@ -520,20 +406,6 @@ def _jpeg(image: Image.Image, words: list[str]) -> Jpeg | None:
     return Jpeg(tuple(tables), sampling, progressive)
 
 
-def _bmp_profile(data: bytes, words: list[str]) -> bytes | None:
-    """The profile in a BMP's header of version 5, which Pillow passes over."""
-    (length,) = struct.unpack_from("<I", data, _BMP_HEADER)
-    if length < _BMP_CALIBRATED:
-        return None
-    kind = data[_BMP_HEADER + 56 : _BMP_HEADER + 60]
-    if kind == b"DEBM":
-        at, size = struct.unpack_from("<II", data, _BMP_HEADER + 112)
-        return data[_BMP_HEADER + at : _BMP_HEADER + at + size] or None
-    if kind not in (b"BGRs", b" niW"):
-        words.append("what its BMP header says of its colours is left out")
-    return None
-
-
 def _is_lossless(data: bytes) -> bool:
     """Whether the picture's chunk of a WebP, which others may precede, is the lossless one."""
     at = 12
@@ -542,31 +414,6 @@ def _is_lossless(data: bytes) -> bool:
             return data[at : at + 4] == b"VP8L"
         at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1) // 2 * 2
     return False
-
-
-# ---------------------------------------------------------------------------------- from the start
-
-
-def kind_of(path: Path | str) -> str:
-    """The format in which a photo is written as "same", by its first bytes; "jpeg" in doubt."""
-    try:
-        with files.opened(path, "photo") as file:
-            start = file.read(16)
-    except InputError:
-        start = b""
-    if start[4:8] == b"ftyp":
-        return "heic"
-    if start[:4] in photo_reasons.TIFF:
-        return "tiff"
-    if start[:4] == b"RIFF":
-        return "webp"
-    return "png" if start[:4] == b"\x89PNG" or start[:2] == b"BM" else "jpeg"
-
-
-def suits(extension: str, kind: str) -> bool:
-    """Whether a file of that format may have the extension."""
-    others = {"jpeg": (".jpeg", ".jpe", ".jfif"), "tiff": (".tiff",), "heic": (".heif", ".hif")}
-    return extension.lower() in (FORMATS[kind], *others.get(kind, ()))
 
 
 def eight_bits(pixels: Pixels) -> UInt8[np.ndarray, "h w 3"]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dippas_jax.io import color_profiles, files, png_colors, tiff_file
+from dippas_jax.io import color_profiles, files, photo_extras, png_colors, tiff_file
 from dippas_jax.io import exif as metadata
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
@@ -38,7 +38,7 @@ def encode(
     Args:
       photo: As it was read.
       pixels: Of the same size and type, sensor orientation.
-      kind: One of `photo_file.FORMATS`, or "same".
+      kind: One of `photo_kinds.FORMATS`, or "same".
       quality: Of a JPEG, 1 to 100; None for the tables that the photo came with, or 95 and full
         sampling where it was no JPEG.
       kept: Of metadata, see `metadata.exif`.
@@ -170,7 +170,7 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
 
     Args:
       photo: As it was read.
-      kind: The format written, one of `photo_file.FORMATS`, or "same".
+      kind: The format written, one of `photo_kinds.FORMATS`, or "same".
       kept: Of metadata, as for `encode`.
     """
     kind = photo.format if kind == "same" else kind
@@ -203,7 +203,7 @@ def _xmp(photo: photo_file.PhotoFile, kind: str, kept: str, orientation: int) ->
     xmp = photo.xmp or b""
     if kept != "keep" or kind not in ("jpeg", "webp") or len(xmp) > _MOST_XMP:
         return b""
-    if _holds_pictures(xmp) or photo_file.POINTS_ELSEWHERE.search(_plain(xmp)):
+    if _holds_pictures(xmp) or photo_extras.POINTS_ELSEWHERE.search(_plain(xmp)):
         return b""
     return re.sub(_XMP_ORIENTATION, rb"\g<1>%d" % orientation, xmp)
 
@@ -212,7 +212,7 @@ def _holds_pictures(xmp: bytes) -> bool:
     """Whether it does; what cannot be looked through is taken for it."""
     try:
         text = html.unescape(xmp.decode("latin-1")).encode(errors="replace")
-        found = photo_file.HOLDS_PICTURES.search(_plain(xmp)) or metadata.IN_PIECES.search(text)
+        found = photo_extras.HOLDS_PICTURES.search(_plain(xmp)) or metadata.IN_PIECES.search(text)
         return bool(found)
     except ValueError:  # of a character with a number of thousands of digits
         return True

@@ -13,7 +13,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
 
-from dippas_jax.io import color_profiles, files, photo_writer
+from dippas_jax.io import color_profiles, files, photo_kinds, photo_writer
 from dippas_jax.io import exif as metadata
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
@@ -1130,7 +1130,7 @@ def test_a_tiff_for_more_than_4_gib_is_a_tiff(tmp_path):
         buffer = io.BytesIO()
         tifffile.imwrite(buffer, deep, photometric="rgb", bigtiff=True)
         path = put(tmp_path, buffer.getvalue(), "photo.tif")
-        assert photo_file.kind_of(path) == "tiff"
+        assert photo_kinds.kind_of(path) == "tiff"
         np.testing.assert_array_equal(photo_file.read(path).pixels, deep)
 
 
@@ -1142,7 +1142,7 @@ def test_a_pipe_and_a_device_are_refused_at_once(tmp_path):
             with pytest.raises(InputError) as error:
                 asked(path)
             assert_one_sentence(str(error.value), path, "a pipe, a device")
-        assert photo_file.kind_of(path) == "jpeg", "in doubt, and without waiting"
+        assert photo_kinds.kind_of(path) == "jpeg", "in doubt, and without waiting"
         with pytest.raises(InputError, match="cannot be replaced"):
             files.write_bytes(path, b"")
 
