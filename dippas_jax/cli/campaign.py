@@ -3,32 +3,25 @@
 What workers share is in `parallel`; here is what is done to a photo, and what is said of it all.
 """
 
-import collections
 import contextlib
 import dataclasses
 import functools
 import io
-import itertools
-import math
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 
-from dippas_jax.cli import anonymize, console, outputs, pace, photo_record, treatment
+from dippas_jax.cli import anonymize, campaign_plan, console, outputs, pace, photo_record, treatment
 from dippas_jax.cli.checkpoints import Checkpoints
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, fingerprint_file, photo_kinds, storage
-from dippas_jax.io import photo as photo_file
 from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.worker import Done, Given, Made, Task
@@ -47,8 +40,6 @@ _FINGERPRINT = "fingerprint"
 
 _SHOWN = 5  # lines of the manifest that repeat others
 _EVERY = 10.0  # seconds between two summaries
-_HEADER = 2**18  # bytes of a remote photo that tell its size, as a rule
-_AT_ONCE = 16  # headers that are fetched together
 
 
 class How(NamedTuple):
@@ -206,7 +197,7 @@ def campaign(
             f"{how.shard[0]}/{how.shard[1]} has nothing to do"
         )
         if json and dry_run:
-            return _plan(items, root, options, json=True)
+            return campaign_plan.show(items, root, options, json=True)
         if json:
             print(console.json_line(summary.summarise(root, items)), flush=True)
         return console.DONE
@@ -220,7 +211,7 @@ def campaign(
         outputs.require_writable(root.local)
     if dry_run:
         ledger.require_same(output, settings)
-        return _plan(items, root, options, json=json)
+        return campaign_plan.show(items, root, options, json=json)
     root = ledger.begin(output, settings)
     if how.retry and (count := ledger.forget_quarantined(root, {item.id for item in items})):
         console.note(f"{console.counted(count, 'photo')} that had been put aside are tried again")
@@ -299,146 +290,3 @@ def _say(
     if not now["done"] and not now["left"] and how.shard == (0, 1):
         return console.UNUSABLE
     return console.FAILED if now["quarantined"] else console.DONE
-
-
-# --------------------------------------------------------------------------------- before it starts
-
-
-class _Header(NamedTuple):
-    size: tuple[int, int]
-    length: int  # of the file, bytes
-
-
-def _plan(items: Sequence[Item], root: storage.Place, options: Options, *, json: bool) -> int:
-    """What there is to do, on stdout."""
-    finished = ledger.finished(root).keys() - ledger.lost(root, {item.id for item in items})
-    waiting = [item for item in items if item.id not in finished]
-    headers: list[_Header] = []
-    reasons: dict[str, str] = {}
-    of_no_use = _fingerprints_of_no_use(waiting)
-    for item, found in zip(waiting, _headers(waiting), strict=True):
-        if isinstance(found, InputError):
-            reasons[item.photo] = str(found)
-        elif item.fingerprint in of_no_use:
-            reasons[item.photo] = of_no_use[item.fingerprint]
-        else:
-            headers.append(found)
-    units = math.fsum(pace.work(one.size, method=options.method) for one in headers)
-    pixels = sum(one.size[0] * one.size[1] for one in headers)
-    plan = {
-        "photos": len(items),
-        "finished": len(items) - len(waiting),
-        "unusable": len(reasons),
-        "sizes": {
-            console.size_text(size): count
-            for size, count in collections.Counter(one.size for one in headers).most_common()
-        },
-        "steps": round(units),
-        "hours": _hours(units, root, items, options.method),
-        "disk": sum(one.length for one in headers) if options.kind == "same" else 3 * pixels,
-        "disk_is": "the originals' size" if options.kind == "same" else "3 bytes a pixel, at most",
-        "free": shutil.disk_usage(outputs.existing(root.local)).free if root.local else None,
-        "reasons": reasons,
-    }
-    print(console.json_line(plan) if json else _plan_text(plan), flush=True)
-    return console.FAILED if reasons else console.DONE
-
-
-def _fingerprints_of_no_use(items: Sequence[Item]) -> dict[str, str]:
-    """Why the fingerprints that photos name cannot be read."""
-    found = {}
-    for name in dict.fromkeys(item.fingerprint for item in items if item.fingerprint):
-        with contextlib.suppress(Exception):  # of a network that is down: later it may be there
-            try:
-                fingerprint_file.decode(name, storage.read(storage.place(name), "fingerprint"))
-            except InputError as error:
-                found[name] = str(error)
-    return found
-
-
-def _headers(items: Sequence[Item]) -> Iterator[_Header | InputError]:
-    """Of every photo in order; why it cannot be used, if that can be told by now."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
-        for first in range(0, len(items), _AT_ONCE):
-            some = items[first : first + _AT_ONCE]
-            for item, start in zip(some, pool.map(_start, some), strict=True):
-                yield start if isinstance(start, InputError) else _header(item, *start, folder)
-
-
-def _start(item: Item) -> tuple[bytes, int] | InputError:
-    """The first bytes of a photo that lies elsewhere, and how many it has in all."""
-    try:
-        at = storage.place(item.photo)
-        return (b"" if at.local else storage.start(at, _HEADER)), storage.size(at)
-    except InputError as error:
-        return error
-    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
-        return _out_of_reach(item, error)
-
-
-def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | InputError:
-    at = storage.place(item.photo)
-    if at.local:
-        return _size_of(at.local, item, length)
-    copy = Path(folder, "photo" + Path(item.photo).suffix)
-    copy.write_bytes(start)
-    found = _size_of(copy, item, length)
-    if isinstance(found, InputError) and length > len(start):  # the header may be longer
-        try:
-            copy.write_bytes(storage.start(at, length))
-        except Exception as error:  # noqa: BLE001 - likewise
-            return _out_of_reach(item, error)
-        found = _size_of(copy, item, length)
-    return found
-
-
-def _out_of_reach(item: Item, error: Exception) -> InputError:
-    what = f"{type(error).__name__}: {error}".partition("\n")[0]
-    return InputError(f"photo {item.photo} cannot be reached ({what}); try again later")
-
-
-def _size_of(path: Path, item: Item, length: int) -> _Header | InputError:
-    try:
-        return _Header(photo_file.usable_size(path), length)
-    except InputError as error:
-        return InputError(str(error).replace(str(path), item.photo))
-
-
-def _hours(
-    units: float, root: storage.Place, items: Sequence[Item], method: str
-) -> dict[str, dict[str, Any]]:
-    """By device, hours of one of them, and where that is known from."""
-    found = {
-        platform: (rate, "earlier photos here" if measured else "a guess")
-        for platform, (rate, measured) in pace.rates(method).items()
-    }
-    for kind, one in summary.summarise(root, items)["devices"].items():
-        if one["pace"]:
-            found[kind] = one["pace"], f"{console.counted(one['done'], 'photo')} of this campaign"
-    return {
-        device: {"hours": units * rate / 3600, "source": source}
-        for device, (rate, source) in found.items()
-    }
-
-
-def _plan_text(plan: Mapping[str, Any]) -> str:
-    sizes = [f"{count} of {size}" for size, count in itertools.islice(plan["sizes"].items(), 5)]
-    more = len(plan["sizes"]) - len(sizes)
-    free = "" if plan["free"] is None else f"; {_gib(plan['free'])} are free"
-    lines = [
-        f"{'photos':<10} {plan['photos']}, {plan['finished']} finished, "
-        f"{plan['unusable']} cannot be used",
-        f"{'to do':<10} {', '.join(sizes) or 'nothing'}{f' and {more} sizes more' * (more > 0)}",
-        f"{'steps':<10} {plan['steps']}, each of 512x512 pixels",
-        *(
-            f"{'hours':<10} {one['hours']:.2f} of one {device} ({one['source']})"
-            for device, one in plan["hours"].items()
-        ),
-        f"{'disk':<10} about {_gib(plan['disk'])} ({plan['disk_is']}{free})",
-        *(f"  {console.shown(photo)}: {reason}" for photo, reason in plan["reasons"].items()),
-    ]
-    return "\n".join(lines)
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f} GiB"

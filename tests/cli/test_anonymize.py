@@ -34,6 +34,7 @@ from dippas_jax.cli import (
     outputs,
     pace,
     photo_record,
+    plan,
     prediction,
     report_html,
     treatment,
@@ -574,7 +575,7 @@ def test_a_damaged_first_photo_does_not_keep_the_others_waiting(dippas, tmp_path
     [(0.2, "1 second"), (1.4, "1 second"), (16.3, "16 seconds"), (90.0, "1.5 minutes")],
 )
 def test_times_are_rounded_to_what_is_known(seconds, text):
-    assert anonymize._time_text(seconds) == text
+    assert plan.time_text(seconds) == text
 
 
 @pytest.mark.parametrize(("method", "word"), [("sparse", " %, "), ("prior", "steps")])

@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dippas_jax.cli import campaign, campaign_arguments, console, methods, outputs, pace
+from dippas_jax.cli import (
+    campaign,
+    campaign_arguments,
+    campaign_plan,
+    console,
+    methods,
+    outputs,
+    pace,
+)
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import checkpoint, files, storage
@@ -292,7 +300,7 @@ def test_the_size_of_a_photo_that_lies_elsewhere_is_told_by_its_first_bytes(dipp
     Image.fromarray(noise[:300]).save("large.png")
     for name in ("large.jpg", "large.png", "bad.jpg"):
         system.pipe_file(f"/in/{name}", Path(name).read_bytes())
-    assert Path("large.png").stat().st_size > campaign._HEADER
+    assert Path("large.png").stat().st_size > campaign_plan._HEADER
     fetched = []
     start = storage.start
     monkeypatch.setattr(storage, "start", lambda at, n: fetched.append(at.path) or start(at, n))
