@@ -22,9 +22,10 @@ from dippas_jax.cli.checkpoints import Checkpoints
 from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.io import files, fingerprint_file, photo_kinds, storage
-from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor, worker
+from dippas_jax.parallel import cluster, ledger, manifest, processes, summary, supervisor
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.parallel.worker import Done, Given, Made, Task
+from dippas_jax.parallel.method import Done, Given, Made, one_by_one
+from dippas_jax.parallel.worker import Task
 from dippas_jax.types import Fingerprint, InputError
 
 _NOT_SETTINGS = frozenset(
@@ -70,7 +71,7 @@ class How(NamedTuple):
 
 
 class Anonymiser(NamedTuple):
-    """`treatment.treat` as a `parallel.worker.Method`."""
+    """`treatment.treat` as a `parallel.method.Method`."""
 
     options: Options
 
@@ -96,7 +97,7 @@ class Anonymiser(NamedTuple):
         By the paper's method several photos are at work where a device takes several.
         """
         if self.options.method != "prior":
-            worker.one_by_one(self._treat, photos, done)
+            one_by_one(self._treat, photos, done)
             return
 
         def job(given: Given) -> tuple[Job, str | None, Checkpoints | None]:

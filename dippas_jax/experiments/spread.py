@@ -24,9 +24,10 @@ import jax
 from dippas_jax import config as configuration
 from dippas_jax.experiments import methods, rows, runs, tasks
 from dippas_jax.io import files, storage, weights
-from dippas_jax.parallel import cluster, ledger, processes, summary, supervisor, worker
+from dippas_jax.parallel import cluster, ledger, processes, summary, supervisor
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.parallel.worker import Done, Given, Made, Task
+from dippas_jax.parallel.method import Done, Given, Made, one_by_one
+from dippas_jax.parallel.worker import Task
 from dippas_jax.types import InputError
 
 _EVERY = 10.0  # seconds between two lines that say how far it is
@@ -85,7 +86,7 @@ class _Part(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """What is done to a part, which a file names, as a `parallel.worker.Method`.
+    """What is done to a part, which a file names, as a `parallel.method.Method`.
 
     Attributes:
       config: Of the study.
@@ -125,7 +126,7 @@ class _Parts(NamedTuple):
 
     def treat_all(self, photos: Iterator[Given], done: Done) -> None:
         """Part after part; the photos of one share the slots of a device, as in any run."""
-        worker.one_by_one(self._treat, photos, done)
+        one_by_one(self._treat, photos, done)
 
     def _treat(self, photo: Path, fingerprint: Path | None) -> Made:
         part, folder = _Part(**files.read_json(photo)), Path(self.folder)

@@ -7,9 +7,8 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-from dippas_jax.parallel import worker
 from dippas_jax.parallel.manifest import Item
-from dippas_jax.parallel.worker import Made
+from dippas_jax.parallel.method import Made, one_by_one
 from dippas_jax.types import InputError, ShortageError
 
 
@@ -52,7 +51,7 @@ class Method(NamedTuple):
 
     def treat_all(self, photos, done):
         if self.together == 1:
-            worker.one_by_one(self.treat, photos, done)
+            one_by_one(self.treat, photos, done)
             return
         numbered, at_work = enumerate(photos), []
         while at_work := [*at_work, *itertools.islice(numbered, self.together - len(at_work))]:
@@ -61,7 +60,7 @@ class Method(NamedTuple):
                 raise RuntimeError("no memory for all of them")
             number, given = at_work.pop()
             one = iter([given])
-            worker.one_by_one(self.treat, one, lambda _, made, number=number: done(number, made))
+            one_by_one(self.treat, one, lambda _, made, number=number: done(number, made))
 
     def calls(self, data=b""):
         return [path.name for path in Path(self.log).glob(f"{data.decode()}*")]
