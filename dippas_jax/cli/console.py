@@ -22,7 +22,7 @@ import tqdm
 
 from dippas_jax.forensics import drawn, identification
 from dippas_jax.io import files, photo_kinds, photo_reasons
-from dippas_jax.signal import placement
+from dippas_jax.signal import correlation, placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
 _NAMED = 5  # of the files that are skipped
@@ -244,29 +244,42 @@ def scores(match: identification.Match) -> dict[str, Any]:
 
 
 def judged(
-    found: dict[str, Any], share: Callable[[], float], threshold: float
+    found: dict[str, Any], look: Callable[[], drawn.Drawn], threshold: float
 ) -> dict[str, bool | float]:
     """Whether scores are those of one camera, and how much of them lies where something is drawn.
 
-    A z far below zero is a match as well: too much of the fingerprint was taken out.
+    A z far below zero is a match as well: too much of the fingerprint was taken out. Where what is
+    drawn decides, the rest of the picture has to be a match by itself.
 
     Args:
       found: What `scores` gives.
-      share: Gives `drawn.share`; asked where the scores are as large as those of a match.
+      look: Gives `drawn.Drawn`; asked where the scores are as large as those of a match.
       threshold: p-value below which they are.
     """
-    large = min(found["p_value"], found["p_turned"]) < threshold
-    part = share() if large else math.nan
-    return {"match": large and not drawn.decides(part, found["z"]), "drawn": part}
+    if not min(found["p_value"], found["p_turned"]) < threshold:  # or nan
+        return {"match": False, "drawn": math.nan, "rest": math.nan}
+    share, rest, clear = look()
+    match = not drawn.decides(share, found["z"])
+    if not match and clear:
+        match = float(correlation.p_value(abs(rest) / found["spread"])) < threshold
+    return {"match": match, "drawn": share, "rest": rest}
 
 
-def tell_of_match(names: str, found: dict[str, Any]) -> None:
+def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
     """On stderr, what is to be known of scores as large as those of a match."""
-    if not found["match"] and not math.isnan(found["drawn"]):
+    if drawn.decides(found["drawn"], found["z"]):
+        small = float(correlation.p_value(abs(found["rest"]) / found["spread"])) >= threshold
+        what = (
+            "which is a match of cameras"
+            if found["match"]
+            else "which is no match of cameras"
+            if small
+            else "which may be more of that: one camera cannot be told from two"
+        )
         note(
             f"{names}: {100 * found['drawn']:.0f} % of what agrees (z {found['z']:.1f}) lie where "
             "both have strong edges, as of a date, a frame, a watermark, the corners of a turned "
-            "picture or one scene; this is no match of cameras"
+            f"picture or one scene; without these places z is {found['rest']:.1f}, {what}"
         )
     elif found["match"] and found["z"] < 0:
         note(

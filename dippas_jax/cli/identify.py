@@ -87,7 +87,7 @@ def identify(
         else:
             print(_table(path, size, results), flush=True)
         for row in results:
-            console.tell_of_match(f"{path} and {row['fingerprint']}", row)
+            console.tell_of_match(f"{path} and {row['fingerprint']}", row, threshold)
     if hint:
         console.note(
             "photos without a match were compared in part, as the column of pixels tells; --full "
@@ -108,8 +108,8 @@ def _compared(
         match = identification.compare(part, planes)
         for name, plane, *columns in zip(names, planes, *match, strict=True):
             scores = console.scores(identification.Match(*columns))
-            share = functools.partial(identification.drawn, part, plane)
-            scores |= console.judged(scores, share, threshold)
+            look = functools.partial(identification.drawn, part, plane)
+            scores |= console.judged(scores, look, threshold)
             results.append({"fingerprint": name, **scores, "window": window})
     return results
 
@@ -157,8 +157,8 @@ def _searched(
         place = match.shift + np.array(camera.offset) - np.array([window.top, window.left])
         plane = np.roll(camera.plane, -match.shift, (0, 1))[: window.height, : window.width]
         scores = console.scores(match)
-        share = functools.partial(identification.drawn, part, plane)
-        scores |= console.judged(scores, share, threshold)
+        look = functools.partial(identification.drawn, part, plane)
+        scores |= console.judged(scores, look, threshold)
         results.append({"fingerprint": name, **scores, "shift": place.tolist(), "window": window})
     return results
 

@@ -62,7 +62,7 @@ def link(
             first, second = console.shown(a), console.shown(b)
             line = f"{first:<{wide}}  {second:<{wide}}  {console.scores_text(scores)}"
             print(line + "  match" * match, flush=True)
-        console.tell_of_match(f"{a} and {b}", scores)
+        console.tell_of_match(f"{a} and {b}", scores, threshold)
         done += 1
     if found:
         console.tell_of_chance(len(alike), threshold)

@@ -128,7 +128,7 @@ class OwnPhotos:
             return None
         plane = np.asarray(_estimate(others))
         z = extractors.scores(eight, plane)["sigma-3"]
-        share = identification.drawn(eight, plane) if z >= CONFIRMED else math.nan
+        share = identification.drawn(eight, plane).share if z >= CONFIRMED else math.nan
         return Known(plane, count, z, share)
 
 

@@ -247,11 +247,16 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         )
     if task.photo.telling and task.options.icc != "drop":
         said.append(
-            f"the colour profile {task.photo.telling!r} is not a common one, or holds more than "
-            "colours, and may name a device"
+            f"the colour profile {task.photo.telling!r} is not a common one, so that its colours "
+            "may tell a device; --icc srgb converts them"
         )
     said += photo_writer.reduced(task.photo, task.job.kind)
-    said += photo_writer.not_kept(task.photo, kind=task.job.kind, kept=task.options.metadata)
+    said += photo_writer.not_kept(
+        task.photo,
+        kind=task.job.kind,
+        kept=task.options.metadata,
+        icc=task.options.icc != "drop",
+    )
     if task.others is not None and not task.others.confirmed:
         said.append(
             f"its noise is not that of the {task.others.photos} other photos of this make, model "

@@ -82,6 +82,11 @@ def verify(
 def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
     """The version's pixels as the sensor has them, if it is one of the original."""
     photo = decoder.read(path)
+    if photo_file.BELOW in photo.words:
+        raise InputError(
+            f"photo {path} holds something below its transparent pixels, which is not looked at "
+            "here and may show the camera; anonymize it, or remove its transparency first"
+        )
     after, before = (photo_file.eight_bits(one.pixels) for one in (photo, came))
     ways = {turn: exif.turned_back(after, turn) for turn in range(1, 9)}
     ways = {turn: way for turn, way in ways.items() if way.shape == before.shape}

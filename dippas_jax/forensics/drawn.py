@@ -6,6 +6,8 @@ noises stand out from their surroundings, and nearly nowhere else do they agree.
 agree everywhere: `python -m benchmarks.drawn` prints both (docs/laboratory.md).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
@@ -26,6 +28,21 @@ _LONG = 16  # pixels from end to end of a drawing; what is around a defective pi
 _HEAVY = 0.01  # share of a fingerprint's energy in such values, from which these are left out
 _AROUND = 8  # pixels around them that are left out as well
 _BURNT = 0.3  # of the deviation of noisy blocks, below which one is burnt out or black
+_WIDEST = 0.25  # share of a picture that can be left out of it
+
+
+class Drawn(NamedTuple):
+    """What of a correlation is drawn, and what is left without those places.
+
+    Attributes:
+      share: Of the correlation, at the places where two noises stand out; nan if the sum is 0.
+      rest: z of all other places, 8 pixels around those left out as well.
+      clear: Whether the rest can be judged: it is most of the picture, and nothing drawn is in it.
+    """
+
+    share: float
+    rest: float
+    clear: bool
 
 
 def relative(
@@ -49,10 +66,45 @@ def share(
       one: A residual, `relative` to the brightness.
       other: Another one, or a fingerprint.
     """
+    return _share(products, _together(one, other))
+
+
+def look(
+    pair: tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]],
+    one: Float[np.ndarray, "h w"],
+    other: Float[np.ndarray, "h w"],
+) -> Drawn:
+    """The share of what is drawn in a correlation, and the correlation without it.
+
+    Args:
+      pair: What is correlated.
+      one: As for `share`.
+      other: Likewise.
+    """
+    a, b = (plane.astype(np.float64) for plane in pair)
+    places = _together(one, other)
+    around = ndimage.binary_dilation(places, np.ones((3, 3), bool), iterations=_AROUND)
+    rest = ~around
+    products = np.where(rest, a * b, 0)
+    norms = np.sqrt(np.square(a[rest]).sum() * np.square(b[rest]).sum())
+    z = float(products.sum() / norms * np.sqrt(rest.sum())) if norms else np.nan
+    again = _share(products, _together(np.where(rest, one, 0), np.where(rest, other, 0)))
+    clear = bool(around.mean() <= _WIDEST) and not decides(again, z)
+    return Drawn(_share(a * b, places), z, clear)
+
+
+def _together(
+    one: Float[np.ndarray, "h w"], other: Float[np.ndarray, "h w"]
+) -> Bool[np.ndarray, "h w"]:
+    """Where both noises stand out, over more than single pixels."""
+    both = _stands_out(one) & _stands_out(other)
+    return both & _long(both)
+
+
+def _share(products: np.ndarray, places: np.ndarray) -> float:
     products = products.astype(np.float64)
     total = products.sum()
-    both = _stands_out(one) & _stands_out(other)
-    return float(products[both & _long(both)].sum() / total) if total else np.nan
+    return float(products[places].sum() / total) if total else np.nan
 
 
 def decides(share: float, z: float) -> bool:

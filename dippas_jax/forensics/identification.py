@@ -166,23 +166,24 @@ def drawn(
     fingerprint: Float[ArrayLike, "h w"],
     *,
     sigma: float = residual.SIGMA,
-) -> float:
-    """Share of `compare`'s correlation that lies where something is drawn (`drawn.share`)."""
+) -> drawn_places.Drawn:
+    """What of `compare`'s correlation is drawn (`drawn.look`)."""
     pixels = jnp.asarray(pixels, jnp.float32)
     noise = extractors.extract(pixels, sigma=sigma)
     plane = np.asarray(correlation.centred(np.asarray(fingerprint)))
     found, grey = np.asarray(noise), np.asarray(image.luma(pixels))
-    return drawn_places.share(found * grey * plane, drawn_places.relative(found, grey), plane)
+    return drawn_places.look((found, grey * plane), drawn_places.relative(found, grey), plane)
 
 
 def drawn_in_both(
     a: Num[ArrayLike, "h w 3"], b: Num[ArrayLike, "h w 3"], *, sigma: float = residual.SIGMA
-) -> float:
-    """Share of `link`'s correlation that lies where both photos have something drawn."""
+) -> drawn_places.Drawn:
+    """What of `link`'s correlation is drawn into both photos."""
     pair = [jnp.asarray(x, jnp.float32) for x in (a, b)]
     noises = [np.asarray(extractors.extract(x, sigma=sigma)) for x in pair]
     greys = [np.asarray(image.luma(x)) for x in pair]
-    return drawn_places.share(noises[0] * noises[1], *map(drawn_places.relative, noises, greys))
+    one, other = map(drawn_places.relative, noises, greys)
+    return drawn_places.look((noises[0], noises[1]), one, other)
 
 
 @jax.jit
@@ -198,15 +199,22 @@ def _compared(noise: Array, pixels: Array, fingerprint: Array) -> tuple[Array, A
     # From the norms of that form, which the surface is divided by, to those of the NCC.
     scale = jnp.std(weighted) * jnp.std(fingerprint)
     scale = scale / jnp.where(jnp.isnan(ncc), 1, norms[0] * norms[1])
-    spread = correlation.spread(surface * scale)
-    return ncc, correlation.pce_at_zero(surface), spread
+    return ncc, correlation.pce_at_zero(surface), _spread(weighted, fingerprint, surface, scale)
 
 
 @jax.jit
 def _linked(a: Array, b: Array) -> tuple[Array, Array, Array]:
     """NCC, PCE and spread of two residuals [h w] at shift zero."""
     surface = correlation.circular_cross_correlation(a, b)
-    return correlation.ncc(a, b), correlation.pce_at_zero(surface), correlation.spread(surface)
+    return correlation.ncc(a, b), correlation.pce_at_zero(surface), _spread(a, b, surface, 1.0)
+
+
+def _spread(a: Array, b: Array, surface: Array, scale: ArrayLike) -> Array:
+    """`correlation.spread` of two planes, whose correlations over all shifts are `surface`."""
+    parts = correlation.whole_blocks(a), correlation.whole_blocks(b)
+    if parts[0].shape != a.shape:
+        surface = correlation.circular_cross_correlation(*parts)
+    return correlation.spread(surface * scale)
 
 
 @jax.jit

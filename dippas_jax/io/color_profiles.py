@@ -1,7 +1,6 @@
 """Colours of any kind as grey or RGB with opacity; colour profiles."""
 
 import io
-import re
 import struct
 from pathlib import Path
 
@@ -10,45 +9,7 @@ from PIL import Image, ImageCms
 
 from dippas_jax.types import InputError
 
-# Profiles that millions of files hold; any other may name a device, its maker or its owner.
-COMMON_PROFILES = {
-    "srgb", "srgb iec61966-2.1", "srgb iec61966-2-1 black scaled", "srgb built-in", "srgb2014",
-    "c2", "display p3", "adobe rgb (1998)", "prophoto rgb", "romm rgb", "wide gamut rgb",
-    "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
-    "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
-}  # fmt: skip
-
-
-_TAGS = {
-    b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2", b"B2D0", b"D2B0", b"bTRC", b"bXYZ",
-    b"bkpt", b"chad", b"chrm", b"cicp", b"cprt", b"desc", b"dmdd", b"dmnd", b"gTRC",
-    b"gXYZ", b"gamt", b"kTRC", b"lumi", b"meas", b"pre0", b"pre1", b"pre2", b"rTRC", b"rXYZ",
-    b"rig0", b"tech", b"view", b"vued", b"wtpt", b"dscm",
-}  # fmt: skip
-"""Of profiles (ICC.1, part 9.2; dscm is Apple's: its name in other languages). Not among them is
-the time of calibration."""
-
-_WRITTEN = {b"cprt", b"dmdd", b"dmnd", b"vued"}
-_USUAL = """
-    adobe all and apple artifex by cc cc0 ccby ch cms color colour colours company computer
-    condition consortium copyright corp corporation default desc distributed domain eastman eci
-    english european facebook for free freely google hewlett http https iec iec61966 in inc
-    incorporated initiative international is kodak license little littlecms microsoft no of org
-    packard profile public reference reserved rgb rights software space srgb standard systems text
-    the this to us use used viewing without www
-"""
-_WORDS = frozenset(_USUAL.split())
 _BMP_HEADER, _BMP_CALIBRATED = 14, 108  # where it lies, and its length from version 4 on
-"""Of texts in common profiles: they name their makers; others may name a person or a device."""
-
-_NUMBER = re.compile(r"(?:19|20)\d\d|61966")  # years, and the standard's
-_SIGNS = frozenset("acrsv0123456789")  # letters and digits that stand alone, as in (c) and 2.1
-_MOST_SIGNS, _MOST_NUMBERS = 6, 4
-_LONGEST, _LONGEST_TAG = 512, 4096  # characters of a text, and bytes of a tag
-
-_DATE = slice(24, 36)
-_MAKER_AND_ID = slice(80, 100)
-_SOME_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 
 
 def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -83,103 +44,6 @@ def channels(path: Path | str, image: Image.Image) -> tuple[np.ndarray, np.ndarr
         raise InputError(f"photo {path} is in {image.mode} colours; convert it to RGB first")
     array = np.asarray(image)
     return parted(array[..., None] if array.ndim == 2 else array)
-
-
-def profile_name(icc: bytes) -> str:
-    """What a colour profile calls itself."""
-    try:
-        return ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(icc))).strip()
-    except (ImageCms.PyCMSError, OSError):
-        return "without a name"
-
-
-def telling_name(icc: bytes) -> str:
-    """The name of a profile that may tell a device, its maker or its owner; "" of a common one.
-
-    One with a common name that holds something else than colours is no common one.
-    """
-    name = profile_name(icc)
-    return "" if name.lower() in COMMON_PROFILES and _is_all_colours(icc) else name
-
-
-def _is_all_colours(icc: bytes) -> bool:
-    """Whether all bytes of a profile are its header, its table and tags of the ICC's own."""
-    if len(icc) < 132:
-        return False
-    (count,) = struct.unpack_from(">I", icc, 128)
-    ends = [132 + 12 * count]
-    if ends[0] > len(icc):
-        return False
-    tags = sorted(
-        (at, size, tag) for tag, at, size in struct.iter_unpack(">4sII", icc[132 : ends[0]])
-    )
-    for at, size, tag in tags:
-        if tag not in _TAGS or at - max(ends) > 3:
-            return False
-        if tag in _WRITTEN and not _is_usual(icc[at : at + size]):
-            return False
-        ends.append(at + size)
-    return len(icc) - max(ends) <= 3
-
-
-def _is_usual(data: bytes) -> bool:
-    """Whether a tag holds a text, of words and numbers that common profiles have."""
-    if len(data) > _LONGEST_TAG:
-        return False
-    try:
-        text = _text(data)
-    except (struct.error, UnicodeDecodeError):
-        return False
-    words = re.findall(r"\w+", text.lower())
-    signs = [word for word in words if word in _SIGNS]
-    numbers = [word for word in words if _NUMBER.fullmatch(word)]
-    known = sum(word in _WORDS for word in words) + len(signs) + len(numbers) == len(words)
-    few = len(signs) <= _MOST_SIGNS and len(numbers) <= _MOST_NUMBERS
-    return known and few and len(text) <= _LONGEST
-
-
-def _text(data: bytes) -> str:
-    """All texts of a tag (ICC.1, 10.15 and 10.24, and 6.5.17 of version 2)."""
-    kind, content = data[:4], data[8:]
-    if kind == b"text" and b"\0" not in content.rstrip(b"\0"):
-        return content.decode("latin-1").rstrip("\0")
-    if kind == b"mluc":
-        count, size = struct.unpack_from(">II", content)
-        every = [struct.unpack_from(">4sII", content, 8 + size * n) for n in range(min(count, 99))]
-        untold = bytearray(data)
-        untold[: 16 + 12 * len(every)] = bytes(16 + 12 * len(every))
-        for _, long, at in every:
-            untold[at : at + long] = bytes(len(untold[at : at + long]))
-        if not any(untold) and (count, size) == (len(every), 12):  # else some of it is in no record
-            return " ".join(data[at : at + long].decode("utf-16-be") for _, long, at in every)
-    if kind != b"desc":
-        return "of an unknown kind"
-    (count,) = struct.unpack_from(">I", content)
-    plain, rest = content[4 : 4 + count], content[4 + count :]
-    _, wide = struct.unpack_from(">II", rest)
-    script = rest[8 + 2 * wide :].replace(b"\0", b"")[1:]  # behind its code and length
-    texts = plain.decode("latin-1"), rest[8 : 8 + 2 * wide].decode("utf-16-be")
-    return " ".join((*texts, script.decode("latin-1"))).replace("\0", " ")
-
-
-def undated(icc: bytes) -> bytes:
-    """A profile whose header does not tell when and by what it was made; colours do not change."""
-    if len(icc) < 128:
-        return icc
-    header = bytearray(icc)
-    header[_DATE] = _SOME_DATE
-    header[_MAKER_AND_ID] = bytes(20)  # without an ID, which is the hash of all
-    return bytes(header)
-
-
-def is_grey(icc: bytes) -> bool:
-    """Whether a colour profile is one of grey."""
-    return icc[16:20] == b"GRAY"
-
-
-def is_rgb(icc: bytes) -> bool:
-    """Whether a colour profile is one of RGB."""
-    return icc[16:20] == b"RGB "
 
 
 def from_cmyk(image: Image.Image, icc: bytes | None, words: list[str]) -> Image.Image:

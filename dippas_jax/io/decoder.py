@@ -89,6 +89,8 @@ class Decoder:
             try:
                 self.limits()
                 self._why = ""
+            except ShortageError:
+                raise  # a moment's, which does not make the next photos harmless
             except InputError:
                 self._why = f"{self._command[0]} cannot start a process for that"
         return self._why

@@ -165,14 +165,11 @@ def _made(
     if kept == "keep":
         # Pillow writes the fields of the main and the EXIF directory; the thumbnail's is left out.
         made.load(original.tobytes())
-        for tag in (_ORIENTATION, *_LAYOUT, *PICTURES, *_ELSEWHERE):
-            made.pop(tag, None)
+        made.pop(_ORIENTATION, None)
         inner = made.get_ifd(_EXIF)
-        for tag in _ELSEWHERE:
-            inner.pop(tag, None)
-        for directory in (made, inner, *(made.get_ifd(one) for one in _INNER if one in made)):
-            for tag in _with_pictures(directory):
-                del directory[tag]
+        for directory in (made, inner, *(made.get_ifd(one) for one in _INNER)):
+            for tag in (*_LAYOUT, *PICTURES, *_ELSEWHERE, *_with_pictures(directory)):
+                directory.pop(tag, None)
         if _WIDTH in inner:
             inner[_WIDTH], inner[_HEIGHT] = size[1], size[0]
     elif kept == "safe":
@@ -205,19 +202,18 @@ def pictures(block: bytes) -> list[str]:
 
 def _pictures(original: Image.Exif) -> list[str]:
     found = [name for tag, name in PICTURES.items() if tag in original]
-    for directory in (original, *(original.get_ifd(one) for one in (_EXIF, *_INNER))):
-        found += [f"tag {tag}" for tag in _with_pictures(directory) if tag not in PICTURES]
+    for number, directory in enumerate(
+        (original, *(original.get_ifd(one) for one in (_EXIF, *_INNER)))
+    ):
+        passed = {*PICTURES, *_ELSEWHERE, *(() if number else _LAYOUT)}
+        found += [f"tag {tag}" for tag in _with_pictures(directory) if tag not in passed]
     of_both = original.keys() | original.get_ifd(_EXIF).keys()
     found += [name for tag, name in _ELSEWHERE.items() if tag in of_both]
     return found
 
 
 def _with_pictures(directory: Mapping[int, Any]) -> list[int]:
-    return [
-        tag
-        for tag, value in directory.items()
-        if tag not in (*_LAYOUT, *_ELSEWHERE) and _may_hold_picture(value)
-    ]
+    return [tag for tag, value in directory.items() if _may_hold_picture(value)]
 
 
 def _may_hold_picture(value: Any) -> bool:

@@ -20,6 +20,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from dippas_jax.io import (
     color_profiles,
     files,
+    icc_profile,
     jpeg_damage,
     photo_extras,
     photo_reasons,
@@ -52,6 +53,9 @@ _TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 Pixels = UInt[np.ndarray, "h w 3"]
 File = photo_reasons.File
+
+BELOW = "what lay below its transparent pixels is removed"
+"""Among the words of a photo in whose file that still is."""
 
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
@@ -87,7 +91,7 @@ class PhotoFile(NamedTuple):
       words: Clauses that say what had to be converted.
       colours: Chunks of a PNG that say what its colours mean (`png_colors`); of a HEIC, its codes
         for that in such a chunk.
-      telling: Name of a colour profile that is not a common one, and may name a device.
+      telling: Name of a colour profile that is not a common one, whose colours may tell a device.
       unkept: Names of what else its metadata are, which is never written.
       srgb: Whether its colours were converted to sRGB, whatever its EXIF says.
     """
@@ -142,7 +146,8 @@ def from_bytes(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFil
     tiff = data.startswith(photo_reasons.TIFF)
     quiet = files.quiet_libraries() if tiff else contextlib.nullcontext()
     with photo_reasons.reasons(path, io.BytesIO(data)), quiet:
-        return decoded(path, data, srgb=srgb)
+        found = decoded(path, data, srgb=srgb)
+        return found._replace(telling=icc_profile.telling_name(found.icc) if found.icc else "")
 
 
 def read_pixels(path: Path | str) -> UInt8[np.ndarray, "h w 3"]:
@@ -270,9 +275,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         kind == "webp" and _is_lossless(data),
         tuple(words),
         colours,
-        color_profiles.telling_name(icc) if icc else "",
-        photo_extras.unkept(image),
-        converted,
+        unkept=photo_extras.unkept(image),
+        srgb=converted,
     )
 
 
@@ -287,7 +291,7 @@ def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str]) -> np.ndarray
     below = pixels[hidden]
     if not len(below) or (below == below[0]).all():
         return pixels
-    words.append("what lay below its transparent pixels is removed")
+    words.append(BELOW)
     pixels = pixels.copy()
     pixels[hidden] = np.rint(pixels[~hidden].mean(0)) if not hidden.all() else 0
     return pixels
@@ -301,7 +305,7 @@ def _converted(
         return color_profiles.from_cmyk(image, icc, words), None
     if not srgb or not icc:
         return image, icc
-    if image.mode in ("L", "LA") and color_profiles.is_rgb(icc):
+    if image.mode in ("L", "LA") and icc_profile.is_rgb(icc):
         words.append("its profile of colours means nothing for a grey photo, and is left out")
         return image, None
     if image.mode not in ("L", "LA", "RGB", "RGBA"):

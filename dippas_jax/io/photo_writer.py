@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dippas_jax.io import color_profiles, files, photo_extras, png_colors, tiff_file
 from dippas_jax.io import exif as metadata
+from dippas_jax.io import files, icc_profile, photo_extras, png_colors, tiff_file
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 
@@ -66,7 +66,7 @@ def encode(
     exif = _exif(photo, kept, tag, size, icc=icc)
     profile = photo.icc if icc else None
     if profile and kept != "keep":
-        profile = color_profiles.undated(profile)
+        profile = icc_profile.rebuilt(profile)
     if kind == "tiff" and array.dtype == np.uint16:
         return tiff_file.encoded(array, profile, tag)
     if array.dtype == np.uint16 and not _holds_16_bits(photo, kind):
@@ -130,7 +130,7 @@ def require_writable(
             f"a photo whose colours are told by {' and '.join(told)} can be written as a PNG only; "
             "choose --format png, or --icc drop"
         )
-    if becomes_colour(photo, kind) and icc and photo.icc and color_profiles.is_grey(photo.icc):
+    if becomes_colour(photo, kind) and icc and photo.icc and icc_profile.is_grey(photo.icc):
         raise InputError(
             f"a grey photo with a profile of grey cannot be written as {kind}, which would make it "
             "one of colours; choose --format png, or --icc srgb"
@@ -165,16 +165,19 @@ def _holds_16_bits(photo: photo_file.PhotoFile, kind: str) -> bool:
     return kind == "tiff" or (kind == "png" and photo.grey and photo.alpha is None)
 
 
-def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str) -> list[str]:
-    """Clauses on the metadata that were asked for and cannot be written.
+def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str, icc: bool = True) -> list[str]:
+    """Clauses on the metadata and the profile that were asked for and cannot be written.
 
     Args:
       photo: As it was read.
       kind: The format written, one of `photo_kinds.FORMATS`, or "same".
       kept: Of metadata, as for `encode`.
+      icc: Likewise.
     """
     kind = photo.format if kind == "same" else kind
     said = []
+    if icc and photo.icc and kept != "keep" and icc_profile.rebuilt(photo.icc) is None:
+        said.append("its colour profile is damaged or of another kind of colours, and is left out")
     wide = kind == "tiff" and photo.pixels.dtype == np.uint16
     if wide and metadata.says_something(photo.exif, kept):
         said.append("a TIFF of 16 bits is written without its metadata")

@@ -221,6 +221,17 @@ def pce_over_shifts(surface: Float[ArrayLike, "*n h w"]) -> Peak:
     return Peak(pce_at_zero(moved), (shift + half) % np.array([height, width]) - half)
 
 
+def whole_blocks(plane: Float[ArrayLike, "*n h w"]) -> Float[Array, "*n h2 w2"]:
+    """A plane without the last rows and columns that fill no block of a JPEG.
+
+    Over the borders of others circular shifts bring blocks of one photo upon the blocks of another
+    at another offset, and `spread` would not see what it is there for.
+    """
+    plane = jnp.asarray(plane)
+    height, width = (max(side // JPEG_BLOCK * JPEG_BLOCK, 1) for side in plane.shape[-2:])
+    return plane[..., :height, :width]
+
+
 def spread(surface: Float[ArrayLike, "*n h w"]) -> Float[Array, "*n"]:
     """Standard deviation that z-scores really have for this residual and this pattern, at least 1.
 

@@ -22,6 +22,7 @@ from dippas_jax.cli import console, outputs, verify
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers, identification
+from dippas_jax.forensics import drawn as drawn_places
 from dippas_jax.io import files, fingerprint_file, photo_writer, weights
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import correlation
@@ -406,7 +407,7 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
         best, other = record["results"]
         assert best["fingerprint"] == own
         scores = {"ncc", "z", "spread", "pce", "p_value", "p_turned"}
-        assert set(best) == {"fingerprint", "match", "drawn", "pixels"} | scores
+        assert set(best) == {"fingerprint", "match", "drawn", "rest", "pixels"} | scores
         assert best["pixels"] == f"{SIZE}x{SIZE}"
         assert (best["match"], other["match"]) == (True, False)
         for one in (best, other):
@@ -448,6 +449,27 @@ def test_what_is_drawn_into_photos_is_no_camera(dippas, tmp_path):
     assert (code, pair["match"]) == (0, False)
     assert pair["p_value"] < 1e-6
     assert f"{100 * pair['drawn']:.0f} % of what agrees" in err
+
+
+@pytest.mark.parametrize(
+    ("drawn", "match", "words"),
+    [
+        ((0.05, 29.0, True), True, ""),
+        ((0.43, 29.0, True), True, "which is a match of cameras"),
+        ((0.43, -29.0, True), True, "which is a match of cameras"),
+        ((0.43, 29.0, False), False, "one camera cannot be told from two"),
+        ((0.90, 3.0, True), False, "which is no match of cameras"),
+        ((1.00, math.nan, False), False, "which is no match of cameras"),
+    ],
+)
+def test_what_is_drawn_does_not_hide_a_camera(capsys, drawn, match, words):
+    """Who covers a date finds the camera all the same."""
+    found = dict.fromkeys(("p_value", "p_turned"), 0.0) | {"z": 85.6, "spread": 1.5}
+    found |= console.judged(found, lambda: drawn_places.Drawn(*drawn), 1e-6)
+    assert found["match"] == match
+    assert (found["drawn"], str(found["rest"])) == (drawn[0], str(drawn[1]))
+    console.tell_of_match("A and B", found, 1e-6)
+    assert words in capsys.readouterr().err
 
 
 def test_one_photo_that_lies_otherwise_does_not_stop_the_others(dippas, tmp_path):

@@ -118,3 +118,34 @@ def test_lamps_at_night_are_no_drawing():
     products = noise * grey * plane
     assert drawn.share(products, noise, grey * plane) > drawn.MOST, "without the brightness"
     assert abs(drawn.share(products, drawn.relative(noise, grey), plane)) < 0.1
+
+
+def test_the_rest_is_what_a_slow_loop_finds_away_from_what_is_drawn():
+    a, b = noises(common=0.3)
+    a[100:103, 60:100], b[100:103, 60:100] = 12, 12
+    found = drawn.look((a, b), a, b)
+    assert drawn.decides(found.share, 90.0)
+    keep = np.ones((SIDE, SIDE), bool)
+    for row in range(100, 103):
+        for column in range(60, 100):
+            keep[row - 8 : row + 9, column - 8 : column + 9] = False
+    ncc = (a * b)[keep].sum() / np.sqrt(np.square(a[keep]).sum() * np.square(b[keep]).sum())
+    assert found.rest == pytest.approx(ncc * np.sqrt(keep.sum()), rel=0.02)
+    assert found.clear
+    assert found.rest > 15
+
+
+def test_a_drawing_all_over_the_picture_leaves_no_rest_to_judge():
+    a, b = noises()
+    a[::20], b[::20] = 12, 12
+    assert not drawn.look((a, b), a, b).clear
+    a, b = noises()
+    a[30], b[30] = 12, 12
+    found = drawn.look((a, b), a, b)
+    assert found.clear
+    assert abs(found.rest) < 4
+
+
+def test_nothing_has_no_rest():
+    nothing, something = np.zeros((SIDE, SIDE)), np.ones((SIDE, SIDE))
+    assert np.isnan(drawn.look((nothing, something), nothing, something).rest)

@@ -13,8 +13,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
 
-from dippas_jax.io import color_profiles, files, photo_kinds, photo_writer
 from dippas_jax.io import exif as metadata
+from dippas_jax.io import files, icc_profile, photo_kinds, photo_writer
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 from tests import oracles
@@ -326,8 +326,8 @@ def test_palettes_cmyk_and_black_and_white_are_converted_with_a_word(tmp_path):
 def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
     data = saved(pixels(), "PNG", icc_profile=swapped_profile())
     kept = photo_file.read(put(tmp_path, data))
-    undated = color_profiles.undated(kept.icc)
-    assert opened(photo_writer.encode(kept, kept.pixels)).info["icc_profile"] == undated
+    plain = icc_profile.rebuilt(kept.icc)
+    assert opened(photo_writer.encode(kept, kept.pixels)).info["icc_profile"] == plain
     kept_too = photo_writer.encode(kept, kept.pixels, kept="keep")
     assert opened(kept_too).info["icc_profile"] == kept.icc
     assert "icc_profile" not in opened(photo_writer.encode(kept, kept.pixels, icc=False)).info
@@ -336,7 +336,13 @@ def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
     assert made.words == ("colours converted to sRGB",)
     assert np.abs(made.pixels.astype(int) - kept.pixels).mean() > 5
     broken = put(tmp_path, saved(pixels(), "PNG", icc_profile=b"no profile at all"))
-    assert photo_file.read(broken).icc == b"no profile at all"
+    photo = photo_file.read(broken)
+    assert photo.icc == b"no profile at all"
+    assert "icc_profile" not in opened(photo_writer.encode(photo, photo.pixels)).info
+    said = photo_writer.not_kept(photo, kind="same", kept="strip")
+    assert said == ["its colour profile is damaged or of another kind of colours, and is left out"]
+    assert photo_writer.not_kept(photo, kind="same", kept="strip", icc=False) == []
+    assert photo_writer.not_kept(photo, kind="same", kept="keep") == []
     with pytest.raises(InputError) as error:
         photo_file.read(broken, srgb=True)
     assert_one_sentence(str(error.value), broken, "profile")
@@ -953,78 +959,14 @@ def test_metadata_too_long_for_a_jpeg_are_refused_in_a_sentence(tmp_path, block)
 
 def test_a_colour_profile_that_few_files_hold_is_told(tmp_path):
     own = icc().replace("sRGB built-in".encode("utf-16-be"), "Bob's monitor".encode("utf-16-be"))
-    common, other = (
+    nameless = icc().replace(b"desc", b"xesc", 1)
+    common, other, without = (
         photo_file.read(put(tmp_path, saved(pixels(), "PNG", icc_profile=profile)))
-        for profile in (icc(), own)
+        for profile in (icc(), own, nameless)
     )
     assert (common.telling, common.words) == ("", ())
     assert "Bob's monitor" in other.telling
-    behind = icc() + b"serial number 4711"
-    private = icc().replace(b"wtpt", b"mmod", 1)
-    owner = icc().replace("No copyright".encode("utf-16-be"), "by Ann Other".encode("utf-16-be"))
-    device = icc().replace("No copyright".encode("utf-16-be"), "Apple iMac 7".encode("utf-16-be"))
-    cyrillic = icc().replace("No copyright".encode("utf-16-be"), "Иван Петров1".encode("utf-16-be"))
-    serial = icc().replace("No copyright".encode("utf-16-be"), "D70  4012345".encode("utf-16-be"))
-    calibrated = icc().replace(b"wtpt", b"calt", 1)
-    for profile in (behind, private, owner, device, cyrillic, serial, calibrated, icc()[:140]):
-        assert color_profiles.telling_name(profile)
-
-
-def text_tag(text):
-    """Of ICC version 2: "desc" and "text"."""
-    plain = text.encode("latin-1") + b"\0"
-    return [
-        b"desc" + bytes(4) + struct.pack(">I", len(plain)) + plain + bytes(8 + 2 + 1 + 67),
-        b"text" + bytes(4) + plain,
-    ]
-
-
-def many(*texts):
-    """Of ICC version 4."""
-    start, records, body = 16 + 12 * len(texts), b"", b""
-    for text in texts:
-        data = text.encode("utf-16-be")
-        records += b"enUS" + struct.pack(">II", len(data), start + len(body))
-        body += data
-    return b"mluc" + bytes(4) + struct.pack(">II", len(texts), 12) + records + body
-
-
-def test_texts_of_common_profiles_are_known_and_all_others_told():
-    for text in (
-        "Copyright (c) 1998 Hewlett-Packard Company",
-        "IEC http://www.iec.ch",
-        "IEC 61966-2.1 Default RGB colour space - sRGB",
-        "Reference Viewing Condition in IEC61966-2.1",
-        "Copyright 1999 Adobe Systems Incorporated",
-        "Copyright Apple Inc., 2022",
-        "Copyright International Color Consortium, 2015",
-        "No copyright, use freely",
-        "CC0",
-    ):
-        for tag in (*text_tag(text), many(text), many(text, text)):
-            assert color_profiles._is_usual(tag), text
-    for text in (
-        "Copyright Ann Other",
-        "Copyright 06 12 34 56 78",
-        "Copyright 2001 2002 2003 2004 2005",
-        "A n n O t h e r",
-        "Apple C02XK1ABJHD4",
-        "D70 4012345",
-    ):
-        for tag in (*text_tag(text), many(text), many("CC0", text)):
-            assert not color_profiles._is_usual(tag), text
-    beyond = b"mluc" + bytes(4) + struct.pack(">II", 1, 12) + b"enUS" + b"\xff" * 8
-    assert color_profiles._is_usual(beyond), "4 GiB that are not there tell nothing, at once"
-    for odd in (
-        many("李 伟"),
-        many("CC0") + b"Ann Other",
-        many(*["cc"] * 119, "Ann Other"),
-        b"text" + bytes(4) + "Ann Other".encode("utf-16-be"),
-        b"zxml" + bytes(4) + b"CC0",
-        many("CC0") + bytes(5000),
-        b"mluc",
-    ):
-        assert not color_profiles._is_usual(odd), odd
+    assert without.telling == "without a name"
 
 
 def test_what_lies_below_transparent_pixels_does_not_go_along(tmp_path):
@@ -1044,20 +986,6 @@ def test_what_lies_below_transparent_pixels_does_not_go_along(tmp_path):
     changed[10, 20] += 1  # as a method may leave it
     back = photo_writer.decode(photo_writer.encode(same, changed), same)
     np.testing.assert_array_equal(back, same.pixels)
-
-
-def test_a_profile_does_not_tell_when_it_was_made(tmp_path):
-    photo = photo_file.read(put(tmp_path, saved(pixels(), "PNG", icc_profile=icc())))
-    written = opened(photo_writer.encode(photo, photo.pixels)).info["icc_profile"]
-    assert (written[24:36], written[80:100]) == (struct.pack(">6H", 2000, 1, 1, 0, 0, 0), bytes(20))
-    assert (written[:24], written[36:80], written[100:]) == (icc()[:24], icc()[36:80], icc()[100:])
-    transform = [
-        ImageCms.buildTransform(io.BytesIO(profile), ImageCms.createProfile("LAB"), "RGB", "LAB")
-        for profile in (icc(), written)
-    ]
-    picture = Image.fromarray(pixels())
-    one, other = (np.asarray(ImageCms.applyTransform(picture, each)) for each in transform)
-    np.testing.assert_array_equal(one, other)
 
 
 def test_long_and_damaged_texts_of_a_png_do_not_damage_its_picture(tmp_path):
@@ -1230,3 +1158,20 @@ def test_colours_of_narrow_range_cannot_be_written_as_a_heic(tmp_path):
         photo_writer.require_writable(photo, kind="heic")
     full = photo._replace(colours=photo.colours.replace(code, code[:-1] + b"\1"))
     photo_writer.require_writable(full, kind="heic")
+
+
+def test_pictures_in_inner_directories_of_the_exif_do_not_go_along():
+    """Pillow writes the directory of interoperability within that of the EXIF."""
+    preview = saved(pixels()[:16, :16], "JPEG")
+    original = Image.Exif()
+    inner = original.get_ifd(34665)
+    inner[34675], inner[347], inner[33434] = preview, preview, 0.5
+    inner[40965] = {1: "R98", 4096: preview}
+    original.get_ifd(34853)[700] = preview
+    block = original.tobytes()
+    assert block.count(preview) == 4
+    made = metadata.exif(block, "keep", orientation=1, size=(8, 8))
+    assert b"\xff\xd8\xff" not in made
+    back = metadata.parsed(made)
+    assert back.get_ifd(34665)[33434] == 0.5
+    assert metadata.pictures(block) == ["tag 34675", "tag 347", "tag 700", "tag 4096"]

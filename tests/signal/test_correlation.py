@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from dippas_jax.forensics import identification
 from dippas_jax.signal import correlation
 from dippas_jax.types import InputError
 from tests import oracles
@@ -216,6 +217,24 @@ def test_spread_is_one_for_white_noise_and_that_of_z_scores_where_jpeg_blocks_ag
     surfaces = correlation.circular_cross_correlation(a, b)
     assert float(real) > 1.5
     assert float(correlation.spread(surfaces).mean()) == pytest.approx(float(real), rel=0.1)
+
+
+@pytest.mark.parametrize("side", [60, 63, 65])
+def test_blocks_that_are_cut_off_do_not_hide_the_spread(side):
+    """Wrapped around, they lie upon others at another offset."""
+    louder = np.kron(np.ones((9, 9)), np.pad(3 * np.ones((1, 8)), [(0, 7), (0, 0)])) + 1
+    a, b = (planes(seed, 300, side, side) * louder[:side, :side] for seed in (32, 33))
+    real = float(correlation.z_score(correlation.ncc(a, b), side, side).std())
+    parts = [np.asarray(correlation.whole_blocks(x)) for x in (a, b)]
+    assert parts[0].shape == (300, side // 8 * 8, side // 8 * 8)
+    spreads = correlation.spread(correlation.circular_cross_correlation(*parts))
+    assert float(spreads.mean()) == pytest.approx(real, rel=0.15)
+    alone = correlation.spread(correlation.circular_cross_correlation(a, b))
+    assert float(alone.mean()) < 0.9 * real
+    noise, plane = jnp.float32(a[0]), jnp.float32(b[0])
+    surface = correlation.circular_cross_correlation(noise, plane)
+    own = float(identification._spread(noise, plane, surface, 1.0))
+    assert own == pytest.approx(float(spreads[0]), rel=1e-5)
 
 
 def test_spread_does_not_see_the_peak_itself():

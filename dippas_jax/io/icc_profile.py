@@ -1,0 +1,217 @@
+"""Colour profiles with nothing in them but colours.
+
+A profile may name a device, a person or a place: in its texts, in tags of its maker's own, in
+spare bytes. So none is searched for that: what a viewer computes with (ICC.1:2022, parts 7 to 10)
+is written into a new one, and nothing else.
+"""
+
+import struct
+
+COMMON = {
+    "srgb", "srgb iec61966-2.1", "srgb iec61966-2-1 black scaled", "srgb built-in", "srgb2014",
+    "c2", "display p3", "adobe rgb (1998)", "prophoto rgb", "romm rgb", "wide gamut rgb",
+    "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
+    "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
+}  # fmt: skip
+"""Names of profiles that millions of files hold; the colours of any other may be one device's."""
+
+_UNNAMED = "unnamed"
+_PRIMARIES = (b"rXYZ", b"gXYZ", b"bXYZ")
+_CURVES = {b"RGB ": (b"rTRC", b"gTRC", b"bTRC"), b"GRAY": (b"kTRC",)}
+_TABLES = (b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2")
+_CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")
+_HEADER, _ENTRY, _MOST = 128, 12, 100  # bytes, bytes, and tags in a table
+_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+_D50 = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)  # the one illuminant of part 7.2.16
+_PARAMETERS = (1, 3, 4, 5, 7)  # of curves of the kinds 0 to 4
+_MOST_CHANNELS = 15
+_COPYRIGHT = "none"  # a text that every profile has to have
+_VERSION_4 = 4
+
+
+def name(icc: bytes) -> str:
+    """What a profile calls itself; "" where it does not, or cannot be read."""
+    try:
+        return _text(_tags(icc).get(b"desc", b"")).strip()
+    except (struct.error, UnicodeDecodeError):
+        return ""
+
+
+def telling_name(icc: bytes) -> str:
+    """The name of a profile whose colours may tell a device; "" of a common one."""
+    found = name(icc)
+    return "" if found.lower() in COMMON else found or "without a name"
+
+
+def is_grey(icc: bytes) -> bool:
+    """Whether it is one of grey."""
+    return icc[16:20] == b"GRAY"
+
+
+def is_rgb(icc: bytes) -> bool:
+    """Whether it is one of RGB."""
+    return icc[16:20] == b"RGB "
+
+
+def rebuilt(icc: bytes) -> bytes | None:
+    """A profile of the same colours that holds nothing else; its name only if that is a common one.
+
+    Returns:
+      The profile; None of one that is damaged, or that neither RGB nor grey can have.
+    """
+    try:
+        old, space = _tags(icc), icc[16:20]
+        if icc[12:16] not in _CLASSES or icc[36:40] != b"acsp" or space not in _CURVES:
+            return None
+        kinds = {kind: _plain for kind in (*_PRIMARIES, *_CURVES[space], b"wtpt", b"bkpt", b"chad")}
+        kinds |= {kind: _plain for kind in (b"cicp", *_TABLES)}
+        new = {kind: write(old[kind]) for kind, write in kinds.items() if kind in old}
+    except struct.error:
+        return None
+    needed = (*_PRIMARIES, *_CURVES[space]) if space == b"RGB " else _CURVES[space]
+    if not all(new.get(kind) for kind in needed) and not new.get(b"A2B0"):
+        return None
+    own = name(icc)
+    write_text = _localised if icc[8] >= _VERSION_4 else _described
+    new[b"desc"] = write_text(own if own.lower() in COMMON else _UNNAMED)
+    new[b"cprt"] = (
+        _localised(_COPYRIGHT)
+        if icc[8] >= _VERSION_4
+        else b"text" + bytes(4) + _COPYRIGHT.encode() + b"\0"
+    )
+    header = bytearray(_HEADER)
+    for part in (slice(8, 12), slice(12, 24), slice(36, 40), slice(64, 68)):
+        header[part] = icc[part]  # version, class and spaces, signature, rendering intent
+    header[24:36], header[68:80] = _DATE, _D50
+    return _written(bytes(header), {kind: data for kind, data in new.items() if data})
+
+
+def _tags(icc: bytes) -> dict[bytes, bytes]:
+    """The tags that lie within a profile, the first one of a kind."""
+    (count,) = struct.unpack_from(">I", icc, _HEADER)
+    found: dict[bytes, bytes] = {}
+    for n in range(min(count, _MOST)):
+        kind, at, size = struct.unpack_from(">4sII", icc, _HEADER + 4 + _ENTRY * n)
+        if at + size <= len(icc):
+            found.setdefault(kind, icc[at : at + size])
+    return found
+
+
+def _plain(data: bytes) -> bytes:
+    """A tag of numbers, as long as its kind says and no longer; nothing of other kinds."""
+    kind = data[:4]
+    if kind == b"XYZ ":
+        length = 20
+    elif kind == b"sf32":
+        length = 8 + 4 * 9
+    elif kind == b"cicp":
+        length = 12
+    elif kind == b"curv":
+        length = 12 + 2 * struct.unpack_from(">I", data, 8)[0]
+    elif kind == b"para":
+        which = struct.unpack_from(">H", data, 8)[0]
+        if which >= len(_PARAMETERS):
+            return b""
+        data = data[:10] + bytes(2) + data[12:]
+        length = 12 + 4 * _PARAMETERS[which]
+    elif kind in (b"mft1", b"mft2"):
+        length = _table_length(data)
+        data = data[:11] + b"\0" + data[12:]
+    elif kind in (b"mAB ", b"mBA "):
+        return _elements(data)
+    else:
+        return b""
+    return kind + bytes(4) + data[8:length] if len(data) >= length else b""
+
+
+def _table_length(data: bytes) -> int:
+    """Of a table of 8 or 16 bits (parts 10.10 and 10.11)."""
+    entering, leaving, points = data[8:11]
+    if entering > _MOST_CHANNELS:
+        raise struct.error("more channels than colours have")
+    if data[:4] == b"mft1":
+        return 48 + 256 * entering + points**entering * leaving + 256 * leaving
+    before, after = struct.unpack_from(">HH", data, 48)
+    return 52 + 2 * (before * entering + points**entering * leaving + after * leaving)
+
+
+def _elements(data: bytes) -> bytes:
+    """A transform of curves, matrix and table (parts 10.12 and 10.13) without what lies between."""
+    entering, leaving = data[8:10]
+    curves_b, matrix, curves_m, table, curves_a = struct.unpack_from(">5I", data, 12)
+    ends = {b"mAB ": (entering, leaving), b"mBA ": (leaving, entering)}
+    outer, inner = ends[data[:4]]
+    parts = [
+        _curves(data, curves_b, inner),
+        data[matrix : matrix + 48] if matrix else b"",
+        _curves(data, curves_m, inner) if curves_m else b"",
+        _grid(data, table, entering, leaving) if table else b"",
+        _curves(data, curves_a, outer) if curves_a else b"",
+    ]
+    asked = (curves_b, matrix, curves_m, table, curves_a)
+    if any(at and not part for at, part in zip(asked, parts, strict=True)):
+        return b""
+    places, body = [], b""
+    for part in parts:
+        places.append(32 + len(body) if part else 0)
+        body += part + bytes(-len(part) % 4)
+    start = data[:4] + bytes(4) + data[8:10] + bytes(2) + struct.pack(">5I", *places)
+    return start + body
+
+
+def _curves(data: bytes, at: int, count: int) -> bytes:
+    """So many curves, one after the other; nothing where they are not there."""
+    made = b""
+    for _ in range(count):
+        one = _plain(data[at:]) if data[at : at + 4] in (b"curv", b"para") else b""
+        if not one:
+            return b""
+        made += one + bytes(-len(one) % 4)
+        at += len(one) + -len(one) % 4
+    return made
+
+
+def _grid(data: bytes, at: int, entering: int, leaving: int) -> bytes:
+    """A table of many dimensions (part 10.12.3)."""
+    points = data[at : at + entering]
+    (precision,) = struct.unpack_from(">B", data, at + 16)
+    length = leaving * precision
+    for one in points:
+        length *= one
+    found = data[at + 20 : at + 20 + length]
+    start = points.ljust(16, b"\0") + bytes([precision]) + bytes(3)
+    return start + found if len(found) == length and precision in (1, 2) else b""
+
+
+def _text(data: bytes) -> str:
+    """The first text of a description (part 10.15, and 6.5.17 of version 2)."""
+    if data[:4] == b"mluc":
+        size, at = struct.unpack_from(">II", data, 20)
+        return data[at : at + size].decode("utf-16-be")
+    if data[:4] != b"desc":
+        return ""
+    (count,) = struct.unpack_from(">I", data, 8)
+    return data[12 : 12 + count].partition(b"\0")[0].decode("latin-1")
+
+
+def _localised(text: str) -> bytes:
+    body = text.encode("utf-16-be")
+    return b"mluc" + struct.pack(">3I4sII", 0, 1, _ENTRY, b"enUS", len(body), 28) + body
+
+
+def _described(text: str) -> bytes:
+    body = text.encode("latin-1") + b"\0"
+    return b"desc" + struct.pack(">II", 0, len(body)) + body + bytes(8 + 3 + 67)
+
+
+def _written(header: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """A profile of such tags; equal ones lie in one place, as those of three equal curves."""
+    at = _HEADER + 4 + _ENTRY * len(tags)
+    table, body, places = b"", b"", dict[bytes, int]()
+    for kind, data in tags.items():
+        if data not in places:
+            places[data] = at + len(body)
+            body += data + bytes(-len(data) % 4)
+        table += kind + struct.pack(">II", places[data], len(data))
+    whole = header + struct.pack(">I", len(tags)) + table + body
+    return struct.pack(">I", len(whole)) + whole[4:]

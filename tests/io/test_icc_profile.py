@@ -1,0 +1,157 @@
+"""Profiles written anew: the same colours by lcms, and not a byte of anything else."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from dippas_jax.io import icc_profile
+from tests.io.test_photo import grey_profile, icc, swapped_profile, written_profile
+
+SECRET = b"Jane Doe 4711"
+GHOSTSCRIPT = sorted(Path("/usr/share/color/icc/ghostscript").glob("*.icc"))
+
+
+def shown(profile, mode, intent):
+    """Colours by lcms, which computes with what it finds in a profile."""
+    levels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    picture = Image.fromarray(levels if mode == "RGB" else levels[..., 0])
+    screen = ImageCms.createProfile("sRGB")
+    transform = ImageCms.buildTransform(
+        io.BytesIO(profile), screen, mode, "RGB", renderingIntent=intent
+    )
+    return np.asarray(ImageCms.applyTransform(picture, transform))
+
+
+def assert_same_colours(profile):
+    made = icc_profile.rebuilt(profile)
+    mode = "L" if icc_profile.is_grey(profile) else "RGB"
+    for intent in ImageCms.Intent:
+        np.testing.assert_array_equal(shown(made, mode, intent), shown(profile, mode, intent))
+    assert icc_profile.rebuilt(made) == made
+    return made
+
+
+def parametric():
+    """Curves of the kinds 0 and 3, which lcms writes for none of its own."""
+    plain = icc_profile._tags(icc())
+    kinds = (0, 3)
+    numbers = {0: (2.2,), 3: (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)}
+    curves = [
+        b"para" + struct.pack(">IHH", 0, kind, 0)
+        + struct.pack(f">{len(numbers[kind])}i", *(round(65536 * x) for x in numbers[kind]))
+        for kind in kinds
+    ]  # fmt: skip
+    tags = dict(plain) | {b"rTRC": curves[0], b"gTRC": curves[1], b"bTRC": curves[1]}
+    return written_profile(tags, b"mntr" + b"RGB " + b"XYZ ")
+
+
+def table(kind):
+    """An RGB scanner by a table of 3 points a side, of 8 or 16 bits, which bends the colours."""
+    grid = np.indices((3, 3, 3)).reshape(3, -1).T / 2
+    lab = np.stack([grid.mean(1) ** 1.5, 0.5 + 0.2 * (grid[:, 0] - grid[:, 1]), grid[:, 2]], 1)
+    matrix = struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel())
+    start = kind + bytes(4) + bytes([3, 3, 3, 0]) + matrix
+    if kind == b"mft1":
+        ramp = bytes(range(256)) * 3
+        body = ramp + np.rint(255 * lab).astype(np.uint8).tobytes() + ramp
+    else:
+        ramp = np.array([0, 65535], ">u2").tobytes() * 3
+        body = struct.pack(">HH", 2, 2) + ramp
+        body += np.rint(65280 * lab).astype(">u2").tobytes() + ramp
+    tags = {b"desc": icc_profile._described("a scanner"), b"A2B0": start + body}
+    tags[b"wtpt"] = b"XYZ " + bytes(4) + icc_profile._D50
+    return written_profile(tags, b"scnr" + b"RGB " + b"Lab ")
+
+
+def elements():
+    """The same in parts, as version 4 has it: curves, a table, a matrix and curves."""
+    grid = np.indices((3, 3, 3)).reshape(3, -1).T / 2
+    xyz = np.stack([grid[:, 0], grid.mean(1) ** 1.5, grid[:, 2]], 1) / 2
+    line = b"curv" + bytes(8)
+    bent = b"para" + struct.pack(">IHHi", 0, 0, 0, round(65536 * 1.8))
+    matrix = struct.pack(">12i", *(65536 * np.eye(3, 4, dtype=int)).T.reshape(-1)[:12])
+    cube = bytes([3, 3, 3]).ljust(16, b"\0") + bytes([2, 0, 0, 0])
+    cube += np.rint(65535 * xyz).astype(">u2").tobytes()
+    cube += bytes(-len(cube) % 4)
+    parts = [line * 3, matrix, line * 3, cube, bent * 3]
+    places = np.cumsum([32, *map(len, parts)])[:5]
+    start = b"mAB " + bytes(4) + bytes([3, 3, 0, 0]) + struct.pack(">5I", *places)
+    tags = {b"desc": icc_profile._localised("a scanner"), b"A2B0": start + b"".join(parts)}
+    tags[b"wtpt"] = b"XYZ " + bytes(4) + icc_profile._D50
+    profile = bytearray(written_profile(tags, b"scnr" + b"RGB " + b"XYZ "))
+    profile[8:12] = bytes([4, 0x20, 0, 0])
+    return bytes(profile)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [icc(), swapped_profile(), grey_profile(), parametric(), table(b"mft1"), table(b"mft2")]
+    + [elements()],
+    ids=["sRGB", "swapped", "grey", "parametric", "8 bits", "16 bits", "elements"],
+)
+def test_colours_stay_and_all_else_goes(profile):
+    made = assert_same_colours(profile)
+    plain = icc_profile.rebuilt(profile + SECRET)
+    assert plain == made, "what lies behind it"
+    header = bytearray(profile)
+    header[4:8], header[40:56], header[80:128] = b"Jane", b"Jane Doe 4711 NK", SECRET.ljust(48)
+    header[24:36] = struct.pack(">6H", 2026, 11, 27, 1, 2, 3)
+    assert icc_profile.rebuilt(bytes(header)) == made
+    tags = icc_profile._tags(profile)
+    longer = {kind: data + SECRET for kind, data in tags.items()} | {
+        b"mmod": b"mmod" + SECRET,
+        b"cprt": b"text" + bytes(4) + SECRET,
+        b"dmnd": b"text" + bytes(4) + SECRET,
+        b"calt": b"dtim" + SECRET,
+    }
+    other = bytearray(written_profile(longer, bytes(profile[12:24])))
+    other[8:12] = profile[8:12]
+    again = icc_profile.rebuilt(bytes(other))
+    assert SECRET not in again
+    assert icc_profile._tags(again).keys() == icc_profile._tags(made).keys()
+    for kind, data in icc_profile._tags(made).items():
+        assert icc_profile._tags(again)[kind] == data, kind
+
+
+@pytest.mark.skipif(not GHOSTSCRIPT, reason="no profiles are installed here")
+def test_profiles_of_a_system():
+    for path in GHOSTSCRIPT:
+        profile = path.read_bytes()
+        if profile[16:20] in (b"RGB ", b"GRAY"):
+            assert_same_colours(profile)
+        else:
+            assert icc_profile.rebuilt(profile) is None
+
+
+def test_the_name_stays_if_it_is_a_common_one():
+    assert icc_profile.name(icc()) == "sRGB built-in"
+    assert icc_profile.name(icc_profile.rebuilt(icc())) == "sRGB built-in"
+    own = icc().replace("sRGB built-in".encode("utf-16-be"), "Bob's monitor".encode("utf-16-be"))
+    assert icc_profile.telling_name(own) == "Bob's monitor"
+    assert icc_profile.name(icc_profile.rebuilt(own)) == "unnamed"
+    assert icc_profile.name(icc_profile.rebuilt(swapped_profile())) == "sRGB built-in"
+    assert icc_profile.name(table(b"mft1")) == "a scanner"
+    lcms = ImageCms.getProfileDescription(io.BytesIO(icc_profile.rebuilt(table(b"mft1"))))
+    assert lcms.strip() == "unnamed"
+
+
+def test_what_is_damaged_is_no_profile():
+    whole = icc()
+    for length in range(len(whole)):
+        made = icc_profile.rebuilt(whole[:length])
+        assert made is None or len(made) > 128
+        icc_profile.telling_name(whole[:length])
+    rng = np.random.default_rng(1)
+    for source in (whole, elements(), table(b"mft2")):
+        for _ in range(300):
+            data = bytearray(source)
+            for at in rng.integers(0, len(data), 4):
+                data[at] = rng.integers(256)
+            icc_profile.rebuilt(bytes(data))
+            icc_profile.telling_name(bytes(data))
+    for odd in (b"", b"no profile at all", whole[:128], whole.replace(b"acsp", b"xxxx", 1)):
+        assert icc_profile.rebuilt(odd) is None
