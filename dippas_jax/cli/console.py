@@ -268,18 +268,10 @@ def judged(
 def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
     """On stderr, what is to be known of scores as large as those of a match."""
     if drawn.decides(found["drawn"], found["z"]):
-        small = float(correlation.p_value(abs(found["rest"]) / found["spread"])) >= threshold
-        what = (
-            "which is a match of cameras"
-            if found["match"]
-            else "which is no match of cameras"
-            if small
-            else "which may be more of that: one camera cannot be told from two"
-        )
         note(
             f"{names}: {100 * found['drawn']:.0f} % of what agrees (z {found['z']:.1f}) lie where "
             "both have strong edges, as of a date, a frame, a watermark, the corners of a turned "
-            f"picture or one scene; without these places z is {found['rest']:.1f}, {what}"
+            f"picture or one scene; {_rest_text(found, threshold)}"
         )
     elif found["match"] and found["z"] < 0:
         note(
@@ -287,6 +279,18 @@ def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
             f"{-found['z']:.1f}; the fingerprint has its sign turned, as where too much of it was "
             "taken out"
         )
+
+
+def _rest_text(found: dict[str, Any], threshold: float) -> str:
+    """What the rest of two pictures tells, of which something drawn decides."""
+    if math.isnan(found["rest"]):
+        return "nothing else is left, so that one camera cannot be told from two"
+    said = f"without these places z is {found['rest']:.1f}, "
+    if found["match"]:
+        return said + "which is a match of cameras"
+    if float(correlation.p_value(abs(found["rest"]) / found["spread"])) >= threshold:
+        return said + "which is no match of cameras"
+    return said + "which may be more of that: one camera cannot be told from two"
 
 
 def tell_of_chance(comparisons: int, threshold: float) -> None:

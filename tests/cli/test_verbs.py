@@ -459,7 +459,7 @@ def test_what_is_drawn_into_photos_is_no_camera(dippas, tmp_path):
         ((0.43, -29.0, True), True, "which is a match of cameras"),
         ((0.43, 29.0, False), False, "one camera cannot be told from two"),
         ((0.90, 3.0, True), False, "which is no match of cameras"),
-        ((1.00, math.nan, False), False, "which is no match of cameras"),
+        ((1.00, math.nan, False), False, "nothing else is left"),
     ],
 )
 def test_what_is_drawn_does_not_hide_a_camera(capsys, drawn, match, words):

@@ -89,8 +89,15 @@ def elements():
 
 @pytest.mark.parametrize(
     "profile",
-    [icc(), swapped_profile(), grey_profile(), parametric(), table(b"mft1"), table(b"mft2")]
-    + [elements()],
+    [
+        icc(),
+        swapped_profile(),
+        grey_profile(),
+        parametric(),
+        table(b"mft1"),
+        table(b"mft2"),
+        elements(),
+    ],
     ids=["sRGB", "swapped", "grey", "parametric", "8 bits", "16 bits", "elements"],
 )
 def test_colours_stay_and_all_else_goes(profile):
