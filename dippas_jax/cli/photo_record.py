@@ -117,8 +117,8 @@ def from_json(values: Any) -> PhotoRecord:
         return {name: math.nan if value is None else value for name, value in found.items()}
 
     settings = values["settings"]
-    if settings.get("displacement") and "psnr_in_place" not in settings:
-        raise ValueError("a photo was moved, and its PSNR before that is not known")
+    if settings.get("displacement") and not settings.keys() >= {"psnr_in_place", "left_in_place"}:
+        raise ValueError("a photo was moved, and how it was before that is not known")
     names = ("settings", "z_before", "z", "leakage", "visible")
     rest: dict[str, Any] = {name: numbers(values[name]) for name in names}
     rest |= numbers({name: values[name] for name in ("predicted_z", "seconds")})
@@ -160,12 +160,20 @@ def traced(record: PhotoRecord) -> bool:
     """
     attacks = record.examined.get("attacks", ())
     known = math.isinf(record.psnr) or bool(baselines.found(record.method)) or unmeasured(record)
+    known |= place_z(record) >= prediction.PLACE
     return known or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
+
+
+def place_z(record: PhotoRecord) -> float:
+    """As `prediction.z_of_a_place`."""
+    pixels = record.height * record.width
+    return prediction.z_of_a_place(pixels, record.settings, record.visible)
 
 
 def unmeasured(record: PhotoRecord) -> bool:
     """Whether nothing tells what is left of a fingerprint that the method did not know."""
-    unseen = all(math.isnan(part) for part in record.leakage.values())
+    unseen = math.isnan(record.predicted_z)
+    unseen |= all(math.isnan(part) for part in record.leakage.values())
     pixels = record.height * record.width
     most = prediction.IMPOSSIBLE * prediction.whole(pixels)  # beyond, it is the photo's own noise
     checks = [one for one in _surely(record) if not _is_known(record, one)]
@@ -229,6 +237,8 @@ def verdict(record: PhotoRecord) -> str:
         return UNMEASURED
     if record.predicted_z >= TRACED:
         return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
+    if (z := place_z(record)) >= prediction.PLACE:
+        return f"can probably be traced by a search place by place (z of about {z:.1f} in each)"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"
     if looked_for(record, known=False):

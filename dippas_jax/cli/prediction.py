@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ IMPOSSIBLE = 2.0
 """Times what a camera may show, from where the z of a known fingerprint is no camera's: it holds
 the photo's own noise, as one that was made of this photo or of a copy does. Chosen, not
 measured."""
+
+PLACE = 2.0
+"""z of a single place of a photo whose pixels were moved, from where it can be found by a search:
+by chance the largest of some hundred moves has about 3. Chosen, not measured."""
 
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
@@ -78,7 +83,7 @@ def unknown(pixels: int, result: Result, before: Mapping[str, float]) -> float:
     if not is_found(before) or is_impossible(pixels, result, before):
         return 1.0
     told = _told(before)
-    shown = max(_shown(pixels, result), told / BEST)
+    shown = max(_shown(pixels, result.visible), told / BEST)
     return math.sqrt(1 - (told / shown) ** 2)
 
 
@@ -98,7 +103,7 @@ def part_known(pixels: int, result: Result, before: Mapping[str, float]) -> floa
 
 def is_impossible(pixels: int, result: Result, before: Mapping[str, float]) -> bool:
     """Whether a fingerprint shows in a photo more than that of any camera should."""
-    return _told(before) > IMPOSSIBLE * _shown(pixels, result)
+    return _told(before) > IMPOSSIBLE * _shown(pixels, result.visible)
 
 
 def _told(before: Mapping[str, float]) -> float:
@@ -135,8 +140,8 @@ def unsure(result: Result) -> float:
 def expected_z(pixels: int, result: Result, share: float = 1.0) -> tuple[float, float]:
     """The largest |z| by what is left in a band or texture, and by what may be left of all.
 
-    Each leakage times the z of `CAMERA_Z` in its share of the photo: a band has a seventh of the
-    frequencies, a texture a quarter of the pixels. And that of the whole, with what is unsure about
+    Each leakage times the z of `CAMERA_Z` in its share of the photo (`_area`). And that of the
+    whole, with what is unsure about
     it, times what a camera may have in this very photo: in a plain one, more than `CAMERA_Z`.
 
     Args:
@@ -148,12 +153,43 @@ def expected_z(pixels: int, result: Result, share: float = 1.0) -> tuple[float, 
     of_parts = []
     for name, part in result.leakage.items():
         if name not in (cells.LOWEST, cells.WHOLE):
-            count = cells.BANDS if "cycles" in name else cells.CLASSES
-            of_parts.append(most * abs(part) / math.sqrt(count))
+            of_parts.append(most * abs(part) * math.sqrt(_area(name)))
     left = abs(result.leakage.get(cells.WHOLE, math.nan)) + unsure(result)
-    of_whole = _shown(pixels, result) * left
+    of_whole = _shown(pixels, result.visible) * left
     known = [z for z in of_parts if not math.isnan(z)]
     return share * max(known, default=math.nan), share * of_whole
+
+
+def worst(pixels: int, result: Result) -> str:
+    """Name of the band or texture of which `expected_z` is; "" where none was measured."""
+    known = {
+        name: abs(part) * math.sqrt(_area(name))
+        for name, part in result.leakage.items()
+        if name not in (cells.LOWEST, cells.WHOLE) and not math.isnan(part)
+    }
+    return max(known, key=known.__getitem__, default="")
+
+
+def _area(name: str) -> float:
+    """Share of the frequencies, or of the pixels, that a band or a texture has."""
+    if "cycles" not in name:
+        return 1 / cells.CLASSES
+    if name in cells.NAMES:  # a triangle around n/16 of the larger frequency, 1/16 to each side
+        return (cells.NAMES.index(name) + 1) / 32
+    at = attackers.BANDS.index(name.removesuffix(" cycles")) + 1  # behind the lowest, that is none
+    low, high = attackers.FREQUENCIES[at : at + 2]
+    return 4 * (high**2 - low**2)
+
+
+def z_of_a_place(pixels: int, settings: Mapping[str, Any], visible: Mapping[str, float]) -> float:
+    """The z to expect in a single place of a photo whose pixels were moved; 0 of any other.
+
+    A place is as large as the field is smooth. Who searches it finds what was left before the move.
+    """
+    if not settings.get("displacement"):
+        return 0.0
+    left = settings["left_in_place"] + UNSURE
+    return _shown(pixels, visible) * left * displacement.LENGTH / math.sqrt(pixels)
 
 
 def whole(pixels: int) -> float:
@@ -161,7 +197,7 @@ def whole(pixels: int) -> float:
     return CAMERA_Z * math.sqrt(pixels / CAMERA_PIXELS)
 
 
-def _shown(pixels: int, result: Result) -> float:
+def _shown(pixels: int, visible: Mapping[str, float]) -> float:
     """z of a camera in the photo as it came: by what it shows of one percent, if that is known."""
-    visible = STRENGTH * result.visible.get(cells.WHOLE, math.nan)
-    return whole(pixels) if math.isnan(visible) else visible
+    shown = STRENGTH * visible.get(cells.WHOLE, math.nan)
+    return whole(pixels) if math.isnan(shown) else shown

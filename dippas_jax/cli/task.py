@@ -87,9 +87,13 @@ class Task(NamedTuple):
             return photo_writer.decode(photo_writer.encode(self.photo, pixels), self.photo)
 
         def output(pixels: np.ndarray) -> np.ndarray:
-            return self.decoded(self.encoded(pixels))
+            whole = pixels.shape == self.photo.pixels.shape
+            task = self if whole else self._replace(photo=self.photo._replace(alpha=None))
+            return task.decoded(task.encoded(pixels))
 
-        return tiles.Codecs(None if self.photo.jpeg is None else camera, output)
+        kind = self.photo.format if self.job.kind == "same" else self.job.kind
+        lossy = photo_writer.is_lossy(self.photo, kind)
+        return tiles.Codecs(None if self.photo.jpeg is None else camera, output, lossy)
 
     def bar(self, **options: Any) -> tqdm.tqdm:
         """A bar that shows how far the photo is, where someone sees it."""

@@ -281,6 +281,13 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         known = prediction.known_z(result) >= z
         why = f"its fingerprint still gives |z| {z:.1f}" if known else _why(task, result, before)
         said.append(f"this photo can probably be traced: {why}{_more(task.options)}")
+    elif (z := prediction.z_of_a_place(task.pixel_count, result.settings, result.visible)) >= (
+        prediction.PLACE
+    ):
+        said.append(
+            "this photo can probably be traced: who searches place by place finds what was left "
+            f"before its pixels were moved (z of about {z:.1f} in each)"
+        )
     elif found := baselines.found(task.options.method):
         said.append(f"this photo can probably be traced: {found}")
     return said
@@ -315,9 +322,10 @@ def _why(task: Task, result: Result, before: Mapping[str, float]) -> str:
     of_parts, of_whole = of_parts + told, of_whole + told
     also = f" and of the known one z {told:.1f}" if told else ""
     if not of_whole > of_parts:
+        name = prediction.worst(pixels, result)
         return (
-            f"{100 * cells.worst(result.leakage):+.0f} % of a planted fingerprint{also} remain in "
-            f"a band or texture, so that a z of about {of_parts:.1f} is to be expected"
+            f"{100 * result.leakage[name]:+.0f} % of a planted fingerprint{also} remain in "
+            f"{name}, so that a z of about {of_parts:.1f} is to be expected"
         )
     unsure = 100 * prediction.unsure(result)
     return (

@@ -166,7 +166,7 @@ def _pooled(found: list[list[np.ndarray]]) -> Leakage:
 
 def _parts(photo: Pixels) -> list[np.ndarray]:
     every = [tile for tile, _ in tiles.windows(*photo.shape[:2])]
-    return [photo[tile.part] for tile in tiles.spread(every, PARTS)]
+    return [photo[tiles.aligned(tile).part] for tile in tiles.spread(every, PARTS)]
 
 
 def _through(codec: Codec | None, pixels: Pixels) -> Pixels:

@@ -10,6 +10,7 @@ Where no process can be confined (Windows), photos are decoded in this one; `unc
 
 import atexit
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -29,6 +30,9 @@ from dippas_jax.types import InputError, ShortageError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 """-P: modules are not looked for in the folder of the photos."""
+
+_MOMENTARY = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS)
+"""Reasons why a process does not start that another try may not meet."""
 
 _START = 60.0  # seconds that a busy machine has to start the process
 _CRASHED = "makes its decoder crash"
@@ -146,9 +150,10 @@ class Decoder:
                 head, blocks = self._answer(question, data)
             except BaseException as error:
                 self.stop()  # whatever it is at, its next answer would not be to the next question
-                if isinstance(error, OSError):
-                    raise _short(path, f"start ({files.reason(error)})") from None
-                raise
+                if not isinstance(error, OSError):
+                    raise
+                short = _short(path, f"start ({files.reason(error)})")
+                raise (short if error.errno in _MOMENTARY else InputError(str(short))) from None
         if "died" in head:
             raise _harmful(path, head["died"])
         if "failed" in head:

@@ -167,7 +167,8 @@ def _made(
         made.load(original.tobytes())
         made.pop(_ORIENTATION, None)
         inner = made.get_ifd(_EXIF)
-        for directory in (made, inner, *(made.get_ifd(one) for one in _INNER)):
+        there = [made.get_ifd(one) for one in _INNER if one in made or one in inner]
+        for directory in (made, inner, *there):
             for tag in (*_LAYOUT, *PICTURES, *_ELSEWHERE, *_with_pictures(directory)):
                 directory.pop(tag, None)
         if _WIDTH in inner:

@@ -145,6 +145,12 @@ def require_writable(
         )
 
 
+def is_lossy(photo: photo_file.PhotoFile, kind: str) -> bool:
+    """Whether a format, one of `photo_kinds.FORMATS`, changes the pixels of a photo."""
+    lossless_webp = photo.lossless or photo.format != "webp"
+    return kind in ("jpeg", "heic") or (kind == "webp" and not lossless_webp)
+
+
 def becomes_colour(photo: photo_file.PhotoFile, kind: str) -> bool:
     """Whether a grey photo is written as colours, all equal: that format knows no other grey."""
     return photo.grey and (kind == "webp" or (kind == "heic" and photo.alpha is not None))

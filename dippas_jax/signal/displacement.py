@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key, Num
+from scipy import stats
 
 from dippas_jax.signal import tiles
 from dippas_jax.signal.tiles import PLAIN, Execution, Pixels
@@ -36,12 +37,16 @@ class Field:
       height: Of the photo, pixels.
       width: Likewise.
       size: Standard deviation along each axis, pixels.
+      secret: What the field depends on besides, such as a hash: of a key alone all can be tried.
     """
 
-    def __init__(self, key: Key[Array, ""], height: int, width: int, size: float):
+    def __init__(
+        self, key: Key[Array, ""], height: int, width: int, size: float, secret: bytes = b""
+    ):
         shape = 2, height // LENGTH + 4, width // LENGTH + 4
-        nodes = jax.random.truncated_normal(key, -_FARTHEST, _FARTHEST, shape)
-        self._nodes = np.asarray(nodes, np.float64) * (size / _NODE / _SPLINE)
+        seed = np.random.SeedSequence([*jax.random.key_data(key).tolist(), *secret])
+        drawn = stats.truncnorm(-_FARTHEST, _FARTHEST).rvs(shape, np.random.default_rng(seed))
+        self._nodes = drawn * (size / _NODE / _SPLINE)
         self.reach = math.ceil(_FARTHEST * size / _NODE / _SPLINE)
         """Pixels; nothing is moved farther along an axis."""
 

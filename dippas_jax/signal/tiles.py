@@ -20,6 +20,8 @@ SIDE = 512
 """Most pixels a side of a tile: on a CPU it fits the cache, a GPU takes several at once."""
 
 
+_BLOCK = 16  # pixels a side of a JPEG's blocks, where colours have half as many
+
 Pixels = UInt[np.ndarray, "h w 3"]
 Codec = Callable[[Pixels], Pixels]
 """The round trip through a file format: pixels in, and out what a reader of the file sees."""
@@ -31,10 +33,17 @@ class Codecs(NamedTuple):
     Attributes:
       camera: As the camera compressed the photo; takes pixels of any size.
       output: As the result is written.
+      lossy: Whether the output's pixels come back changed, and may be written tile by tile.
     """
 
     camera: Codec | None = None
     output: Codec | None = None
+    lossy: bool = False
+
+    @property
+    def followed(self) -> Codec | None:
+        """The output's, where what is left of a fingerprint depends on it."""
+        return self.output if self.camera or self.lossy else None
 
 
 LOSSLESS = Codecs()
@@ -93,6 +102,11 @@ def windows(height: int, width: int, side: int | None = None) -> list[tuple[Tile
         for top, shown_rows in down
         for left, shown_columns in across
     ]
+
+
+def aligned(tile: Tile) -> Tile:
+    """The tile on the grid of a JPEG's blocks, up to fifteen pixels above and to the left of it."""
+    return tile._replace(top=tile.top // _BLOCK * _BLOCK, left=tile.left // _BLOCK * _BLOCK)
 
 
 def spread(tiles: Sequence[Tile], most: int) -> list[Tile]:

@@ -11,6 +11,7 @@ result.
 """
 
 import functools
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 from dippas_jax import config as configuration
-from dippas_jax.signal import displacement, extractors, image, tiles
+from dippas_jax.signal import cells, displacement, extractors, image, tiles
 from dippas_jax.signal.tiles import LOSSLESS, PLAIN, Codecs, Execution, Pixels
 from dippas_jax.sparse import balance, grain, leakage, pyramid, reconstruct, threshold
 from dippas_jax.sparse.balance import Balance
@@ -95,8 +96,8 @@ class _Work(NamedTuple):
 
     @property
     def codec_of_tiles(self) -> tiles.Codec | None:
-        """JPEG works on tiles as on the whole; other formats may want the photo whole."""
-        return self.codecs.output if self.codecs.camera else None
+        """The output's where it changes pixels: JPEG works on tiles as on the whole."""
+        return self.codecs.followed
 
 
 def anonymize(
@@ -144,7 +145,7 @@ def anonymize(
         k,
         config.compensation,
         config.grain,
-        jax.random.fold_in(key, _GRAIN),
+        _grain_key(key, photo),
         codecs,
         execution,
         sample,
@@ -168,13 +169,22 @@ def anonymize(
     if not config.displacement:
         return _result(work, pixels, found.by_name, settings)
     settings |= {"displacement": config.displacement, "psnr_in_place": version.psnr}
+    settings["left_in_place"] = abs(cells.worst(found.by_name))
     height, width = photo.shape[:2]
-    field_key = jax.random.fold_in(key, _FIELD)
-    field = displacement.Field(field_key, height, width, config.displacement)
+    field_key, secret = jax.random.fold_in(key, _FIELD), hashlib.sha256(photo.tobytes()).digest()
+    field = displacement.Field(field_key, height, width, config.displacement, secret)
     moved = displacement.displaced(pixels, field, execution)
     seen = found._replace(threshold=version.threshold)
     left = balance.measured(sample._replace(move=field.move), seen, found.flips, execution)
     return _result(work, moved, left.by_name, settings)
+
+
+def _grain_key(key: Key[Array, ""], photo: Pixels) -> Key[Array, ""]:
+    """Of the new noise: a photo's key is made of 32 bits of it, which can all be tried."""
+    key = jax.random.fold_in(key, _GRAIN)
+    for word in np.frombuffer(hashlib.sha256(photo.tobytes()).digest()[:8], "<u4"):
+        key = jax.random.fold_in(key, word)
+    return key
 
 
 def expected_ticks(height: int, width: int, *, aware: bool = False) -> int:

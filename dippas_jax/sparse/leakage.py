@@ -157,10 +157,10 @@ def sample(
       key: Of the patterns.
       pixels: The photo as it came, uint8 or uint16.
       fingerprint: K [h w] in any unit, or None.
-      codecs: Around the method; the output codec counts only where there is a camera's, for other
-        formats may want the photo whole.
+      codecs: Around the method.
     """
-    chosen = tiles.spread([tile for tile, _ in tiles.windows(*pixels.shape[:2])], FEW)
+    every = [tile for tile, _ in tiles.windows(*pixels.shape[:2])]
+    chosen = [tiles.aligned(tile) for tile in tiles.spread(every, FEW)]
     levels = [tiles.levels(pixels[tile.part]) for tile in chosen]
     table = cells.quantiles(np.concatenate([np.ravel(_texture(part)) for part in levels]))
     each = max(PATTERNS // len(chosen), 1)
@@ -179,9 +179,10 @@ def sample(
         parts.append(Part(part, where, tuple(plants), known, own, tile))
     blocks = np.concatenate([np.asarray(_noise(part)) for part in levels], 1)
     noise = tuple(np.median(blocks, axis=1).tolist())
-    output = codecs.output if codecs.camera else None
     area = pixels[..., 0].size / sum(part.levels[..., 0].size for part in parts)
-    made = Sample(tuple(parts), area, table, output, None, noise, codecs.camera is not None)
+    made = Sample(
+        tuple(parts), area, table, codecs.followed, None, noise, codecs.camera is not None
+    )
     if made.compressed:
         made = made._replace(processed=_processed(made))
     made = made._replace(low=_low(made))

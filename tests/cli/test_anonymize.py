@@ -6,6 +6,7 @@ import errno
 import hashlib
 import importlib.util
 import io
+import itertools
 import json
 import math
 import os
@@ -55,7 +56,7 @@ from dippas_jax.io import (
 )
 from dippas_jax.prior import whole
 from dippas_jax.prior.anonymize import DivergedError
-from dippas_jax.signal import cells, extractors, image, tiles
+from dippas_jax.signal import cells, displacement, extractors, image, tiles
 from dippas_jax.types import Result
 from tests import oracles, tiny
 from tests.io import hostile_decoder
@@ -1463,7 +1464,7 @@ def test_a_photo_that_can_be_traced_says_so_and_has_an_exit_code_of_its_own(dipp
     kept = record(predicted_z=2.3, leakage={"whole": 0.01})
     assert not photo_record.traced(kept)
     assert photo_record.traced(dataclasses.replace(kept, predicted_z=2.4))
-    assert not photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan))
+    assert photo_record.traced(dataclasses.replace(kept, predicted_z=math.nan)), "not measured"
     row = {"attacker": "bands", "fingerprint": "K", "before": 1.0, "after": 1.0}
     found = {"attacks": [row | {"found": False}, row | {"found": True}]}
     assert photo_record.traced(dataclasses.replace(kept, examined=found))
@@ -1651,7 +1652,10 @@ def test_a_report_keeps_the_verdict_of_what_is_skipped(dippas, monkeypatch):
     ("leakage", "shown", "parts", "whole"),
     [
         ({"1/16 cycles": 0.9, "texture 1": 0.2, "whole": 0.0}, 100, 15.0, 2.5),
-        ({"2/16 cycles": -0.21, "texture 4": 0.1, "whole": -0.02}, 600, 11.906, 18.0),
+        ({"2/16 cycles": -0.21, "texture 4": 0.1, "whole": -0.02}, 600, 7.875, 18.0),
+        ({"7/16 cycles": 0.1, "texture 4": 0.01, "whole": 0.0}, 100, 7.0156, 2.5),
+        ({"3/8 to 1/2 cycles": 0.1, "whole": 0.0}, 100, 9.9216, 2.5),
+        ({"1/32 to 1/16 cycles": 0.9, "texture 1": 0.1, "whole": 0.0}, 100, 14.614, 2.5),
         ({"texture 4": math.nan, "whole": math.nan}, 0, math.nan, math.nan),
         ({}, None, math.nan, math.nan),
     ],
@@ -1659,7 +1663,9 @@ def test_a_report_keeps_the_verdict_of_what_is_skipped(dippas, monkeypatch):
 def test_the_z_to_expect_is_that_of_the_worst_part_or_of_a_photo_that_shows_much(
     leakage, shown, parts, whole
 ):
-    """By hand: 150 at six megapixels, over √4 or √7; 0.25 times the z of one percent."""
+    """By hand: 150 at six megapixels, times √(1/4), √(k/32) of a triangle around k/16 of the larger
+    frequency, or √(4·(b² − a²)) from a to b; 0.25 times the z of one percent.
+    """
     visible = {} if shown is None else {"whole": float(shown)}
     made = Result(photo(0), 40.0, {}, leakage, {}, visible=visible)
     found = prediction.expected_z(6_000_000, made)
@@ -1677,6 +1683,7 @@ def test_of_a_photo_that_was_moved_less_is_unsure_and_both_figures_are_printed()
     assert kept == pytest.approx(0.029, abs=1e-3)
     _, whole = prediction.expected_z(6_000_000, made)
     assert whole == pytest.approx(150 * (0.01 + 0.1 * kept), rel=1e-3)
+    settings |= {"left_in_place": 0.02}
     text = photo_record.text(record(psnr=20.7, settings=settings))
     assert "PSNR 36.20 dB, then moved by 2 pixels (20.70 dB)" in text
 
@@ -1701,7 +1708,11 @@ def test_what_a_method_of_other_authors_leaves_is_measured(dippas, tmp_path):
     assert left["3/8 to 1/2 cycles"] < left["1/16 to 1/8 cycles"] - 0.3
     assert left.keys() >= {"texture 1", "texture 4", cells.WHOLE}
     expected = 150 * (SIZE**2 / 6e6) ** 0.5
-    worst = max(expected * abs(left[f"{band} cycles"]) / 7**0.5 for band in attackers.BANDS)
+    borders = dict(zip(attackers.BANDS, itertools.pairwise(attackers.FREQUENCIES[1:]), strict=True))
+    worst = max(
+        expected * abs(left[f"{band} cycles"]) * 2 * math.sqrt(high**2 - low**2)
+        for band, (low, high) in borders.items()
+    )
     quarters = max(expected * abs(left[f"texture {n}"]) / 2 for n in range(1, 5))
     assert record["predicted_z"] == pytest.approx(max(worst, quarters))
 
@@ -1774,3 +1785,60 @@ def test_weights_of_no_use_are_told_before_the_work(dippas, tmp_path, monkeypatc
     monkeypatch.setenv("DIPPAS_LEARNED", str(tmp_path / "bad.mpk"))
     refused(dippas("a.jpg", "--report", "r.html"), "dippas fetch learned")
     assert not list(tmp_path.glob("*.anon.*"))
+
+
+def test_moving_pixels_alone_does_not_hide_a_photo(dippas):
+    """Little is left in place, but all of it place by place; by hand."""
+    pixels, visible = 6_000_000, {"whole": 600.0}
+    moved = {"displacement": 2.0, "psnr_in_place": 60.0, "left_in_place": 0.98}
+    found = prediction.z_of_a_place(pixels, moved, visible)
+    assert found == pytest.approx(150 * 1.08 * 128 / math.sqrt(pixels))
+    assert prediction.z_of_a_place(pixels, {"threshold": 12.0}, visible) == 0
+    sizes = {"height": 2000, "width": 3000, "predicted_z": 1.0, "visible": visible}
+    kept = record(leakage={"whole": 0.01}, settings=moved, **sizes)
+    assert photo_record.traced(kept)
+    assert "place by place" in photo_record.verdict(kept)
+    hidden = dataclasses.replace(kept, settings=moved | {"left_in_place": 0.05})
+    assert not photo_record.traced(hidden)
+    old = dataclasses.asdict(hidden) | {"warnings": []}
+    assert photo_record.from_json(old) == hidden
+    old["settings"] = {"displacement": 2.0, "psnr_in_place": 60.0}
+    with pytest.raises(ValueError, match="moved"):
+        photo_record.from_json(old)
+    Image.fromarray(photo(0)).save("whole.png")
+    code, out, err = dippas("whole.png", "--displace", "4", "--target-psnr", "50", "--json")
+    assert code in (0, console.TRACED), err
+    line = json.loads(out)
+    assert line["settings"]["left_in_place"] > 0.5
+    assert line["predicted_z"] < photo_record.TRACED
+    assert code == (console.TRACED if line["traced"] else 0)
+
+
+def test_fields_are_of_all_of_a_photo_and_not_of_32_bits_of_it():
+    key = jax.random.key(0)
+    fields = [
+        displacement.Field(key, 256, 256, 2.0, secret).of(tiles.Tile(0, 0, 256, 256))
+        for secret in (b"", b"a" * 31 + b"b", b"a" * 31 + b"c", b"a" * 31 + b"b")
+    ]
+    assert np.abs(fields[0] - fields[1]).max() > 1
+    assert np.abs(fields[1] - fields[2]).max() > 1
+    np.testing.assert_array_equal(fields[1], fields[3])
+
+
+@pytest.mark.parametrize(
+    ("options", "lossy"),
+    [
+        ([], False),
+        (["--format", "jpeg", "--jpeg-quality", "50"], True),
+        (["--format", "webp"], False),
+    ],
+)
+def test_what_is_left_is_followed_behind_an_output_that_changes_pixels(dippas, options, lossy):
+    """Of a photo that came as a PNG as well; each figure is asked for behind its file."""
+    Image.fromarray(photo(0)).save("plain.png")
+    lines = []
+    for folder, more in (("png/", []), ("other/", options)):
+        code, out, _ = dippas("plain.png", "--json", "--blind", "-o", folder, *more)
+        assert code in (0, console.TRACED)
+        lines.append(json.loads(out))
+    assert (lines[0]["leakage"] != lines[1]["leakage"]) == lossy

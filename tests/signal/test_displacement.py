@@ -73,7 +73,9 @@ def test_a_photo_is_moved_alike_whatever_its_tiles(monkeypatch, kind):
         assert np.abs(moved[..., c] / top - spline).max() < 0.01
     monkeypatch.setattr(tiles, "SIDE", 64)
     again = displacement.displaced(pixels, field)
-    np.testing.assert_allclose(again.astype(int), moved, atol=top // 65535)  # the last of 16 bits
+    apart = np.abs(again.astype(int) - moved)  # what lies between two levels is rounded either way
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < (1e-4 if top < 65535 else 0.1)
     assert moved.dtype == again.dtype == kind
 
 
