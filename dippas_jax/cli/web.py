@@ -6,7 +6,6 @@ the words that describe what came of it.
 
 import dataclasses
 import importlib.util
-import math
 import sys
 import threading
 import webbrowser
@@ -54,11 +53,17 @@ def described(line: dict[str, Any], folder: Path, into: Path) -> dict[str, Any]:
     placed = dataclasses.replace(
         record, photo=str(folder / record.photo), output=str(folder / record.output)
     )
-    parts = examine.pictures(placed, Options())
-    into.mkdir(parents=True, exist_ok=True)
-    for number, part in enumerate(parts):
-        for name in ("before", "after", "change"):
-            files.write_bytes(into / f"{number}-{name}.webp", getattr(part, name))
+    parts, warnings = [], list(record.warnings)
+    try:
+        parts = examine.pictures(placed, Options())
+        into.mkdir(parents=True, exist_ok=True)
+        for number, part in enumerate(parts):
+            for name in ("before", "after", "change"):
+                files.write_bytes(into / f"{number}-{name}.webp", getattr(part, name))
+    except Exception as error:  # noqa: BLE001 - the photo is done all the same
+        parts = []
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        warnings.append(f"before and after cannot be shown ({why})")
     return {
         "name": Path(record.output).name,
         "plain": _plain(record),
@@ -66,7 +71,7 @@ def described(line: dict[str, Any], folder: Path, into: Path) -> dict[str, Any]:
         "traced": photo_record.traced(record),
         "figures": photo_record.figures(record),
         "change": report_html.change_in_words(record.settings.get("psnr_in_place", record.psnr)),
-        "warnings": list(record.warnings),
+        "warnings": warnings,
         "found": record.examined.get("verdict", ""),
         "sha256": record.sha256,
         "parts": [
@@ -80,10 +85,13 @@ def _plain(record: PhotoRecord) -> str:
     """The verdict for people who know nothing of z."""
     if photo_record.traced(record):
         return "This photo can probably still be traced to its camera."
-    if photo_record.looked_for(record):
+    if photo_record.looked_for(record, known=False):
         return "Reduced: none of the attackers that were asked finds the camera any more."
-    if math.isnan(record.predicted_z):
-        return "Reduced; what is left was not measured."
+    if photo_record.looked_for(record):
+        return (
+            "Reduced: by the fingerprint that was used, none of the attackers that were asked "
+            "finds the camera any more."
+        )
     if record.z and prediction.is_found(record.z_before):
         return "Reduced: the fingerprint that was used is not found any more."
     return "Reduced: as far as it was measured, the camera would not be found."

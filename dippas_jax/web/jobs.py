@@ -30,7 +30,7 @@ BUSY = ("building", "estimating", "working")
 
 _FINGERPRINTS = (".npz", ".npy", ".mat", ".h5", ".hdf5")
 _OURS = re.compile(
-    r"\bfolder photos: |\b(?:(?:photos|results)[/\\])?\d{4,}[/\\]|\bwall[/\\]\d{4,}-"
+    r"\bfolder (?:photos|wall): |\b(?:(?:photos|results)[/\\])?\d{4,}[/\\]|\bwall[/\\]\d{4,}-"
     r"|\bcamera[/\\](?:\d{4,}[/\\])?|\b(?:results|estimate)[/\\]"
 )
 _LONGEST = 200  # bytes of a name, to which a suffix is added
@@ -127,12 +127,14 @@ class Store:
     def _forget(self) -> None:
         self.files: dict[int, File] = {}
         self.bytes = 0  # with those of uploads that are under way
+        self.coming = 0  # uploads that are
         self.state = "waiting"
         self.photos: dict[int, dict[str, Any]] = {}
         self.notes: list[str] = []
         self.minutes: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
         self._built: Path | None = None  # the fingerprint, of the walls that are there now
+        self._built_notes: list[str] = []  # what was said of it
         self._asked: dict[int, dict[str, Any]] = {}  # what an estimate says of each photo
         self._made: tuple[Wishes, list[int]] | None = None  # how the results that are there were
 
@@ -213,6 +215,8 @@ class Store:
     def _begin(self, job: Coroutine[Any, Any, None], state: str, chosen: Wishes) -> None:
         try:
             self.require_idle()
+            if self.coming:
+                raise BusyError("files are on their way; wait until they have come")
             if not any(file.kind == "photo" for file in self.files.values()):
                 raise InputError("there are no photos; add one")
         except (BusyError, InputError):
@@ -229,6 +233,8 @@ class Store:
         except Exception as error:  # noqa: BLE001 - whatever it was, the page goes on
             self.notes.append(f"the job failed ({type(error).__name__}: {error})")
             self.state = "failed"
+        finally:  # nothing is at work any more
+            self.photos = {n: one for n, one in self.photos.items() if set(one) != {"progress"}}
 
     def require_idle(self) -> None:
         """`BusyError` while a job is at work."""
@@ -254,13 +260,17 @@ class Store:
                 for name in ("results", "parts"):
                     await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
             await asyncio.to_thread(self._remove_unknown)
-            await self._dippas(*_anonymize(camera, chosen), "--progress")
+            built = self._built_notes if self._built else []
+            self.notes = [*dict.fromkeys([*built, *self.notes])]
+            code = await self._dippas(*_anonymize(camera, chosen), "--progress")
             done = any("output" in photo for photo in self.photos.values())
-            self.state = "done" if done else "failed"
+            self.state = "done" if done and code in _CODES else "failed"
 
     def _of_camera(self) -> list[int]:
         """The files that say which camera it is: a fingerprint, or photos of a wall."""
-        return [file.number for file in self.files.values() if file.kind != "photo"]
+        kinds = [file.kind for file in self.files.values()]
+        kind = "fingerprint" if "fingerprint" in kinds else "wall"
+        return [file.number for file in self.files.values() if file.kind == kind]
 
     async def _possible(self, camera: list[str], chosen: Wishes) -> bool:
         """Looks at the photos without treating them; whether Start can do any of them.
@@ -270,6 +280,7 @@ class Store:
         again = (chosen, self._of_camera()) == self._made
         into = _RESULTS if again else "estimate"
         self._asked = {}
+        await asyncio.to_thread(self._remove_unknown)
         code = await self._dippas(*_anonymize(camera, chosen, into, "estimate"), "-n")
         ready = any("minutes" in one for one in self._asked.values())
         there = any("output" in photo for photo in self.photos.values())
@@ -301,7 +312,7 @@ class Store:
             if code not in (0, 1):  # 1: some wall could not be used, and the notes name it
                 self.state = "failed"
                 return None
-            self._built = output
+            self._built, self._built_notes = output, self.notes
         return ["--fingerprint", str(self._built)]
 
     async def _dippas(self, *arguments: str) -> int:
@@ -355,7 +366,8 @@ class Store:
             return  # done before, and skipped now
         if "sha256" in line:
             into = self.folder / "parts" / str(number)
-            found = await asyncio.to_thread(self.program.described, dict(line), self.folder, into)
+            work = asyncio.to_thread(self.program.described, dict(line), self.folder, into)
+            found = await _whole(work)
             found["output"] = line["output"]
         else:
             names = ("minutes", "memory_mib", "width", "height", "failed", "skipped", "progress")
@@ -446,6 +458,7 @@ class Upload:
         path = self.store.folder / self.file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._open = open(path, "xb")
+        self.store.coming += 1
         return self
 
     def write(self, data: bytes) -> None:
@@ -459,16 +472,33 @@ class Upload:
         self._open.write(data)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self._open.close()
+        self.store.coming = max(self.store.coming - 1, 0)
         path = self.store.folder / self.file.path
-        if kind is None and self.store.state not in BUSY and path.exists():
+        whole = False
+        try:
+            self._open.close()  # which writes what is left, and may find the disk full
+            whole = kind is None and self.store.state not in BUSY and path.exists()
+        finally:
+            if not whole:
+                path.unlink(missing_ok=True)
+                self.store.bytes = max(self.store.bytes - self.bytes, 0)
+        if whole:
             self.store.keep(self.file)
             return
-        path.unlink(missing_ok=True)
-        self.store.bytes = max(self.store.bytes - self.bytes, 0)
         self.store.require_idle()
         if kind is None:
             raise InputError("all files were removed while this one came; send it again")
+
+
+async def _whole(work: Coroutine[Any, Any, Any]) -> Any:
+    """What work gives that cannot be stopped; a job that is cancelled waits for it."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await task
+        raise
 
 
 def _anonymize(
@@ -484,7 +514,7 @@ def _anonymize(
 def _plain(value: Any) -> Any:
     """What a command says, with the names that the files had."""
     if isinstance(value, str):
-        return _OURS.sub("", value)
+        return _OURS.sub("", value.replace("folder photos holds", "what was added holds"))
     if isinstance(value, list):
         return [_plain(one) for one in value]
     if isinstance(value, dict):

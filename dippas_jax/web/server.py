@@ -114,10 +114,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         return Response(status_code=204)
 
     async def result(request: Request) -> Response:
-        number = request.path_params["number"]
-        if len(number) > _DIGITS or not (number.isascii() and number.isdigit()):
-            raise HTTPException(404)
-        return _download(store.result(int(number)))
+        return _download(store.result(_number(request, "number")))
 
     async def results(request: Request) -> Response:
         if not any(store.result(number) for number in store.photos):
@@ -131,7 +128,8 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         return _download(store.folder / "camera" / "camera.npz")
 
     async def part(request: Request) -> Response:
-        number, index, which = (request.path_params[x] for x in ("number", "index", "which"))
+        number, index = (_number(request, name) for name in ("number", "index"))
+        which = request.path_params["which"]
         path = store.folder / "parts" / str(number) / f"{index}-{which}.webp"
         if which not in ("before", "after", "change") or not path.exists():
             raise HTTPException(404)
@@ -155,7 +153,7 @@ def app(store: jobs.Store, door: guard.Door, leave: Callable[[], None]) -> ASGIA
         "results.zip": (results, "GET"),
         "report.html": (report, "GET"),
         "camera.npz": (camera, "GET"),
-        "parts/{number:int}/{index:int}/{which}": (part, "GET"),
+        "parts/{number}/{index}/{which}": (part, "GET"),
     }
     inner = Starlette(
         routes=[
@@ -181,6 +179,14 @@ def _answer(status: int) -> Callable[[Request, Exception], Response]:
         return PlainTextResponse(str(error), status, headers=close)
 
     return answer
+
+
+def _number(request: Request, name: str) -> int:
+    """A number in a path, which nothing else may stand in the place of."""
+    text = request.path_params[name]
+    if len(text) > _DIGITS or not (text.isascii() and text.isdigit()):
+        raise HTTPException(404)
+    return int(text)
 
 
 def _download(path: Path | None) -> Response:

@@ -40,6 +40,7 @@ from dippas_jax.cli import (
     report_html,
     treatment,
     web,
+    web,
 )
 from dippas_jax.cli import main as cli
 from dippas_jax.cli.task import Task
@@ -1713,8 +1714,9 @@ def test_what_a_method_of_other_authors_leaves_is_measured(dippas, tmp_path):
         expected * abs(left[f"{band} cycles"]) * 2 * math.sqrt(high**2 - low**2)
         for band, (low, high) in borders.items()
     )
+    whole = expected * (abs(left[cells.WHOLE]) + 0.1)
     quarters = max(expected * abs(left[f"texture {n}"]) / 2 for n in range(1, 5))
-    assert record["predicted_z"] == pytest.approx(max(worst, quarters))
+    assert record["predicted_z"] == pytest.approx(max(worst, quarters, whole))
 
 
 @pytest.mark.parametrize("kind", ["of sixteen bits", "with opacity, in two parts"])
@@ -1842,3 +1844,21 @@ def test_what_is_left_is_followed_behind_an_output_that_changes_pixels(dippas, o
         assert code in (0, console.TRACED)
         lines.append(json.loads(out))
     assert (lines[0]["leakage"] != lines[1]["leakage"]) == lossy
+
+
+def test_pictures_that_cannot_be_made_do_not_take_a_result_from_the_page(tmp_path, monkeypatch):
+    line = json.loads(console.json_line(photo_record.line(record(leakage={"whole": 0.0}))))
+    monkeypatch.setattr(examine, "pictures", mock.Mock(side_effect=MemoryError("no room")))
+    found = web.described(line, tmp_path, tmp_path / "parts")
+    assert found["parts"] == []
+    assert found["warnings"][-1] == "before and after cannot be shown (MemoryError: no room)"
+
+
+def test_the_page_says_what_the_verdict_says():
+    row = {"attacker": "wavelet", "fingerprint": "K", "before": 30.0, "after": 0.5, "found": False}
+    kept = record(predicted_z=1.0, leakage={"whole": 0.0})
+    known = dataclasses.replace(kept, examined={"attacks": [row | {"known": True}]})
+    other = dataclasses.replace(kept, examined={"attacks": [row | {"known": False}]})
+    assert "none of the attackers that were asked" in web._plain(other)
+    assert "by the fingerprint that was used" in web._plain(known)
+    assert "as far as it was measured" in web._plain(kept)

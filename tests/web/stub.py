@@ -16,7 +16,8 @@ def say(**line):
 
 
 def build():
-    Path("camera", "camera.npz").write_bytes(b"K")
+    with open(Path("camera", "camera.npz"), "ab") as file:
+        file.write(b"K")  # once more than once, if it is built again
     print("dippas: only 1 photo: the fingerprint is weak", file=sys.stderr, flush=True)
     say(fingerprint="camera/camera.npz", height=64, width=64, photo=[64, 64], failed=[])
 

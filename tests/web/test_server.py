@@ -15,6 +15,7 @@ import time
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -210,7 +211,7 @@ def test_names_that_lead_elsewhere_are_refused(client, name):
 @pytest.mark.parametrize(
     "path",
     ["../state", "%2e%2e/state", "results/../../lock", "results/..%2f..%2flock", "parts/1/0/..",
-     "parts/1/0/../../../lock", "results/-1", "results/x", "files", "lock", "page.js/"],
+     "parts/1/0/../../../lock", "results/-1", "parts/" + "9" * 5000 + "/0/after", "results/x", "files", "lock", "page.js/"],
 )  # fmt: skip
 def test_paths_that_lead_elsewhere_are_not_there(client, path):
     assert client.get(path).status == 404
@@ -432,12 +433,17 @@ def test_a_fingerprint_is_built_once_of_photos_of_a_wall(client):
     assert client.get("camera.npz").data == b"K"
     client.post("start")
     known = client.until("done")
-    assert known["notes"] == [], "it is not built again"
+    assert known["notes"] == ["only 1 photo: the fingerprint is weak"], "which still holds"
+    assert client.get("camera.npz").data == b"K", "it is not built again"
     asked = known["photos"]["1"]["asked"]
     assert asked[asked.index("--fingerprint") + 1] == "camera.npz"
     client.add("K.npy", b"file", kind="fingerprint")
     client.post("start")
-    asked = client.until("done")["photos"]["1"]["asked"]
+    known = client.until("done")
+    asked = known["photos"]["1"]["asked"]
+    assert known["notes"] == []
+    client.add("v.jpg", b"wall", kind="wall")
+    assert client.state()["made"] == known["made"], "with a fingerprint, walls change nothing"
     assert asked[asked.index("--fingerprint") + 1] == "K.npy"
 
 
@@ -462,6 +468,36 @@ def test_a_fingerprint_of_no_use_takes_no_results_away_and_can_be_left_out(clien
     assert known["made"] == known["chosen"], "and these results count again"
     client.post("start")
     assert "asked" in client.until("done")["photos"]["1"]
+
+
+def test_nothing_begins_while_files_are_on_their_way(tmp_path):
+    """Else the rest of a folder would be refused, and nobody told."""
+    store = jobs.Store(tmp_path, jobs.Program([], lambda *_: {}, ""))
+
+    async def visit():
+        with store.receive("photo", "a.jpg") as one:
+            one.write(b"one")
+        with store.receive("photo", "b.jpg") as two:
+            two.write(b"two")
+            for begin in (store.start, store.estimate):
+                with pytest.raises(jobs.BusyError, match="on their way"):
+                    begin(jobs.Wishes())
+        assert [file.name for file in store.files.values()] == ["a.jpg", "b.jpg"]
+
+    asyncio.run(visit())
+
+
+def test_a_disk_that_is_full_at_the_last_byte_leaves_no_file(tmp_path):
+    store = jobs.Store(tmp_path, jobs.Program([], lambda *_: {}, ""))
+    with (
+        pytest.raises(OSError, match="full"),
+        store.receive("photo", "a.jpg") as upload,
+    ):
+        upload.write(b"one")
+        upload._open.close()
+        upload._open = mock.Mock(close=mock.Mock(side_effect=OSError("full")))
+    assert (store.bytes, store.coming, store.files) == (0, 0, {})
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_an_estimate_is_of_what_start_does(client):

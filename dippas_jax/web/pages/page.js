@@ -47,7 +47,7 @@ async function attempt(work) {
 // One after the other: the server writes them to the same disk.
 async function send(kind, files, refused = []) {
   if (!files.length) {
-    if (refused.length) get("error").textContent = refused.join(" ");
+    if (refused.length) get("error").textContent = ["Not added:", ...refused].join(" ");
     return;
   }
   if (!ours.state) {
@@ -59,6 +59,7 @@ async function send(kind, files, refused = []) {
     return;
   }
   ours.sending = 1;
+  show(ours.state); // nothing can be begun meanwhile
   [ours.sent, ours.toSend] = [0, files.length];
   get("error").textContent = "";
   for (const file of files) {
@@ -72,9 +73,9 @@ async function send(kind, files, refused = []) {
     ours.sent += 1;
   }
   ours.sending = 0;
-  get("error").textContent = refused.join(" ");
   await refresh();
   await estimate();
+  if (refused.length) get("error").textContent = ["Not added:", ...refused].join(" "); // what was asked since has cleared it
 }
 
 // Folders that are dropped give their entries in portions, until none come.
@@ -251,6 +252,7 @@ function result(file, photo) {
 
 function show(state) {
   if (state.busy || ours.state?.busy) ours.touched = false;
+  const was = ours.state?.state;
   ours.state = state;
   if (!ours.touched) showWishes(state.chosen);
   showStatus();
@@ -260,13 +262,14 @@ function show(state) {
   document.body.classList.toggle("busy", state.busy);
   const held = document.activeElement; // loses the focus where it can no longer be used
   if (state.busy && held?.matches("#form input, #form button")) ours.held = held;
-  for (const input of document.querySelectorAll("#form input")) input.disabled = state.busy;
+  const held_back = state.busy || ours.sending;
+  for (const input of document.querySelectorAll("#form input")) input.disabled = held_back;
   get("progress").hidden = !state.busy;
   // A bar without a value moves: nothing can be said while programs are compiled.
   const share = working ? progress(state).share : 0;
   if (share) get("progress").value = share;
   else get("progress").removeAttribute("value");
-  get("start").disabled = state.busy || !photos.length;
+  get("start").disabled = held_back || !photos.length;
   get("start").textContent = done ? "Start again" : "Start";
   get("cancel").hidden = !state.busy;
   get("clear").hidden = state.busy || !state.files.length;
@@ -276,8 +279,11 @@ function show(state) {
   get("report").hidden = !state.report;
   get("built").hidden = !state.camera;
   get("said").hidden = !state.notes.length;
-  get("said").open = state.state === "failed";
-  get("notes").replaceChildren(...state.notes.map((note) => element("li", note)));
+  if (state.state === "failed" && was !== "failed") get("said").open = true;
+  if (ours.notes !== JSON.stringify(state.notes)) {
+    ours.notes = JSON.stringify(state.notes);
+    get("notes").replaceChildren(...state.notes.map((note) => element("li", note)));
+  }
   const walls = state.files.filter((file) => file.kind === "wall").length;
   const file = state.files.find((one) => one.kind === "fingerprint");
   get("without").hidden = state.busy || !(file || walls);
@@ -377,23 +383,31 @@ addEventListener("focus", () => {
 });
 for (const id of ["cancel", "clear"]) {
   get(id).addEventListener("click", () => attempt(async () => {
+    if (id === "clear" && !mayLose("Remove all files, and what was made of them?")) return;
     show(await post(id));
     get("status").focus();
   }));
 }
 get("end").addEventListener("click", () => attempt(async () => {
+  if (!mayLose("End the program? Its copies of your photos, and what was made of them, are removed.")) return;
   await post("end");
   end("Its copies of your photos are removed. You can close this page.");
 }));
+
+// What is at work or was made is lost only by somebody who means it.
+function mayLose(question) {
+  const done = Object.values(ours.state?.photos ?? {}).some((photo) => "verdict" in photo);
+  return !(done || ours.state?.busy || ours.sending) || confirm(question);
+}
 
 function end(then) {
   ours.ended = true;
   document.querySelector("main").replaceChildren(element("h1", "The program has ended"), element("p", then));
 }
 
-// While a job is at work, leaving is asked about.
+// While a job is at work or files are copied, leaving is asked about.
 addEventListener("beforeunload", (event) => {
-  if (ours.state?.busy && !ours.ended) event.preventDefault();
+  if ((ours.state?.busy || ours.sending) && !ours.ended) event.preventDefault();
 });
 
 refresh();
