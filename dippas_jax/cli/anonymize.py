@@ -181,6 +181,7 @@ def _waiting(
     waiting: plan.Sizes = {}
     for job in console.bar(jobs, "photo looked at"):
         if job in there:
+            checkpoints.forget(job.target)  # what a kill left between the output and the end
             skipped[job.source] = f"{job.target} exists{there[job]}"
             console.note(f"{job.source}: {job.target} exists, skipped; --overwrite replaces it")
         elif size := failed.catch(usable_size, job.source, job):
@@ -217,7 +218,7 @@ def _run(
             except InputError:
                 checkpoints.forget(job.target)
                 raise
-        files.write_bytes(job.target, data, mode=mode)
+            files.write_bytes(job.target, data, mode=mode)
         checkpoints.forget(job.target)
         return record
 
@@ -240,14 +241,12 @@ def _run(
                 ends.add(console.FAILED)
             if page:
                 page.write(records)
-    except KeyboardInterrupt:
+    finally:
         if any(checkpoints.left(job.target) for job in waiting):
             console.note(
                 "what was done of a photo is kept beside its output, in a hidden folder that shows "
                 "the original; the same command goes on from it, and removes it"
             )
-        raise
-    finally:
         if page:
             page.write(records, last=True)
     if done and page and page.paths[0] not in failed.reasons:
@@ -295,10 +294,9 @@ def choose_device(device: str) -> None:
     """Work on "cpu" or "gpu", or with "auto" on what JAX chooses; `InputError` if there is none."""
     if device == "auto":
         return
-    jax.config.update("jax_platforms", "cpu" if device == "cpu" else "cuda,rocm")
-    try:
-        jax.devices()
-    except RuntimeError:
-        raise InputError(
-            "--device gpu was given, but JAX finds none; install .[cuda12] or .[cuda13]"
-        ) from None
+    for platform in ("cpu",) if device == "cpu" else ("cuda", "rocm"):
+        jax.config.update("jax_platforms", platform)  # of several, JAX wants all
+        with contextlib.suppress(RuntimeError):
+            jax.devices()
+            return
+    raise InputError("--device gpu was given, but JAX finds none; install .[cuda12] or .[cuda13]")

@@ -125,7 +125,8 @@ class Anonymiser(NamedTuple):
     def _made(self, record: PhotoRecord, data: bytes) -> Made:
         names = ("photo", "output", "fingerprint", "photo_sha256")
         known = {k: v for k, v in dataclasses.asdict(record).items() if k not in names}
-        units = pace.work((record.height, record.width), method=self.options.method)
+        aware = record.fingerprint is not None
+        units = pace.work((record.height, record.width), method=self.options.method, aware=aware)
         return Made(data, known, units, photo_record.traced(record))
 
 
@@ -198,7 +199,7 @@ def campaign(
             f"{how.shard[0]}/{how.shard[1]} has nothing to do"
         )
         if json and dry_run:
-            return campaign_plan.show(items, root, options, json=True)
+            return campaign_plan.show(items, root, options, retry=how.retry, json=True)
         if json:
             print(console.json_line(summary.summarise(root, items)), flush=True)
         return console.DONE
@@ -212,7 +213,7 @@ def campaign(
         outputs.require_writable(root.local)
     if dry_run:
         ledger.require_same(output, settings)
-        return campaign_plan.show(items, root, options, json=json)
+        return campaign_plan.show(items, root, options, retry=how.retry, json=json)
     root = ledger.begin(output, settings)
     if how.retry and (count := ledger.forget_quarantined(root, {item.id for item in items})):
         console.note(f"{console.counted(count, 'photo')} that had been put aside are tried again")
@@ -222,6 +223,7 @@ def campaign(
             f"the outputs of {console.counted(count, 'photo')} that were done are gone; they are "
             "made again"
         )
+    ledger.forget_checkpoints(root)
     task = Task(place, items, method, how.attempts, how.lease)
     if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
         with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
@@ -290,4 +292,6 @@ def _say(
         console.note(anonymize.CAUTION)
     if not now["done"] and not now["left"] and how.shard == (0, 1):
         return console.UNUSABLE
-    return console.FAILED if now["quarantined"] else console.DONE
+    if now["quarantined"]:
+        return console.FAILED
+    return console.TRACED if now["traced"] else console.DONE

@@ -121,7 +121,7 @@ def shard(text: str, environment: Mapping[str, str] | None = None) -> tuple[int,
     environment = os.environ if environment is None else environment
     first, _, of = text.partition("/")
     if first == "auto":
-        number, known = _from(environment)
+        number, known = _from(environment, numbered=bool(of))
         first, of = str(number), of or str(known)
     if not (first.isdecimal() and of.isdecimal() and int(first) < int(of)):
         raise argparse.ArgumentTypeError(
@@ -131,8 +131,12 @@ def shard(text: str, environment: Mapping[str, str] | None = None) -> tuple[int,
     return int(first), int(of)
 
 
-def _from(environment: Mapping[str, str]) -> tuple[int | str, int | str]:
-    """The number of this job and how many there are, each "" where it is not known."""
+def _from(environment: Mapping[str, str], *, numbered: bool) -> tuple[int | str, int | str]:
+    """The number of this job and how many there are, each "" where it is not known.
+
+    `numbered`: How many there are is told, so that tasks of an array are numbered from 0, and some
+    of them may be submitted again.
+    """
     if "JOB_COMPLETION_INDEX" in environment:
         return environment["JOB_COMPLETION_INDEX"], ""
     try:
@@ -141,4 +145,4 @@ def _from(environment: Mapping[str, str]) -> tuple[int | str, int | str]:
         )
     except (KeyError, ValueError):
         return "", ""
-    return (task - least) // step, count
+    return (task if numbered else (task - least) // step), count

@@ -3,9 +3,7 @@
 import collections
 import contextlib
 import itertools
-import math
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dippas_jax.cli import console, outputs, pace
 from dippas_jax.cli.outputs import Options
-from dippas_jax.io import fingerprint_file, storage
+from dippas_jax.io import fingerprint_file, private, storage
 from dippas_jax.io import photo as photo_file
 from dippas_jax.parallel import ledger, summary
 from dippas_jax.parallel.manifest import Item
@@ -28,11 +26,17 @@ class _Header(NamedTuple):
     length: int  # of the file, bytes
 
 
-def show(items: Sequence[Item], root: storage.Place, options: Options, *, json: bool) -> int:
-    """What there is to do, on stdout."""
-    finished = ledger.finished(root).keys() - ledger.lost(root, {item.id for item in items})
+def show(
+    items: Sequence[Item], root: storage.Place, options: Options, *, retry: bool, json: bool
+) -> int:
+    """What there is to do, on stdout; `retry`: photos that were put aside are tried again."""
+    over = ledger.finished(root)
+    finished = over.keys() - ledger.lost(root, {item.id for item in items})
+    if retry:
+        finished -= {item for item, folder in over.items() if folder == ledger.QUARANTINE}
     waiting = [item for item in items if item.id not in finished]
     headers: list[_Header] = []
+    units = 0.0
     reasons: dict[str, str] = {}
     of_no_use = _fingerprints_of_no_use(waiting)
     for item, found in zip(waiting, _headers(waiting), strict=True):
@@ -42,7 +46,7 @@ def show(items: Sequence[Item], root: storage.Place, options: Options, *, json: 
             reasons[item.photo] = of_no_use[item.fingerprint]
         else:
             headers.append(found)
-    units = math.fsum(pace.work(one.size, method=options.method) for one in headers)
+            units += pace.work(found.size, method=options.method, aware=bool(item.fingerprint))
     pixels = sum(one.size[0] * one.size[1] for one in headers)
     plan = {
         "photos": len(items),
@@ -77,7 +81,7 @@ def _fingerprints_of_no_use(items: Sequence[Item]) -> dict[str, str]:
 
 def _headers(items: Sequence[Item]) -> Iterator[_Header | InputError]:
     """Of every photo in order; why it cannot be used, if that can be told by now."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
+    with private.folder() as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
         for first in range(0, len(items), _AT_ONCE):
             some = items[first : first + _AT_ONCE]
             for item, start in zip(some, pool.map(_start, some), strict=True):
@@ -95,11 +99,11 @@ def _start(item: Item) -> tuple[bytes, int] | InputError:
         return _out_of_reach(item, error)
 
 
-def _header(item: Item, start: bytes, length: int, folder: str) -> _Header | InputError:
+def _header(item: Item, start: bytes, length: int, folder: Path) -> _Header | InputError:
     at = storage.place(item.photo)
     if at.local:
         return _size_of(at.local, item, length)
-    copy = Path(folder, "photo" + Path(item.photo).suffix)
+    copy = folder / f"photo{Path(item.photo).suffix}"
     copy.write_bytes(start)
     found = _size_of(copy, item, length)
     if isinstance(found, InputError) and length > len(start):  # the header may be longer

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import tqdm
 
@@ -58,7 +59,12 @@ class Failures:
             return read(path, *rest)
         except InputError as error:
             self.add(path, str(error))
-            return None
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            what = f"{type(error).__name__}: {error}".partition("\n")[0]
+            self.add(
+                path, f"{path} takes more memory than there is ({what}); free some, or crop it"
+            )
+        return None
 
     def rows(self) -> list[dict[str, str]]:
         """All of them, for JSON."""

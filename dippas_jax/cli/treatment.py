@@ -130,6 +130,7 @@ def _begun(
 ) -> Task:
     """The photo, read, and the plane of its camera's fingerprint."""
     photo = decoder.read(source, srgb=options.icc == "srgb")
+    require_format(photo, job, options)
     digest = hashlib.sha256(files.read_bytes(source, "photo")).hexdigest()
     size = photo.pixels.shape[0], photo.pixels.shape[1]
     plane = None if camera is None else plane_for(source, size, camera)

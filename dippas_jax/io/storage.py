@@ -20,11 +20,14 @@ from dippas_jax.io import files
 from dippas_jax.types import InputError, ShortageError
 
 _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-"""What trying again does not mend."""
+"""What trying again does not mend, but for a server's permission, which may have run out."""
 
 
-class NoFolderError(ShortageError):
-    """A file's folder is not there, which may be so on this machine alone."""
+class OutOfReachError(ShortageError):
+    """A file is out of reach, perhaps of this machine alone or for a while.
+
+    Its folder is not there, the library that its protocol needs, or the server.
+    """
 
 
 class Place(NamedTuple):
@@ -66,7 +69,7 @@ def place(name: str | Path) -> Place:
     try:
         system, path = fsspec.core.url_to_fs(name, use_listings_cache=False)
     except ImportError as error:
-        raise InputError(
+        raise OutOfReachError(
             f"{name} needs a library that is not installed ({error}); install it, as s3fs for "
             "s3:// or gcsfs for gs://"
         ) from None
@@ -76,7 +79,7 @@ def place(name: str | Path) -> Place:
             "s3://BUCKET/NAME"
         ) from None
     except Exception as error:  # noqa: BLE001 - ftp and sftp log in here, with errors of their own
-        raise InputError(
+        raise OutOfReachError(
             f"{name} cannot be reached ({_said(error)}); check its address, the network, and the "
             "name and password for its server"
         ) from None
@@ -108,25 +111,36 @@ def read(at: Place, noun: str) -> bytes:
     except InputError:
         raise
     except (*_GONE, ValueError) as error:
+        if isinstance(error, PermissionError) and not at.local:
+            raise _not_let_in(at, noun, error) from None
         raise _unreadable(at, noun, error) from None
     if not data:
         raise InputError(f"{noun} {at.name} is empty (0 bytes); copy or export it again")
     return data
 
 
+def _not_let_in(at: Place, noun: str, error: Exception) -> OutOfReachError:
+    return OutOfReachError(
+        f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the clock of "
+        "this machine, and try again"
+    )
+
+
 def require_size(at: Place, noun: str) -> None:
     """`InputError` for a file that is larger than any that is read; raises as `read`.
 
-    And `NoFolderError` where its very folder is not there.
+    And `OutOfReachError` where its very folder is not there.
     """
     try:
         size = os.stat(at.local).st_size if at.local else at.system.size(at.path)
     except (*_GONE, ValueError) as error:
         if at.local and not os.path.isdir(at.local.parent):
-            raise NoFolderError(
+            raise OutOfReachError(
                 f"{noun} {at.name} cannot be read, since there is no folder {at.local.parent}; "
                 "mount it, or correct the manifest"
             ) from None
+        if isinstance(error, PermissionError) and not at.local:
+            raise _not_let_in(at, noun, error) from None
         raise _unreadable(at, noun, error) from None
     if size is not None and size > files.LARGEST:  # None: the system does not know
         raise files.too_large(at.name, noun, size)

@@ -67,7 +67,7 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
     ours = not ray.is_initialized()
     try:
         ray.init(
-            address=None if address == LOCAL else address,
+            address=address,  # of "local" one of its own, whatever runs here
             ignore_reinit_error=True,
             include_dashboard=False if address == LOCAL else None,
             log_to_driver=False,  # on stdout, which is for data

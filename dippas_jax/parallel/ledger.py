@@ -21,6 +21,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Mapping
@@ -176,6 +177,8 @@ def claim(
         if storage.create(at, {"owner": owner}):
             return Claim(HELD, number, tuple(reasons))
         found = storage.read_json(at) or {}
+        if found == {"owner": owner}:  # created, and the answer was lost on its way
+            return Claim(HELD, number, tuple(reasons))
         if "failed" in found:
             reasons.append(found["failed"])
             continue
@@ -185,6 +188,13 @@ def claim(
         elif not end:
             return Claim(TAKEN, number, tuple(reasons))
     raise AssertionError("numbers do not end")
+
+
+def forget_checkpoints(root: Place) -> None:
+    """Removes what was kept of photos that are finished, as a worker that dies may leave it."""
+    if root.local:
+        for item in finished(root):
+            shutil.rmtree(root.local / CHECKPOINTS / item, ignore_errors=True)
 
 
 def release(root: Place, item: str, number: int, owner: str) -> None:

@@ -398,7 +398,7 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except InputError as error:
         final = not isinstance(error, ShortageError)
-        away = isinstance(error, storage.NoFolderError)
+        away = isinstance(error, storage.OutOfReachError)
         raise _PhotoError(renamed(str(error)), final=final, away=away) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

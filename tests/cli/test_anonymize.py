@@ -40,7 +40,6 @@ from dippas_jax.cli import (
     report_html,
     treatment,
     web,
-    web,
 )
 from dippas_jax.cli import main as cli
 from dippas_jax.cli.task import Task
