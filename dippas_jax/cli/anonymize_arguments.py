@@ -125,7 +125,7 @@ def add_method(parser: argparse.ArgumentParser) -> None:
         "--grain",
         action="store_true",
         help="put new noise in place of what was removed, so that skies do not look like wax; "
-        "costs 1.5 to 2 dB (--method sparse)",
+        "costs up to 2 dB (--method sparse)",
     )
     parser.add_argument(
         "--displace",

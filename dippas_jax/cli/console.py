@@ -306,7 +306,7 @@ def tell_of_chance(comparisons: int, threshold: float) -> None:
         note(
             f"of {counted(comparisons, 'comparison')} about {expected:.2g} are a match by chance "
             f"alone, since each may be one with a probability of {2 * threshold:.2g}; --threshold "
-            f"{10.0 ** math.floor(math.log10(_BY_CHANCE / 2 / comparisons)):.0e} makes that "
+            f"{10.0 ** (math.ceil(math.log10(_BY_CHANCE / 2 / comparisons)) - 1):.0e} makes that "
             f"less than {_BY_CHANCE:g}"
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dippas_jax import baselines
 from dippas_jax.cli import console, prediction
-from dippas_jax.forensics import attackers
+from dippas_jax.forensics import attackers, verification
 from dippas_jax.io import records
 from dippas_jax.signal import cells
 
@@ -223,7 +223,7 @@ def verdict(record: PhotoRecord) -> str:
     if found := sorted({one["attacker"] for one in attacks if one["found"]}):
         by = attackers.ATTACKERS
         scores = [one for one in attacks if by[one["attacker"]].is_z]
-        least = {name: CERTAIN * one.rms for name, one in by.items()}
+        least = {name: CERTAIN * verification.unevenness(name) for name in by}
         surely = {
             one["fingerprint"] for one in scores if abs(one["before"]) >= least[one["attacker"]]
         }

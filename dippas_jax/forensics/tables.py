@@ -264,7 +264,7 @@ def markdown(summaries: Sequence[dict[str, Any]]) -> str:
         ),
         _table(
             "Mean z / RMS z; an anonymous photo has 0 / 1 (two-sided: 0.8 / 1; bands: 0 / 1.7; "
-            "texture: 0 / 1.6; shifts, not a z: 5 / 5 at 512x512)",
+            "texture: 0 / 1.6; not a z: shifts, 5 / 5 at 512x512, warps, 6 / 6)",
             ["attacker", *(one["method"] for one in summaries)],
             [[name, *(_z(one["attacks"].get(name)) for one in summaries)] for name in labels],
         ),

@@ -153,15 +153,15 @@ def _found(findings: Sequence[Finding]) -> str:
     missing = ", ".join(untested(findings))
     if found and not seen:
         return (
-            f"The camera is found by {', '.join(found)}, though not in the original: too much was "
-            "taken out, or it is chance."
+            f"The camera is found by {', '.join(found)}, which did not surely find it in the "
+            "original: too much was taken out, or it is chance."
         )
     if found:
         return f"The camera is still found by {', '.join(found)}."
     if not seen:
         return (
-            "None of these attackers finds the camera, but none found it in the original either: "
-            "this says nothing about the change."
+            "None of these attackers finds the camera, but none surely found it in the original "
+            "either: this says nothing about the change."
         )
     asked = len({one.attacker for one in findings})
     names = ", ".join(seen) if len(seen) < 4 else f"{len(seen)} of {asked} attackers"
@@ -205,7 +205,7 @@ def _seen_before(findings: Sequence[Finding]) -> list[str]:
     by = attackers.ATTACKERS
     figures = sum(by[one.attacker].figures for one in findings if by[one.attacker].is_z)
     every = [
-        abs(one.before) / max(_UNEVEN.get(one.attacker, 1.0), _spread(one))
+        abs(one.before) / max(unevenness(one.attacker), _spread(one))
         for one in findings
         if by[one.attacker].is_z
     ]
@@ -213,6 +213,11 @@ def _seen_before(findings: Sequence[Finding]) -> list[str]:
     certain = figures > 0 and chance(largest, figures) < _RARE
     seen = [one.attacker for one in findings if by[one.attacker].finds(one.before)]
     return [name for name in dict.fromkeys(seen) if certain or name == _BY_PCE]
+
+
+def unevenness(attacker: str) -> float:
+    """Root-mean-square score of other cameras, by an attacker, where noise is that of photos."""
+    return max(attackers.ATTACKERS[attacker].rms, _UNEVEN.get(attacker, 1.0))
 
 
 def _spread(one: Finding) -> float:

@@ -187,7 +187,7 @@ def test_a_photo_that_did_not_change_is_said_not_to_have(psnr):
 
 
 def test_a_photo_that_was_moved_is_judged_by_what_it_was_before():
-    settings = {"displacement": 2.0, "psnr_in_place": 43.21}
+    settings = {"displacement": 2.0, "psnr_in_place": 43.21, "left_in_place": 0.02}
     _, words = parsed(made(record(psnr=20.7, settings=settings)))
     assert "20.7 dB" in words
     assert "hard to see even at 1:1. Before the pixels were moved, the PSNR was 43.2 dB;" in words
@@ -205,7 +205,7 @@ def test_a_record_whose_figures_are_all_null_can_be_told():
     """Null stands for any figure that is not finite, also where this program writes none."""
     values = json.loads(files.json_text(record()))
     values |= dict.fromkeys(("psnr", "predicted_z", "seconds"))
-    moved = {"displacement": 2.0, "psnr_in_place": None}
+    moved = {"displacement": 2.0, "psnr_in_place": None, "left_in_place": None}
     for settings, says in ((moved, "then moved"), ({"displacement": None}, "no pixel changed")):
         back = photo_record.from_json({**values, "settings": settings})
         assert says in photo_record.text(back)
