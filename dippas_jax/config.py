@@ -91,6 +91,7 @@ class Generator:
     output: str = "linear"
 
     def __post_init__(self):
+        _check(math.isfinite(self.alpha), f"generator.alpha is {self.alpha}; choose a number")
         _check(self.depth >= 1, f"generator.depth is {self.depth}; choose 1 or more channels")
         _check(
             self.output in ("sigmoid", "linear"),
@@ -292,7 +293,7 @@ class Config:
         _check(0 <= self.seed < 2**32, f"seed is {self.seed}; choose one from 0 to {2**32 - 1}")
         _check(0 < self.sigma < 256, f"sigma is {self.sigma} grey levels; choose 1 to 10")
         _check(
-            self.checkpoint_seconds >= 0,
+            0 <= self.checkpoint_seconds < math.inf,
             f"checkpoint_seconds is {self.checkpoint_seconds}; choose 0 (every chunk) or more",
         )
         _check(self.batch >= 0, f"batch is {self.batch}; choose 0 for the platform's, or more")

@@ -150,9 +150,9 @@ def _settings(
         raise InputError(f'"{rest[0]}" is no option; give --config=FILE and --workdir=DIR')
     if _WORKDIR.value is None:
         raise InputError("give both --config=configs/aware.py and --workdir=DIR")
-    run = values["run"] if kind is configuration.Study else values
+    run = values.setdefault("run", {}) if kind is configuration.Study else values
     if "strength" in short:
-        run["sparse"]["strength"] = short.pop("strength")
+        run.setdefault("sparse", {})["strength"] = short.pop("strength")
     run.update(short)
     return overrides.from_config_dict(values, kind), _WORKDIR.value
 

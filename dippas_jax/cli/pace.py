@@ -98,7 +98,7 @@ def waits(sizes: Sequence[tuple[int, int]], method: str, *, aware: bool = False)
     name = _name(method)
     shapes = set(known.get(f"{name} shapes", []))
     found = []
-    for shape in (_shape(size, aware) for size in sizes):
+    for shape in (_shape(size, aware, method) for size in sizes):
         there = method in baselines.METHODS or shape in shapes
         found.append(0.0 if there else known.get(f"{name} compiling", _COMPILING))
         shapes.add(shape)
@@ -108,15 +108,18 @@ def waits(sizes: Sequence[tuple[int, int]], method: str, *, aware: bool = False)
 def remember_wait(method: str, size: tuple[int, int], spent: float, *, aware: bool = False) -> None:
     """Keep that the programs of a photo's shape are there, and what the first photo waited."""
     known = _read()
-    name, shape = _name(method), _shape(size, aware)
+    name, shape = _name(method), _shape(size, aware, method)
     shapes = known.get(f"{name} shapes", [])
     if shape not in shapes:
         _keep({f"{name} shapes": [*shapes, shape], f"{name} compiling": max(spent, 0.1)})
 
 
-def _shape(size: tuple[int, int], aware: bool) -> str:
+def _shape(size: tuple[int, int], aware: bool, method: str) -> str:
     """Of the tiles of a photo; what is known of K is looked at by programs of its own."""
     height, width = (min(side, tiles.SIDE) for side in size)
+    if method == "prior":
+        first = tiling.grid(*size, configuration.Config().tile)[0]
+        height, width = first.height, first.width
     return f"{width}x{height}{' aware' if aware else ''}"
 
 

@@ -186,7 +186,7 @@ def z_of_a_place(pixels: int, settings: Mapping[str, Any], visible: Mapping[str,
 
     A place is as large as the field is smooth. Who searches it finds what was left before the move.
     """
-    if not settings.get("displacement"):
+    if not settings.get("displacement", 0.0) > 0:
         return 0.0
     left = settings["left_in_place"] + UNSURE
     return _shown(pixels, visible) * left * displacement.LENGTH / math.sqrt(pixels)

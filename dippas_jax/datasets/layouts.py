@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dippas_jax.io import fingerprint_file, photo_kinds
 from dippas_jax.types import InputError
 
 PHOTOS = ("photos", "natural", "crop512")
@@ -30,9 +31,9 @@ FLATS = "flat"
 """Subfolder of a device that holds its flat-field photos."""
 
 
-PHOTO_EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+PHOTO_EXTENSIONS = photo_kinds.EXTENSIONS
 FINGERPRINT_STEMS = ("prnu", "fingerprint")
-FINGERPRINT_EXTENSIONS = (".npy", ".npz", ".mat", ".h5")
+FINGERPRINT_EXTENSIONS = fingerprint_file.EXTENSIONS
 FINGERPRINTS = "fingerprints"
 
 SOURCES = {

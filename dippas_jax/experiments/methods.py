@@ -25,12 +25,14 @@ from dippas_jax import baselines
 from dippas_jax import config as configuration
 from dippas_jax.experiments import overrides, places, report, runs, tasks
 from dippas_jax.forensics import attackers, tables
-from dippas_jax.io import files
+from dippas_jax.io import files, weights
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import image, placement
 from dippas_jax.types import InputError, Record, Sample
 
 PUBLISHED = "published:"
+_LEARNED = ("dncnn", "overfitted_learned")  # of `baselines.METHODS`
+_OF_STUDY = ("mode", "method", "seed", "data")
 PRIOR = {"prior-aware": "aware", "prior-blind": "blind"}
 OURS = PRIOR | {"sparse-aware": "aware", "sparse-blind": "blind"}
 
@@ -43,6 +45,12 @@ def named(config: configuration.Study) -> list[str]:
             variant(name, config)
         elif name not in known and not name.startswith(PUBLISHED) and name != tables.ORIGINAL:
             raise InputError(f'there is no method "{name}"; known are {", ".join(known)}')
+    learned = [name for name in map(once, config.methods) if name in _LEARNED]
+    if learned and not weights.find():  # before the work, not in the middle of it
+        raise InputError(
+            f"{learned[0]} needs the weights of the learned extractor; run dippas fetch learned, "
+            "or leave it out"
+        )
     for name in config.attackers:
         if name not in attackers.ATTACKERS:
             known = list(attackers.ATTACKERS)
@@ -157,6 +165,8 @@ def variant(name: str, config: configuration.Study) -> configuration.Config:
     for change in filter(None, changes.split(",")):
         key, _, value = change.partition("=")
         overrides.check_name(key)
+        if key in _OF_STUDY or key.startswith("data."):
+            raise InputError(f'method "{name}" sets {key}, which is the study\'s; leave that out')
         try:
             parsed = ast.literal_eval(value)
         except (ValueError, SyntaxError):

@@ -45,7 +45,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     names = methods.named(config)
     folder = files.prepare_workdir(workdir)
     records = rows.load(config)
-    for name in names:
+    for name in dict.fromkeys(map(methods.once, names)):
         if name.startswith(methods.PUBLISHED):  # before the work, not in the middle of it
             for record in records:
                 methods.published(record, name.removeprefix(methods.PUBLISHED))
@@ -87,12 +87,13 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         and "same-K" in one["attacks"]
     ]
     inverted = [name for name in ours if methods.base(name) in methods.PRIOR]
-    if inverted and config.run.sigma != residual.SIGMA:
-        tasks.say(
-            f"figures of B, L and τ are left out: their scores are those of run.sigma "
-            f"{config.run.sigma}, and the originals' those of {residual.SIGMA}"
-        )
-        inverted = []
+    for name in list(inverted):
+        if (sigma := methods.variant(name, config).sigma) != residual.SIGMA:
+            tasks.say(
+                f"figures of B, L and τ of {name} are left out: its scores are those of sigma "
+                f"{sigma}, and the originals' those of {residual.SIGMA}"
+            )
+            inverted.remove(name)
     for name in inverted:
         grid = _grid(ours[name], every)
         files.write_json(folder / f"{methods.folder_name(name)}.grid.json", grid)

@@ -58,7 +58,8 @@ def grid(height: int, width: int, side: int) -> list[Tile]:
     """Tiles of one shape that cover a photo, all whole in it, evenly spread, row by row.
 
     There are as many as tiles of `side` pixels need, and each is no larger than so many need to be:
-    1024 pixels take three tiles of 384, not of 512.
+    1024 pixels take three tiles of 384, not of 512. They are square where both sides of the photo
+    are longer, so that photos taken upright have the same ones.
 
     Args:
       height: Of the photo, pixels.
@@ -67,13 +68,19 @@ def grid(height: int, width: int, side: int) -> list[Tile]:
     """
     side = side or max(height, width)
 
+    def needed(length: int) -> int:
+        count = math.ceil((length - OVERLAP) / (side - OVERLAP))
+        own = (length + (count - 1) * OVERLAP) / count
+        return min(side, math.ceil(own / _MULTIPLE) * _MULTIPLE)
+
+    long = [length for length in (height, width) if length > side]
+    own_side = max(map(needed, long), default=0)
+
     def along(length: int) -> tuple[list[int], int]:
         if length <= side:
             return [0], length
-        count = math.ceil((length - OVERLAP) / (side - OVERLAP))
-        needed = (length + (count - 1) * OVERLAP) / count
-        own = min(side, math.ceil(needed / _MULTIPLE) * _MULTIPLE)
-        return [round(n * (length - own) / (count - 1)) for n in range(count)], own
+        count = math.ceil((length - OVERLAP) / (own_side - OVERLAP))
+        return [round(n * (length - own_side) / (count - 1)) for n in range(count)], own_side
 
     (tops, rows), (lefts, columns) = along(height), along(width)
     return [Tile(top, left, rows, columns) for top in tops for left in lefts]
