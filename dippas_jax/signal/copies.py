@@ -23,6 +23,11 @@ ALIKE = 0.3
 SUSPECT = 0.1
 """Correlation that they may have, but not while others of the camera have a quarter of it."""
 
+ONE_SCENE = 0.5
+"""Correlation of `scene` from which two photos were taken from one place, as by a tripod: they
+share fine structure of the picture, pixel on pixel, which passes for a camera's noise."""
+
+_COARSE = 8  # pixels a side of what `scene` takes the mean of
 _SIDE = 256  # of the centre that is compared, pixels
 _FAR = 4.0  # times the median size of a residual, from where hot pixels would tell
 
@@ -35,6 +40,21 @@ def noise(pixels: Num[ArrayLike, "h w 3"]) -> Float[np.ndarray, "*n"]:
     """
     height, width = np.shape(pixels)[:2]
     return np.asarray(_noise(image.center_crop(pixels, min(height, _SIDE), min(width, _SIDE))))
+
+
+def scene(pixels: Num[ArrayLike, "h w 3"]) -> Float[np.ndarray, "*n"]:
+    """The edges of a photo, coarsely, of norm 1; zeros of one below 256 pixels, which has too few.
+
+    Args:
+      pixels: Grey levels. Only photos of one size can be compared.
+    """
+    grey = np.asarray(image.luma(jnp.asarray(pixels, jnp.float32)))
+    rows, columns = (side // _COARSE for side in grey.shape)
+    coarse = grey[: rows * _COARSE, : columns * _COARSE]
+    coarse = coarse.reshape(rows, _COARSE, columns, _COARSE).mean((1, 3))
+    edges = np.concatenate([np.diff(coarse, axis=n).ravel() for n in (0, 1)])
+    norm = np.linalg.norm(edges)
+    return edges / norm if norm > 0 and min(grey.shape) >= _SIDE else 0 * edges
 
 
 @jax.jit

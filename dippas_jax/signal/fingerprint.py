@@ -2,8 +2,8 @@
 
 Photos are pixels in [0, 255], channels last. The fingerprint K is a float32 plane, zero-mean, and
 about 255 times the physical one: a photo is I0·(1 + K/255) to first order. The estimator is that of
-Chen et al. (2008), "Determining image origin and integrity using sensor noise", with weights that
-trust bright pixels more and saturated ones not at all:
+Chen et al. (2008), "Determining image origin and integrity using sensor noise". As in the authors'
+code, only the denominator has weights, which are smaller near saturation and 0 beyond:
 
     acc = fingerprint.init(height, width)
     for pixels in flats:

@@ -11,6 +11,7 @@ from dippas_jax.cli import main as cli
 from dippas_jax.cli import own_photos
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import files
+from dippas_jax.signal import copies
 from tests import oracles
 
 SIZE, COUNT = 64, 6
@@ -183,3 +184,22 @@ def test_a_photo_that_is_not_in_the_sum_is_not_taken_out_of_it(album):
     found = own_photos.OwnPhotos(paths).known(paths[0], photos[0])
     assert found.photos == COUNT - 1
     assert oracles.ncc(found.plane, oracles.fingerprint(photos[1:])) > 0.999
+
+
+def test_photos_that_were_taken_from_one_place_count_once(tmp_path):
+    """They share the scene's fine structure, pixel on pixel, whatever the camera."""
+    camera, side = synthetic.Camera(3, strength=0.005), 272
+    scenes = [synthetic.scene(n, side) for n in (0, 0, 1, 2, 3)]
+    paths = []
+    for shot, radiance in enumerate(scenes):
+        pixels = synthetic.expose(camera, np.clip(radiance * (1 + 0.02 * shot), 0, 1), shot)
+        paths.append(tmp_path / f"{shot}.png")
+        Image.fromarray(pixels).save(paths[-1])
+    likeness = [copies.scene(np.asarray(Image.open(path))) for path in paths]
+    table = np.array(likeness) @ np.array(likeness).T
+    assert table[0, 1] > 0.9
+    assert np.abs(table[np.triu_indices(5, 1)][1:]).max() < 0.4
+    sums = own_photos._sums(paths)
+    assert sums.copy_of == {paths[1]: paths[0]}
+    assert int(sums.total.count) == 4
+    assert not copies.scene(np.asarray(Image.open(paths[0]))[:200]).any(), "too small to tell"
