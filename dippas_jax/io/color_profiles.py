@@ -20,6 +20,13 @@ def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, bool]:
     return colours, alpha, grey
 
 
+def joined(colours: np.ndarray, alpha: np.ndarray | None, *, grey: bool) -> Image.Image:
+    """The picture of 8 bits that `parted` took apart."""
+    planes = [colours[..., :1] if grey else colours, *([] if alpha is None else [alpha[..., None]])]
+    array = np.concatenate(planes, axis=2)
+    return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array)
+
+
 def without_palette(image: Image.Image, words: list[str]) -> Image.Image:
     """The picture in colours or grey in place of a palette or of black and white."""
     if image.mode in ("P", "PA"):

@@ -252,5 +252,5 @@ def tags(image: Image.Image) -> Image.Exif:
     """The EXIF, none where a PNG's, which are text, are damaged."""
     try:
         return image.getexif()
-    except ValueError:
+    except (ValueError, TypeError):
         return Image.Exif()

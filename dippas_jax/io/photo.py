@@ -230,6 +230,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     image, kind = _opened(path, io.BytesIO(data))
     bits = _require_one_photo(path, image, data)
     turn = _orientation(image)  # and a PNG is read to its end, where more may stand
+    _forget_texts(image)
     exif = metadata.block(image, data)
     icc, xmp = image.info.get("icc_profile") or None, image.info.get("xmp") or None
     if image.format == "BMP":
@@ -241,7 +242,12 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         srgb = False
     if kind == "tiff" and (bits == 16 or tiff_file.has_extra(image)):
         pixels, alpha, grey = tiff_file.read(path, data, words)
-        if srgb and icc:
+        if srgb and icc and pixels.dtype == np.uint8:
+            came = color_profiles.joined(pixels, alpha, grey=grey)
+            image, icc = _converted(path, came, icc, words, srgb=srgb)
+            converted = image is not came
+            pixels, alpha, grey = color_profiles.channels(path, image)
+        elif srgb and icc:
             words.append(_PROFILE_KEPT)
     else:
         image.load()
@@ -325,6 +331,7 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     if heic and not photo_reasons.is_avif(start):
         return _heic(path, file), "heic"
     image = tiff_file.opened(file) if start[:4] in photo_reasons.TIFF else Image.open(file)
+    _forget_texts(image)
     if image.format not in _PILLOW:
         article = "an" if str(image.format).startswith(tuple("AEIO")) else "a"
         raise InputError(
@@ -333,10 +340,25 @@ def _opened(path: Path | str, file: File) -> tuple[Image.Image, str]:
     return image, _PILLOW[image.format]
 
 
+def _forget_texts(image: Image.Image) -> None:
+    """What a file calls EXIF, XMP or a profile and is a text or numbers, is none.
+
+    Pillow puts every text of a PNG beside them, under the name that the file gives it.
+    """
+    for name in ("exif", "xmp", "icc_profile"):
+        if not isinstance(image.info.get(name, b""), bytes):
+            del image.info[name]
+    if isinstance(image.info.get("transparency"), str):
+        del image.info["transparency"]
+    exif = image.info.get("exif", b"II")
+    if image.format == "PNG" and not exif.startswith((b"Exif\0\0", b"II", b"MM")):
+        del image.info["exif"]
+
+
 def _orientation(image: Image.Image) -> int:
     """EXIF's, 1 to 8; of a HEIC it was put aside when the header was read."""
     found = image.info.get("original_orientation") or metadata.tags(image).get(274, 1)
-    return found if found in range(1, 9) else 1
+    return found if isinstance(found, int) and found in range(1, 9) else 1
 
 
 def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int:
@@ -353,8 +375,13 @@ def _require_one_photo(path: Path | str, image: Image.Image, data: bytes) -> int
             raise photo_reasons.odd_bmp(path)
         return 8
     tags = image.tag_v2  # type: ignore[attr-defined]
-    if 50706 in tags or tags.get(262) == 32803 or tags.get(254, 0) & 1:
-        raise photo_reasons.raw(path)  # whatever its name is; or a thumbnail before the data
+    if 50706 in tags or tags.get(262) == 32803:
+        raise photo_reasons.raw(path)  # whatever its name is
+    if tags.get(254, 0) & 1:
+        raise InputError(
+            f"photo {path} holds a reduced picture first, as RAW files do; develop it, or save the "
+            "one you mean as a PNG"
+        )
     if odd := tiff_file.odd_numbers(data):
         raise InputError(photo_reasons.of_odd_numbers(path, odd))
     return max(*tags.get(258, (1,)), 8)
@@ -375,7 +402,9 @@ def _heic(path: Path | str, file: File) -> Image.Image:
             f"photo {path} is a HEIC file, which needs pip install 'dippas-jax[heic]'; or export "
             "it as a JPEG"
         ) from None
-    return pillow_heif.HeifImageFile(file)
+    image = pillow_heif.HeifImageFile(file)
+    Image._decompression_bomb_check(image.size)  # as `Image.open` does
+    return image
 
 
 def _colours(image: Image.Image, data: bytes) -> bytes:

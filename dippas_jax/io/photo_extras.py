@@ -6,10 +6,12 @@ from PIL import Image
 
 from dippas_jax.io import exif as metadata
 
-POINTS_ELSEWHERE = re.compile(
-    rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|hdr-gain-map|HasExtendedXMP|"
-    rb"ItemURI|AuxiliaryImageType|subimage|jumbf|c2pa|:provenance"
+_OTHER_PICTURES = (
+    rb"MotionPhoto|MicroVideo|photos/1\.0/container|HDRGainMap|hdrgm:|hdr-gain-map|ItemURI|"
+    rb"AuxiliaryImageType|subimage"
 )
+_OF_OTHER_PICTURES = re.compile(_OTHER_PICTURES)
+POINTS_ELSEWHERE = re.compile(_OTHER_PICTURES + rb"|HasExtendedXMP|jumbf|c2pa|:provenance")
 """In XMP: names of what lies behind the picture, in other parts of its file or elsewhere."""
 
 HOLDS_PICTURES = re.compile(
@@ -46,12 +48,14 @@ def unkept(image: Image.Image) -> tuple[str, ...]:
 def left_out(image: Image.Image, data: bytes, xmp: bytes | None, *, srgb: bool) -> list[str]:
     """Clauses on what else the file holds, and on what is known of its colours by EXIF alone."""
     said, info = [], image.info
-    if xmp and POINTS_ELSEWHERE.search(xmp):
+    if xmp and _OF_OTHER_PICTURES.search(xmp):
         said.append("what its XMP points to (a video, a gain map or a second image) is left out")
     else:
         if image.format == "MPO":
             said.append("its second image is left out")
-        if _VIDEO.search(data) if image.format == "JPEG" else b"mpvd" in data[:-4]:
+        if (image.format == "JPEG" and _VIDEO.search(data)) or (
+            image.format == "HEIF" and b"mpvd" in _boxes(data)
+        ):
             said.append("its video is left out")
     if image.format == "HEIF":
         others = getattr(image, "n_frames", 1) > 1 or info.get("depth_images") or info.get("aux")
@@ -67,3 +71,17 @@ def left_out(image: Image.Image, data: bytes, xmp: bytes | None, *, srgb: bool) 
             f"that its colours are Adobe RGB says its EXIF alone, which few viewers follow{stay}"
         )
     return said
+
+
+def _boxes(data: bytes) -> list[bytes]:
+    """Kinds of the outer boxes of a HEIF (ISO/IEC 14496-12, part 4.2)."""
+    found, at = [], 0
+    while at + 16 <= len(data):
+        size, start = int.from_bytes(data[at : at + 4]), 8
+        found.append(data[at + 4 : at + 8])
+        if size == 1:
+            size, start = int.from_bytes(data[at + 8 : at + 16]), 16
+        if size < start:  # to the end of the file, or damaged
+            break
+        at += size
+    return found

@@ -21,14 +21,14 @@ def _sixteen_bits(image: Image.Image, data: bytes, words: list[str]) -> Image.Im
     words.append("16 bits reduced to 8")
     if image.mode == "RGBA":
         return image.convert("LA") if data[25] == _GREY_WITH_ALPHA else image
+    if clear is None:
+        return image
     wide = np.asarray(image).astype(np.uint16)
     if image.mode == "RGB":
         # Pillow keeps the high bytes; told that the bytes lie in the other order, the low ones.
         again = Image.open(io.BytesIO(data))
         again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
         wide = wide << 8 | np.asarray(again)
-    if clear is None:
-        return image
     seen = (wide != np.uint16(clear)).reshape(*wide.shape[:2], -1).any(axis=2)
     narrow = np.asarray(image) if image.mode == "RGB" else np.rint(wide / 257)
     return Image.fromarray(np.dstack([narrow, 255 * seen]).astype(np.uint8))

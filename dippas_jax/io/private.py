@@ -16,6 +16,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from dippas_jax.types import ShortageError
+
 try:
     import fcntl
 except ImportError:  # Windows, where the watcher alone removes the folder
@@ -41,16 +43,25 @@ for _ in range(20):
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A new folder that only this user can enter; it is removed at the end."""
-    remove_stale(Path(tempfile.gettempdir()))
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 0700
-    lock = _locked(path)
-    watcher = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _WATCH, str(path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    path = None
+    try:
+        remove_stale(Path(tempfile.gettempdir()))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 0700
+        lock = _locked(path)
+        watcher = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _WATCH, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
+        raise ShortageError(
+            f"there can be no private folder for copies ({error.strerror or error}); free room and "
+            "memory, or set TMPDIR to a folder on a local disk"
+        ) from None
     try:
         yield path
     finally:

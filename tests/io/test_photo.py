@@ -7,11 +7,12 @@ import shutil
 import struct
 import subprocess
 import zlib
+from unittest import mock
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from dippas_jax.io import exif as metadata
 from dippas_jax.io import files, icc_profile, photo_kinds, photo_writer
@@ -928,7 +929,6 @@ def test_xmp_that_is_kept_says_the_new_orientation_and_holds_no_thumbnail(tmp_pa
         b'xmlns:C="http://ns.google.com/photos/1.0/container/"',
         b'hdrgm:Version="1.0"',
         b'HDRGainMap:HDRGainMapVersion="65536"',
-        b'xmpNote:HasExtendedXMP="0A"',
     ],
 )
 def test_xmp_that_points_to_what_is_gone_goes_with_it(tmp_path, property):
@@ -1175,3 +1175,66 @@ def test_pictures_in_inner_directories_of_the_exif_do_not_go_along():
     back = metadata.parsed(made)
     assert back.get_ifd(34665)[33434] == 0.5
     assert metadata.pictures(block) == ["tag 34675", "tag 347", "tag 700", "tag 4096"]
+
+
+def test_xmp_that_goes_on_elsewhere_is_left_out_and_no_video_is_named(tmp_path):
+    for text in (b'xmpNote:HasExtendedXMP="0A"', b'dcterms:provenance="self#jumbf=c2pa"'):
+        xmp = b"<x:xmpmeta><rdf:D " + text + b"/></x:xmpmeta>"
+        photo = photo_file.read(put(tmp_path, saved(pixels(), "JPEG", xmp=xmp)))
+        assert photo.words == ()
+        assert b"xmpmeta" not in photo_writer.encode(photo, photo.pixels, kept="keep")
+        said = photo_writer.not_kept(photo, kind="same", kept="keep")
+        assert said == ["its XMP is left out"]
+
+
+def test_levels_that_spell_mpvd_are_no_video(tmp_path):
+    array = np.full((64, 64, 3), 200, np.uint8)
+    array[0, :2] = np.frombuffer(b"mpvd..", np.uint8).reshape(2, 3)
+    for kind in ("TIFF", "BMP", "PNG"):
+        photo = photo_file.read(put(tmp_path, saved(array, kind), f"a.{kind.lower()}"))
+        assert photo.words == ()
+
+
+@pytest.mark.parametrize("name", ["exif", "xmp", "icc_profile", "transparency"])
+@pytest.mark.parametrize("how", ["add_text", "add_itxt"])
+def test_texts_of_a_png_that_are_called_like_its_metadata_are_texts(tmp_path, name, how):
+    text = PngImagePlugin.PngInfo()
+    getattr(text, how)(name, "by Ann")
+    for array in (pixels(), pixels()[..., 0]):
+        photo = photo_file.read(put(tmp_path, saved(array, "PNG", pnginfo=text), "a.png"))
+        expected = array[..., 0] if array.ndim == 3 else array
+        np.testing.assert_array_equal(photo.pixels[..., 0], expected)
+        assert (photo.icc, photo.alpha, photo.unkept) == (None, None, ("text",))
+        assert b"Ann" not in photo_writer.encode(photo, photo.pixels, kept="keep")
+
+
+def test_an_orientation_that_is_no_whole_number_is_none():
+    odd = Image.Exif()
+    odd[274] = TiffImagePlugin.IFDRational(6, 1)
+    image = mock.Mock(info={}, getexif=lambda: odd)
+    assert photo_file._orientation(image) == 1
+
+
+@pytest.mark.parametrize("clear", [False, True], ids=["opaque", "clear"])
+def test_a_tiff_with_opacity_is_converted_to_srgb_too(tmp_path, clear):
+    alpha = np.full(pixels().shape[:2], 255, np.uint8)
+    alpha[:9] = 7 if clear else 255
+    data = saved(np.dstack([pixels(), alpha]), "TIFF", icc_profile=swapped_profile())
+    found = photo_file.read(put(tmp_path, data, "a.tif"), srgb=True)
+    plain = photo_file.read(
+        put(tmp_path, saved(pixels(), "PNG", icc_profile=swapped_profile())), srgb=True
+    )
+    assert found.words == ("colours converted to sRGB",)
+    assert found.icc is None
+    np.testing.assert_array_equal(found.pixels, plain.pixels)
+    assert (found.alpha is not None) == clear
+
+
+def test_a_heic_of_too_many_pixels_is_refused_like_any_other(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif")
+    photo = photo_file.read(put(tmp_path, saved(pixels())))
+    path = put(tmp_path, photo_writer.encode(photo, pixels(), kind="heic"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError) as error:
+        photo_file.read(path)
+    assert_one_sentence(str(error.value), path, "more than 2000 pixels")

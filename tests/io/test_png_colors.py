@@ -11,7 +11,7 @@ from PIL import Image
 from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer, png_colors
 from dippas_jax.types import InputError
-from tests.io.test_photo import swapped_profile
+from tests.io.test_photo import icc, swapped_profile
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 70, 3), np.uint8)
 GAMMA = b"gAMA", struct.pack(">I", 100000)
@@ -55,7 +55,7 @@ def test_chunks_come_back_whole_before_the_pixels_and_a_reader_takes_them(tmp_pa
 
 
 def test_beside_a_profile_there_is_no_second_word_for_srgb(tmp_path):
-    photo = read(tmp_path, png(SRGB, GAMMA, icc_profile=b"no profile at all"))
+    photo = read(tmp_path, png(SRGB, GAMMA, icc_profile=icc()))
     made = photo_writer.encode(photo, photo.pixels)
     assert chunk(*SRGB) not in made
     assert chunk(*GAMMA) in made
