@@ -122,6 +122,7 @@ OUT_OF_RANGE = [
     ("Config", "sigma", 0.0, "sigma"),
     ("Config", "checkpoint_seconds", -1.0, "checkpoint_seconds"),
     ("Config", "checkpoint_seconds", float("nan"), "checkpoint_seconds"),
+    ("Config", "checkpoint_seconds", float("inf"), "checkpoint_seconds"),
     ("Study", "fingerprints", "thirds", "fingerprints"),
     ("Study", "group", 1, "group"),
     ("Study", "workers", -1, "workers"),

@@ -187,11 +187,13 @@ def test_a_published_photo_is_cut_like_its_original(folder, tmp_path):
         plane = np.random.default_rng(9).normal(0, 1, (64, 128)).astype(np.float32)
         files.write_fingerprint(tmp_path / "data" / device / "prnu.npy", plane)
     data = config.Data(folder=str(tmp_path / "data"), crop=64, crops=0)
-    chosen = config.Study(methods=("published:soft",), data=data, attackers=("wavelet",))
+    again = "published:soft@jpeg-90"
+    chosen = config.Study(methods=("published:soft", again), data=data, attackers=("wavelet",))
     study.run(chosen, tmp_path / "out")
     rows = [files.read_json(p) for p in (tmp_path / "out/rows/published-soft").glob("*.json")]
     assert sum(len(row["photos"]) for row in rows) == 8
     assert {round(psnr, 3) for row in rows for psnr in row["psnr"]} == {48.131}
+    assert list((tmp_path / "out" / "rows").glob("published-soft*jpeg-90*/*.json"))
 
 
 def pair(root, sizes, flat_sizes=None):
@@ -307,6 +309,15 @@ def test_all_rows_of_a_study_ask_the_learned_extractor_or_none(tmp_path, monkeyp
     assert rows.ready(chosen, tmp_path / "with").learned == b"others", "of an earlier version"
 
 
+@pytest.mark.parametrize("name", ["dncnn", "overfitted_learned"])
+def test_missing_weights_are_found_before_the_work(name, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "find", lambda: None)
+    chosen = dataclasses.replace(settings(folder), methods=("subtraction_search", name))
+    with pytest.raises(InputError, match=f"{name} needs the weights of the learned extractor"):
+        study.run(chosen, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_published_photo_is_found_before_the_work(folder, tmp_path):
     chosen = dataclasses.replace(
         settings(folder), methods=("prior-aware", "subtraction_search", "published:none")
@@ -401,6 +412,9 @@ def test_variants_of_the_sparse_method_stand_side_by_side(folder, tmp_path):
         ("sparse-awre", 'no method "sparse-awre"'),
         ("engine-aware", 'no method "engine-aware"'),
         ("dippas-blind", 'no method "dippas-blind"'),
+        ("sparse-blind:mode=aware", "sets mode, which is the study's"),
+        ("sparse-aware:method=prior", "sets method, which is the study's"),
+        ("sparse-aware:data.crop=64", "sets data.crop, which is the study's"),
     ],
 )
 def test_a_variant_that_cannot_be_is_refused_before_the_work(name, message, folder, tmp_path):

@@ -1211,8 +1211,9 @@ def test_texts_of_a_png_that_are_called_like_its_metadata_are_texts(tmp_path, na
 def test_an_orientation_that_is_no_whole_number_is_none():
     odd = Image.Exif()
     odd[274] = TiffImagePlugin.IFDRational(6, 1)
-    image = mock.Mock(info={}, getexif=lambda: odd)
-    assert photo_file._orientation(image) == 1
+    image = Image.fromarray(pixels())
+    with mock.patch.object(Image.Image, "getexif", return_value=odd):
+        assert photo_file._orientation(image) == 1
 
 
 @pytest.mark.parametrize("clear", [False, True], ids=["opaque", "clear"])
