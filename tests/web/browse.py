@@ -100,6 +100,15 @@ def visit(view, link, folder, photos):
     time.sleep(1)
     until("2 photos ready", "Nothing")
 
+    odd = folder.with_name("K.txt")
+    odd.write_text("no fingerprint")
+    view.execute_script("arguments[0].closest('details').open = true", by("fingerprint"))
+    by("fingerprint").send_keys(str(odd))
+    time.sleep(2)
+    until("2 photos ready")
+    seen["refused"] = by("error").text
+    view.execute_script("arguments[0].closest('details').open = false", by("fingerprint"))
+
     # From the start of the page to the button by keys alone.
     view.find_element(By.TAG_NAME, "body").click()
     seen["tabs"] = []
@@ -153,6 +162,12 @@ def visit(view, link, folder, photos):
         "return performance.getEntriesByType('resource').map(one => one.name)"
     )
     by("end").click()
+    question = view.switch_to.alert
+    seen["question"] = question.text
+    question.dismiss()
+    seen["stays"] = by("status").text
+    by("end").click()
+    view.switch_to.alert.accept()
     for _ in range(50):
         seen["ended"] = view.execute_script("return document.querySelector('h1').textContent")
         if "ended" in seen["ended"]:

@@ -70,6 +70,7 @@ def test_a_whole_visit_without_a_network(tmp_path):
     assert seen["ready"].startswith("2 photos ready, about ")
     assert seen["ready"].endswith("and 0.6 GiB of memory.")
     assert seen["dropped"] == seen["ready"]
+    assert seen["refused"].startswith("Not added: K.txt: "), "and it stays there to be read"
     assert seen["tabs"][0] == "photo"
     assert {"folder", "start"} <= set(seen["tabs"])
     assert seen["focus"] == "cancel"
@@ -96,8 +97,11 @@ def test_a_whole_visit_without_a_network(tmp_path):
     assert "key" not in seen["address"]
     assert len(seen["asked"]) > 5
     assert all(address.startswith(origin) for address in seen["asked"])
-    assert seen["log"] == [], "no policy was broken, and nothing was missing"
+    log = [line for line in seen["log"] if "K.txt" not in line]
+    assert log == [], "no policy was broken, and nothing was missing"
 
+    assert seen["question"].startswith("End the program?")
+    assert seen["stays"] == seen["done"]
     assert seen["ended"] == "The program has ended"
     assert seen["code"] == 0
     assert not list(temporary.glob(f"{private.PREFIX}*"))
