@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Float, Num
+from jaxtyping import Float
 
 from dippas_jax import config as configuration
 from dippas_jax.forensics import identification
@@ -18,6 +18,8 @@ from dippas_jax.signal import correlation, flat_field, image
 from dippas_jax.signal import residual as residuals
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError, Result
+
+_SMALLEST = 32  # pixels a side
 
 
 def anonymize(
@@ -69,14 +71,14 @@ def fingerprint(
       K, zero-mean, about 255 times the physical PRNU: a photo is I0·(1 + K/255) to first order.
 
     Raises:
-      InputError: There is no photo, or the photos differ in size.
+      InputError: There is no photo, the photos differ in size, or one is not of grey levels.
     """
-    return np.asarray(flat_field.estimate(photos, sigma=sigma).plane)
+    return np.asarray(flat_field.estimate(map(_levels, photos), sigma=sigma).plane)
 
 
 def identify(
-    photo: Num[ArrayLike, "h w 3"],
-    fingerprints: Float[ArrayLike, "*m h2 w2"],
+    photo: ArrayLike,
+    fingerprints: ArrayLike,
     *,
     sigma: float = residuals.SIGMA,
 ) -> identification.Match:
@@ -91,10 +93,26 @@ def identify(
       NCC, z, PCE and p-value, one entry a fingerprint (scalars for one plane).
 
     Raises:
-      InputError: A fingerprint is not of the photo's size.
+      InputError: The photo is not of grey levels, or a fingerprint is no plane of its size.
     """
-    planes = np.asarray(fingerprints)
+    photo, planes = _levels(photo), np.asarray(fingerprints)
+    if planes.ndim not in (2, 3):
+        raise InputError(
+            f"fingerprints are {list(planes.shape)}; give [height, width], or several such planes"
+        )
     if planes.ndim == 2:
         found = identification.compare(photo, planes[None], sigma=sigma)
         return identification.Match(*(values[0] for values in found))
     return identification.compare(photo, planes, sigma=sigma)
+
+
+def _levels(photo: ArrayLike) -> np.ndarray:
+    """A photo in grey levels of 8 bits; `InputError` for any other."""
+    photo = np.asarray(photo)
+    known = photo.dtype == np.uint8 or np.issubdtype(photo.dtype, np.floating)
+    if photo.ndim != 3 or photo.shape[-1] != 3 or min(photo.shape[:2]) < _SMALLEST or not known:
+        raise InputError(
+            f"the photo is {photo.dtype} {list(photo.shape)}; give uint8, or floats from 0 to 255, "
+            f"[height, width, 3] with at least {_SMALLEST} pixels a side"
+        )
+    return photo

@@ -80,6 +80,9 @@ def run(config: configuration.Config, workdir: str | Path) -> list[report.PhotoR
 _SHORT = {"strength": str, "target-psnr": float, "max-minutes": float}
 """Settings that may be given without "config." before them."""
 
+_LIKE = {"target-psnr": 40, "max-minutes": 5}
+"""Examples of those that are numbers."""
+
 
 def _short(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """The other arguments, and the settings given in short.
@@ -96,7 +99,9 @@ def _short(arguments: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         try:
             found[name.replace("-", "_")] = _SHORT[name](value)
         except ValueError as error:
-            raise InputError(f'--{name} is "{value}"; give a number, as in --{name}=5') from error
+            raise InputError(
+                f'--{name} is "{value}"; give a number, as in --{name}={_LIKE[name]}'
+            ) from error
         if not equals:
             raise InputError(f"--{name} has no value; write --{name}=VALUE")
     return rest, found

@@ -216,3 +216,25 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(photo, plane, word, meth
     if method == "prior":
         with pytest.raises(InputError):
             invert(jax.random.key(0), photo, plane)
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.zeros((64, 64, 3), np.uint16),
+        np.zeros((64, 64), np.uint8),
+        np.zeros((64, 64, 4), np.uint8),
+        np.zeros((64, 31, 3), np.uint8),
+    ],
+)
+def test_what_is_no_photo_of_grey_levels_is_refused(photo):
+    """Of 16 bits, weights would be 0 and K of no use, without a word."""
+    for work in (
+        lambda: dj.identify(photo, np.ones(photo.shape[:2])),
+        lambda: dj.fingerprint([photo]),
+    ):
+        with pytest.raises(InputError, match="at least 32 pixels a side"):
+            work()
+    plain = np.full((64, 64, 3), 99, np.uint8)
+    with pytest.raises(InputError, match=r"fingerprints are \[64\]"):
+        dj.identify(plain, np.ones(64))

@@ -67,6 +67,7 @@ def photos(
     for index, record in enumerate(records):
         if places[record.id].exists() and (known := _finished(record, places[record.id])):
             done[record.id] = known
+            checkpoint.delete(folder / "checkpoints" / record.id)  # as a kill may leave them
             tasks.say(f"{record.id}: finished before, skipped")
         else:
             waiting.append((f"photo {index + 1} of {len(records)}", record))

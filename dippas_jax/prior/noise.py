@@ -2,7 +2,7 @@
 
 The fresh input noise of section 4.3 is h·w·512 draws a step. `jax.random.normal` spends a random
 word and an inverse error function on each; this takes a radius and an angle of 16 bits each (Box
-and Muller, 1958), in a third of the time on a CPU. The largest draw is 4.8 standard deviations.
+and Muller, 1958), in a third of the time on a CPU. The largest draw is 4.9 standard deviations.
 """
 
 import jax
