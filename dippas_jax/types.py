@@ -103,7 +103,8 @@ class Result(NamedTuple):
       settings: What the method settled on. "prior": side, average, threshold (B in pixels, L, τ in
         dB), snapshots (how many passed τ), steps, gamma. "sparse": threshold (grey levels),
         compensation (share of the flips that was used), alpha (times I·K subtracted, mean) and,
-        where pixels were moved, displacement (pixels) and psnr_in_place (dB, before that).
+        where pixels were moved, displacement (pixels), psnr_in_place (dB, before that)
+        and left_in_place (the largest share left then).
       history: Of the steps, where there were any.
       visible: z that a fingerprint of one percent has in the photo as it came, by
         `signal.cells.NAMES`; empty where it was not measured.

@@ -89,6 +89,8 @@ def anonymize(
         plan.announce(waiting, options, own)
         plan.show(waiting, options, own, json=json)
         return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
+    for job in there:
+        checkpoints.forget_older(job.target)
     page = (
         None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped, gone)
     )
@@ -181,7 +183,6 @@ def _waiting(
     waiting: plan.Sizes = {}
     for job in console.bar(jobs, "photo looked at"):
         if job in there:
-            checkpoints.forget(job.target)  # what a kill left between the output and the end
             skipped[job.source] = f"{job.target} exists{there[job]}"
             console.note(f"{job.source}: {job.target} exists, skipped; --overwrite replaces it")
         elif size := failed.catch(usable_size, job.source, job):

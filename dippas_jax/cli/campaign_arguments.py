@@ -121,7 +121,7 @@ def shard(text: str, environment: Mapping[str, str] | None = None) -> tuple[int,
     environment = os.environ if environment is None else environment
     first, _, of = text.partition("/")
     if first == "auto":
-        number, known = _from(environment, numbered=bool(of))
+        number, known = _from(environment, of)
         first, of = str(number), of or str(known)
     if not (first.isdecimal() and of.isdecimal() and int(first) < int(of)):
         raise argparse.ArgumentTypeError(
@@ -131,11 +131,11 @@ def shard(text: str, environment: Mapping[str, str] | None = None) -> tuple[int,
     return int(first), int(of)
 
 
-def _from(environment: Mapping[str, str], *, numbered: bool) -> tuple[int | str, int | str]:
+def _from(environment: Mapping[str, str], of: str) -> tuple[int | str, int | str]:
     """The number of this job and how many there are, each "" where it is not known.
 
-    `numbered`: How many there are is told, so that tasks of an array are numbered from 0, and some
-    of them may be submitted again.
+    `of`: How many there are, if that is told. An array of fewer tasks is some of one that was
+    numbered from 0, submitted again.
     """
     if "JOB_COMPLETION_INDEX" in environment:
         return environment["JOB_COMPLETION_INDEX"], ""
@@ -145,4 +145,5 @@ def _from(environment: Mapping[str, str], *, numbered: bool) -> tuple[int | str,
         )
     except (KeyError, ValueError):
         return "", ""
-    return (task if numbered else (task - least) // step), count
+    some = of.isdecimal() and int(of) != count
+    return (task if some else (task - least) // step), count

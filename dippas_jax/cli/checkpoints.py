@@ -67,6 +67,15 @@ def forget(target: Path) -> None:
     shutil.rmtree(_folder(target), ignore_errors=True)
 
 
+def forget_older(target: Path) -> None:
+    """Remove what a kill left between an output and the end; not that of a try that came after."""
+    folder = _folder(target)
+    with contextlib.suppress(OSError):
+        newest = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+        if newest <= target.stat().st_mtime:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _folder(target: Path) -> Path:
     """Hidden, and short whatever the output is called."""
     name = hashlib.sha256(target.name.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -60,6 +60,8 @@ class Failures:
         except InputError as error:
             self.add(path, str(error))
         except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            if isinstance(error, jax.errors.JaxRuntimeError) and _NO_MEMORY not in str(error):
+                raise
             what = f"{type(error).__name__}: {error}".partition("\n")[0]
             self.add(
                 path, f"{path} takes more memory than there is ({what}); free some, or crop it"
@@ -238,6 +240,7 @@ def read_fingerprint(path: str) -> Fingerprint:
 
 # ------------------------------------------------------------------------------------------- lines
 
+_NO_MEMORY = "RESOURCE_EXHAUSTED"  # among the words of an error of XLA
 _BY_CHANCE = 0.01  # matches of a command, from which chance is told of
 
 SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"

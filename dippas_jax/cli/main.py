@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
@@ -50,7 +51,7 @@ VERBS = {
 _READERS = ("anonymize", "fingerprint", "identify", "verify", "link", "doctor")
 """Verbs that read photos."""
 
-_INTERRUPTED = 130
+_INTERRUPTED, _FAULT = 130, 70
 
 _DESCRIPTION = """\
 Reduce, or look for, the fingerprint that a camera's sensor leaves in its photos.
@@ -74,7 +75,8 @@ exit codes:
   2  the command line is wrong, or nothing that was given can be used
   3  a match was found (identify, verify, link)
   4  done, but the camera of a photo can probably still be found, or the photo was
-     there already and was not judged again (anonymize)
+     there already and was not judged again (anonymize, campaign)
+  70 the program itself failed; please report what it says
 """
 
 
@@ -167,6 +169,9 @@ def _run(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) 
         return _INTERRUPTED
     except OSError as error:  # of stdout: other files give InputError
         return _unwritten(error)
+    except Exception:  # noqa: BLE001 - a fault of this program, and not a photo's
+        traceback.print_exc()
+        return _FAULT
 
 
 def _unwritten(error: OSError) -> int:

@@ -6,7 +6,7 @@ metadata say is confirmed by the sensor.
 
 Of copies, and of photos that were taken from one place, one counts: they share more than a sensor.
 
-In memory is one camera at a time, and of its photos only sums and up to two megabytes each, by
+In memory is one camera at a time, and of its photos only sums and half a megabyte each, by
 which those are told.
 """
 

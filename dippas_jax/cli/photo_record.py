@@ -117,8 +117,11 @@ def from_json(values: Any) -> PhotoRecord:
         return {name: math.nan if value is None else value for name, value in found.items()}
 
     settings = values["settings"]
-    if settings.get("displacement") and not settings.keys() >= {"psnr_in_place", "left_in_place"}:
-        raise ValueError("a photo was moved, and how it was before that is not known")
+    if settings.get("displacement"):
+        if "psnr_in_place" not in settings:
+            raise ValueError("a photo was moved, and its PSNR before that is not known")
+        settings = {"left_in_place": None, **settings}  # of versions that did not tell it
+        values = {**values, "settings": settings}
     names = ("settings", "z_before", "z", "leakage", "visible")
     rest: dict[str, Any] = {name: numbers(values[name]) for name in names}
     rest |= numbers({name: values[name] for name in ("predicted_z", "seconds")})
@@ -160,7 +163,7 @@ def traced(record: PhotoRecord) -> bool:
     """
     attacks = record.examined.get("attacks", ())
     known = math.isinf(record.psnr) or bool(baselines.found(record.method)) or unmeasured(record)
-    known |= place_z(record) >= prediction.PLACE
+    known |= _is_found_by_search(record)
     return known or record.predicted_z >= TRACED or any(one["found"] for one in attacks)
 
 
@@ -168,6 +171,11 @@ def place_z(record: PhotoRecord) -> float:
     """As `prediction.z_of_a_place`."""
     pixels = record.height * record.width
     return prediction.z_of_a_place(pixels, record.settings, record.visible)
+
+
+def _is_found_by_search(record: PhotoRecord) -> bool:
+    moved = record.settings.get("displacement", 0.0) > 0
+    return moved and prediction.is_found_by_search(record.height * record.width, place_z(record))
 
 
 def unmeasured(record: PhotoRecord) -> bool:
@@ -182,7 +190,9 @@ def unmeasured(record: PhotoRecord) -> bool:
     )
     if not unseen or plainest is None:
         return unseen
-    return prediction.by_check(pixels, plainest["before"], plainest["after"]) >= TRACED
+    if record.settings.get("displacement", 0.0) > 0:
+        return True  # moved away, it says nothing of what is left
+    return not prediction.by_check(pixels, plainest["before"], plainest["after"]) < TRACED
 
 
 def looked_for(record: PhotoRecord, *, known: bool = True) -> bool:
@@ -237,7 +247,8 @@ def verdict(record: PhotoRecord) -> str:
         return UNMEASURED
     if record.predicted_z >= TRACED:
         return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
-    if (z := place_z(record)) >= prediction.PLACE:
+    if _is_found_by_search(record):
+        z = place_z(record)
         return f"can probably be traced by a search place by place (z of about {z:.1f} in each)"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"

@@ -37,9 +37,9 @@ IMPOSSIBLE = 2.0
 the photo's own noise, as one that was made of this photo or of a copy does. Chosen, not
 measured."""
 
-PLACE = 2.0
-"""z of a single place of a photo whose pixels were moved, from where it can be found by a search:
-by chance the largest of some hundred moves has about 3. Chosen, not measured."""
+PLACE = 1.0
+"""z of a single place of a photo of `CAMERA_PIXELS` whose pixels were moved, from where it can be
+found by who searches all places and adds up what they show. Chosen, not measured."""
 
 UNSURE = 0.1
 """Leakage of the whole photo that its parts and planted patterns may not show: in eight crops of
@@ -189,7 +189,16 @@ def z_of_a_place(pixels: int, settings: Mapping[str, Any], visible: Mapping[str,
     if not settings.get("displacement", 0.0) > 0:
         return 0.0
     left = settings["left_in_place"] + UNSURE
-    return _shown(pixels, visible) * left * displacement.LENGTH / math.sqrt(pixels)
+    place = min(displacement.LENGTH / math.sqrt(pixels), 1.0)
+    return _shown(pixels, visible) * left * place
+
+
+def is_found_by_search(pixels: int, place: float) -> bool:
+    """Whether that z of a place can be found; nan is. The more places there are, the less it takes.
+
+    What n places show adds up by squares, so that √n of them counts: the limit falls with n^¼.
+    """
+    return not place < PLACE * (CAMERA_PIXELS / pixels) ** 0.25
 
 
 def whole(pixels: int) -> float:

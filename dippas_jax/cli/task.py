@@ -53,6 +53,11 @@ class Task(NamedTuple):
         return self.photo.pixels.shape[0], self.photo.pixels.shape[1]
 
     @property
+    def kind(self) -> str:
+        """Format of the output."""
+        return self.photo.format if self.job.kind == "same" else self.job.kind
+
+    @property
     def pixel_count(self) -> int:
         """Of its pixels."""
         return self.size[0] * self.size[1]
@@ -84,15 +89,15 @@ class Task(NamedTuple):
         """The camera's JPEG, if the photo came as one, and the output's format."""
 
         def camera(pixels: np.ndarray) -> np.ndarray:
-            return photo_writer.decode(photo_writer.encode(self.photo, pixels), self.photo)
+            data = photo_writer.encode(self.photo, pixels, upright=False)  # as the sensor has them
+            return photo_writer.decode(data, self.photo, upright=False)
 
         def output(pixels: np.ndarray) -> np.ndarray:
             whole = pixels.shape == self.photo.pixels.shape
             task = self if whole else self._replace(photo=self.photo._replace(alpha=None))
             return task.decoded(task.encoded(pixels))
 
-        kind = self.photo.format if self.job.kind == "same" else self.job.kind
-        lossy = photo_writer.is_lossy(self.photo, kind)
+        lossy = photo_writer.is_lossy(self.photo, self.kind)
         return tiles.Codecs(None if self.photo.jpeg is None else camera, output, lossy)
 
     def bar(self, **options: Any) -> tqdm.tqdm:

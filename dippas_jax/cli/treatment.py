@@ -282,8 +282,9 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         known = prediction.known_z(result) >= z
         why = f"its fingerprint still gives |z| {z:.1f}" if known else _why(task, result, before)
         said.append(f"this photo can probably be traced: {why}{_more(task.options)}")
-    elif (z := prediction.z_of_a_place(task.pixel_count, result.settings, result.visible)) >= (
-        prediction.PLACE
+    elif result.settings.get("displacement", 0.0) > 0 and prediction.is_found_by_search(
+        task.pixel_count,
+        z := prediction.z_of_a_place(task.pixel_count, result.settings, result.visible),
     ):
         said.append(
             "this photo can probably be traced: who searches place by place finds what was left "

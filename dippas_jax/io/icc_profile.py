@@ -5,6 +5,7 @@ spare bytes. So none is searched for that: what a viewer computes with (ICC.1:20
 is written into a new one, and nothing else.
 """
 
+import functools
 import struct
 
 COMMON = {
@@ -21,6 +22,8 @@ _CURVES = {b"RGB ": (b"rTRC", b"gTRC", b"bTRC"), b"GRAY": (b"kTRC",)}
 _TABLES = (b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2")
 _CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")
 _HEADER, _ENTRY, _MOST = 128, 12, 100  # bytes, bytes, and tags in a table
+_LARGEST = 4 << 20  # bytes of a profile; those of printers have one or two
+_VERSIONS, _CONNECTIONS, _INTENTS = (2, 4), (b"XYZ ", b"Lab "), range(4)
 _DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 _D50 = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)  # the one illuminant of part 7.2.16
 _PARAMETERS = (1, 3, 4, 5, 7)  # of curves of the kinds 0 to 4
@@ -53,6 +56,7 @@ def is_rgb(icc: bytes) -> bool:
     return icc[16:20] == b"RGB "
 
 
+@functools.lru_cache(maxsize=8)  # it is asked for each time that a part of a photo is written
 def rebuilt(icc: bytes) -> bytes | None:
     """A profile of the same colours that holds nothing else; its name only if that is a common one.
 
@@ -60,29 +64,36 @@ def rebuilt(icc: bytes) -> bytes | None:
       The profile; None of one that is damaged, or that neither RGB nor grey can have.
     """
     try:
-        old, space = _tags(icc), icc[16:20]
-        if icc[12:16] not in _CLASSES or icc[36:40] != b"acsp" or space not in _CURVES:
-            return None
-        kinds = {kind: _plain for kind in (*_PRIMARIES, *_CURVES[space], b"wtpt", b"bkpt", b"chad")}
-        kinds |= {kind: _plain for kind in (b"cicp", *_TABLES)}
-        new = {kind: write(old[kind]) for kind, write in kinds.items() if kind in old}
-    except struct.error:
+        return _rebuilt(icc) if len(icc) <= _LARGEST else None
+    except (struct.error, ValueError):
         return None
+
+
+def _rebuilt(icc: bytes) -> bytes | None:
+    old, space = _tags(icc), icc[16:20]
+    (intent,) = struct.unpack_from(">I", icc, 64)
+    version = min(icc[8], 4)
+    known = space in _CURVES and icc[20:24] in _CONNECTIONS and version in _VERSIONS
+    if icc[12:16] not in _CLASSES or icc[36:40] != b"acsp" or not known:
+        return None
+    kinds = (*_PRIMARIES, *_CURVES[space], b"wtpt", b"bkpt", b"chad", b"cicp", *_TABLES)
+    new = {kind: _plain(old[kind]) for kind in kinds if kind in old}
     needed = (*_PRIMARIES, *_CURVES[space]) if space == b"RGB " else _CURVES[space]
     if not all(new.get(kind) for kind in needed) and not new.get(b"A2B0"):
         return None
     own = name(icc)
-    write_text = _localised if icc[8] >= _VERSION_4 else _described
-    new[b"desc"] = write_text(own if own.lower() in COMMON else _UNNAMED)
+    write_text = _localised if version >= _VERSION_4 else _described
+    new[b"desc"] = write_text(own if own.lower() in COMMON and own.isascii() else _UNNAMED)
     new[b"cprt"] = (
         _localised(_COPYRIGHT)
-        if icc[8] >= _VERSION_4
+        if version >= _VERSION_4
         else b"text" + bytes(4) + _COPYRIGHT.encode() + b"\0"
     )
     header = bytearray(_HEADER)
-    for part in (slice(8, 12), slice(12, 24), slice(36, 40), slice(64, 68)):
-        header[part] = icc[part]  # version, class and spaces, signature, rendering intent
+    header[8:10] = bytes([version, icc[9] & 0xF0])
+    header[12:24], header[36:40] = icc[12:24], b"acsp"  # class and spaces
     header[24:36], header[68:80] = _DATE, _D50
+    header[64:68] = struct.pack(">I", intent if intent in _INTENTS else 0)
     return _written(bytes(header), {kind: data for kind, data in new.items() if data})
 
 
@@ -126,7 +137,7 @@ def _plain(data: bytes) -> bytes:
 
 def _table_length(data: bytes) -> int:
     """Of a table of 8 or 16 bits (parts 10.10 and 10.11)."""
-    entering, leaving, points = data[8:11]
+    entering, leaving, points = struct.unpack_from(">3B", data, 8)
     if entering > _MOST_CHANNELS:
         raise struct.error("more channels than colours have")
     if data[:4] == b"mft1":
@@ -137,7 +148,9 @@ def _table_length(data: bytes) -> int:
 
 def _elements(data: bytes) -> bytes:
     """A transform of curves, matrix and table (parts 10.12 and 10.13) without what lies between."""
-    entering, leaving = data[8:10]
+    entering, leaving = struct.unpack_from(">2B", data, 8)
+    if not (1 <= entering <= _MOST_CHANNELS and 1 <= leaving <= _MOST_CHANNELS):
+        return b""
     curves_b, matrix, curves_m, table, curves_a = struct.unpack_from(">5I", data, 12)
     ends = {b"mAB ": (entering, leaving), b"mBA ": (leaving, entering)}
     outer, inner = ends[data[:4]]
@@ -163,12 +176,25 @@ def _curves(data: bytes, at: int, count: int) -> bytes:
     """So many curves, one after the other; nothing where they are not there."""
     made = b""
     for _ in range(count):
-        one = _plain(data[at:]) if data[at : at + 4] in (b"curv", b"para") else b""
+        one = _curve(data, at)
         if not one:
             return b""
         made += one + bytes(-len(one) % 4)
         at += len(one) + -len(one) % 4
     return made
+
+
+def _curve(data: bytes, at: int) -> bytes:
+    """The curve that begins there; nothing where none does."""
+    kind = data[at : at + 4]
+    if kind == b"curv":
+        length = 12 + 2 * struct.unpack_from(">I", data, at + 8)[0]
+    elif kind == b"para":
+        which = struct.unpack_from(">H", data, at + 8)[0]
+        length = 12 + 4 * _PARAMETERS[which] if which < len(_PARAMETERS) else 0
+    else:
+        return b""
+    return _plain(data[at : at + length])
 
 
 def _grid(data: bytes, at: int, entering: int, leaving: int) -> bytes:
@@ -177,7 +203,7 @@ def _grid(data: bytes, at: int, entering: int, leaving: int) -> bytes:
     (precision,) = struct.unpack_from(">B", data, at + 16)
     length = leaving * precision
     for one in points:
-        length *= one
+        length *= one if one > 1 else len(data)  # of fewer than two points there is no table
     found = data[at + 20 : at + 20 + length]
     start = points.ljust(16, b"\0") + bytes([precision]) + bytes(3)
     return start + found if len(found) == length and precision in (1, 2) else b""

@@ -57,6 +57,7 @@ File = photo_reasons.File
 BELOW = "what lay below its transparent pixels is removed"
 """Among the words of a photo in whose file that still is."""
 
+_LOSSY, _RINGING = ("webp", "heic"), 8.0  # grey levels
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
 
@@ -251,6 +252,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
             words.append(_PROFILE_KEPT)
     else:
         image.load()
+        _forget_texts(image)  # behind the pixels of a PNG there may be more
         if kind == "tiff" and tiff_file.drops_extra(image):
             words.append(tiff_file.LEFT_OUT)
         if kind == "jpeg" and (damage := jpeg_damage.said(data)):
@@ -269,7 +271,9 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:
         alpha = None
     return PhotoFile(
-        np.ascontiguousarray(pixels if alpha is None else _seen(pixels, alpha, words)),
+        np.ascontiguousarray(
+            pixels if alpha is None else _seen(pixels, alpha, words, lossy=kind in _LOSSY)
+        ),
         alpha,
         grey,
         kind,
@@ -291,13 +295,17 @@ def is_hidden(alpha: np.ndarray) -> np.ndarray:
     return np.rint(alpha / 257) == 0 if alpha.dtype == np.uint16 else alpha == 0
 
 
-def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str]) -> np.ndarray:
-    """Pixels without what lies below transparent ones, which nobody sees: a face, for instance."""
+def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str], *, lossy: bool) -> np.ndarray:
+    """Pixels without what lies below transparent ones, which nobody sees: a face, for instance.
+
+    Of a lossy format a plain colour does not come back plain, which is no picture.
+    """
     hidden = is_hidden(alpha)
     below = pixels[hidden]
     if not len(below) or (below == below[0]).all():
         return pixels
-    words.append(BELOW)
+    if not lossy or below.std(0).max() > _RINGING:
+        words.append(BELOW)
     pixels = pixels.copy()
     pixels[hidden] = np.rint(pixels[~hidden].mean(0)) if not hidden.all() else 0
     return pixels

@@ -64,9 +64,7 @@ def encode(
     tag = 1 if upright else photo.orientation
     size = array.shape[0], array.shape[1]
     exif = _exif(photo, kept, tag, size, icc=icc)
-    profile = photo.icc if icc else None
-    if profile and kept != "keep":
-        profile = icc_profile.rebuilt(profile)
+    profile = icc_profile.rebuilt(photo.icc) if icc and photo.icc else None
     if kind == "tiff" and array.dtype == np.uint16:
         return tiff_file.encoded(array, profile, tag)
     if array.dtype == np.uint16 and not _holds_16_bits(photo, kind):
@@ -182,7 +180,7 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str, icc: bool = T
     """
     kind = photo.format if kind == "same" else kind
     said = []
-    if icc and photo.icc and kept != "keep" and icc_profile.rebuilt(photo.icc) is None:
+    if icc and photo.icc and icc_profile.rebuilt(photo.icc) is None:
         said.append("its colour profile is damaged or of another kind of colours, and is left out")
     wide = kind == "tiff" and photo.pixels.dtype == np.uint16
     if wide and metadata.says_something(photo.exif, kept):

@@ -43,7 +43,7 @@ for _ in range(20):
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A new folder that only this user can enter; it is removed at the end."""
-    path = None
+    path = lock = None
     try:
         remove_stale(Path(tempfile.gettempdir()))
         path = Path(tempfile.mkdtemp(prefix=PREFIX))  # mode 0700
@@ -58,6 +58,8 @@ def folder() -> Iterator[Path]:
     except OSError as error:
         if path is not None:
             shutil.rmtree(path, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
         raise ShortageError(
             f"there can be no private folder for copies ({error.strerror or error}); free room and "
             "memory, or set TMPDIR to a folder on a local disk"

@@ -119,8 +119,8 @@ def read(at: Place, noun: str) -> bytes:
     return data
 
 
-def _not_let_in(at: Place, noun: str, error: Exception) -> OutOfReachError:
-    return OutOfReachError(
+def _not_let_in(at: Place, noun: str, error: Exception) -> ShortageError:
+    return ShortageError(
         f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the clock of "
         "this machine, and try again"
     )

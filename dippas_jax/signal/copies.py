@@ -27,7 +27,8 @@ ONE_SCENE = 0.5
 """Correlation of `scene` from which two photos were taken from one place, as by a tripod: they
 share fine structure of the picture, pixel on pixel, which passes for a camera's noise."""
 
-_COARSE = 8  # pixels a side of what `scene` takes the mean of
+_COARSE = 8  # pixels a side, at least, of what `scene` takes the mean of
+_POINTS = 128  # means along the shorter side, of a large photo
 _SIDE = 256  # of the centre that is compared, pixels
 _FAR = 4.0  # times the median size of a residual, from where hot pixels would tell
 
@@ -49,9 +50,10 @@ def scene(pixels: Num[ArrayLike, "h w 3"]) -> Float[np.ndarray, "*n"]:
       pixels: Grey levels. Only photos of one size can be compared.
     """
     grey = np.asarray(image.luma(jnp.asarray(pixels, jnp.float32)))
-    rows, columns = (side // _COARSE for side in grey.shape)
-    coarse = grey[: rows * _COARSE, : columns * _COARSE]
-    coarse = coarse.reshape(rows, _COARSE, columns, _COARSE).mean((1, 3))
+    block = max(_COARSE, min(grey.shape) // _POINTS)
+    rows, columns = (side // block for side in grey.shape)
+    coarse = grey[: rows * block, : columns * block]
+    coarse = coarse.reshape(rows, block, columns, block).mean((1, 3))
     edges = np.concatenate([np.diff(coarse, axis=n).ravel() for n in (0, 1)])
     norm = np.linalg.norm(edges)
     return edges / norm if norm > 0 and min(grey.shape) >= _SIDE else 0 * edges

@@ -122,12 +122,14 @@ class Store:
         self.program = program
         self.chosen = Wishes()  # by the page, and kept when all files are removed
         self._numbers = 0
+        self.coming = 0  # uploads that are under way
+        self.bytes = 0  # with those of uploads
+        self.round = 0  # how often all was removed
         self._forget()
 
     def _forget(self) -> None:
         self.files: dict[int, File] = {}
-        self.bytes = 0  # with those of uploads that are under way
-        self.coming = 0  # uploads that are
+        self.round += 1
         self.state = "waiting"
         self.photos: dict[int, dict[str, Any]] = {}
         self.notes: list[str] = []
@@ -189,6 +191,7 @@ class Store:
     async def clear(self) -> None:
         """Forgets and removes all files, after ending the job."""
         await self.cancel()
+        self._remove(*KINDS)
         self._forget()
         for name in ("photos", "wall", "camera", "results", "parts"):
             await asyncio.to_thread(shutil.rmtree, self.folder / name, ignore_errors=True)
@@ -453,6 +456,7 @@ class Upload:
 
     def __init__(self, store: Store, file: File) -> None:
         self.store, self.file, self.bytes = store, file, 0
+        self._round = store.round
 
     def __enter__(self) -> "Upload":
         path = self.store.folder / self.file.path
@@ -472,16 +476,17 @@ class Upload:
         self._open.write(data)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.store.coming = max(self.store.coming - 1, 0)
+        self.store.coming -= 1
         path = self.store.folder / self.file.path
         whole = False
         try:
             self._open.close()  # which writes what is left, and may find the disk full
-            whole = kind is None and self.store.state not in BUSY and path.exists()
+            there = path.exists() and self._round == self.store.round
+            whole = kind is None and self.store.state not in BUSY and there
         finally:
             if not whole:
                 path.unlink(missing_ok=True)
-                self.store.bytes = max(self.store.bytes - self.bytes, 0)
+                self.store.bytes -= self.bytes
         if whole:
             self.store.keep(self.file)
             return

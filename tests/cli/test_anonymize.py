@@ -1799,13 +1799,20 @@ def test_moving_pixels_alone_does_not_hide_a_photo(dippas):
     kept = record(leakage={"whole": 0.01}, settings=moved, **sizes)
     assert photo_record.traced(kept)
     assert "place by place" in photo_record.verdict(kept)
-    hidden = dataclasses.replace(kept, settings=moved | {"left_in_place": 0.05})
+    hidden = dataclasses.replace(kept, settings=moved | {"left_in_place": 0.02})
+    assert photo_record.place_z(hidden) == pytest.approx(150 * 0.12 * 128 / math.sqrt(pixels))
     assert not photo_record.traced(hidden)
+    large = dataclasses.replace(hidden, height=8000, width=12000, visible={"whole": 2400.0})
+    assert photo_record.place_z(large) == pytest.approx(photo_record.place_z(hidden))
+    assert photo_record.traced(large), "sixteen times as many places show more"
     old = dataclasses.asdict(hidden) | {"warnings": []}
     assert photo_record.from_json(old) == hidden
     old["settings"] = {"displacement": 2.0, "psnr_in_place": 60.0}
-    with pytest.raises(ValueError, match="moved"):
-        photo_record.from_json(old)
+    assert photo_record.traced(photo_record.from_json(old)), "which did not tell what was left"
+    unseen = dataclasses.replace(hidden, leakage={"whole": math.nan}, predicted_z=math.nan)
+    row = {"attacker": "wavelet", "fingerprint": "K", "before": 30.0, "after": 0.1, "found": False}
+    checked = dataclasses.replace(unseen, examined={"attacks": [row]})
+    assert photo_record.traced(checked), "moved away, K says nothing of what is left"
     Image.fromarray(photo(0)).save("whole.png")
     code, out, err = dippas("whole.png", "--displace", "4", "--target-psnr", "50", "--json")
     assert code in (0, console.TRACED), err

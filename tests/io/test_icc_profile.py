@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +163,46 @@ def test_what_is_damaged_is_no_profile():
             icc_profile.telling_name(bytes(data))
     for odd in (b"", b"no profile at all", whole[:128], whole.replace(b"acsp", b"xxxx", 1)):
         assert icc_profile.rebuilt(odd) is None
+
+
+def with_tag(profile, kind, data):
+    """The profile with a tag exchanged or added."""
+    made = bytearray(written_profile(icc_profile._tags(profile) | {kind: data}, profile[12:24]))
+    made[8:12] = profile[8:12]
+    return bytes(made)
+
+
+@pytest.mark.parametrize("kind", [b"mft1", b"mft2", b"mAB ", b"mBA ", b"curv", b"para", b"XYZ "])
+def test_tags_that_are_too_short_are_left_out(kind):
+    for length in range(64):
+        for tag in (b"A2B0", b"rTRC", b"desc"):
+            made = icc_profile.rebuilt(with_tag(icc(), tag, (kind + b"\1" * 64)[:length]))
+            assert made is None or b"\1" * 16 not in made
+
+
+def test_a_name_that_a_small_letter_makes_common_is_not_written():
+    name = "sRGB IEC61966-2-1 blac\u212a scaled"  # whose last but one sign is that of kelvin
+    old = bytearray(with_tag(swapped_profile(), b"desc", icc_profile._localised(name)))
+    old[8] = 2
+    assert icc_profile.name(icc_profile.rebuilt(bytes(old))) == "unnamed"
+
+
+def test_headers_hold_nothing_but_what_they_may():
+    header = bytearray(icc())
+    header[9:12], header[64:68] = b"S/N", b"5678"
+    made = icc_profile.rebuilt(bytes(header))
+    assert (made[10:12], made[64:68]) == (bytes(2), bytes(4))
+    header[20:24] = b"1234"
+    assert icc_profile.rebuilt(bytes(header)) is None
+
+
+def test_tables_without_end_are_refused_at_once():
+    """Of a few kilobytes, packed: 255 channels, whose curves all are the rest of the file."""
+    heads = b"mAB " + bytes(4) + bytes([255, 255, 0, 0]) + struct.pack(">5I", 32, 32, 32, 32, 32)
+    tag = heads + b"para" + bytes(3 << 20)
+    begun = time.monotonic()
+    assert icc_profile.rebuilt(with_tag(icc(), b"A2B0", tag)) is not None, "without that tag"
+    assert icc_profile.rebuilt(with_tag(icc(), b"A2B0", tag + bytes(2 << 20))) is None
+    assert time.monotonic() - begun < 2
+    free = bytes([17, 0]) + SECRET.ljust(30)
+    assert icc_profile._grid(free, 0, 17, 3) == b""

@@ -63,6 +63,7 @@ async function send(kind, files, refused = []) {
   [ours.sent, ours.toSend] = [0, files.length];
   get("error").textContent = "";
   for (const file of files) {
+    if (!ours.sending) break; // all files were removed meanwhile
     showStatus();
     try {
       if (file.size > ours.state.file_bytes) throw new Error(`more than ${ours.state.file_bytes / 2 ** 20} MiB`);
@@ -168,7 +169,7 @@ function statusText(state) {
     case "working": return `${done} of ${counted(photos - refused, "photo")} done.`;
     case "done": return `Done: ${done} of ${counted(photos, "photo")}.`;
     case "cancelled": return done ? `Cancelled; ${counted(done, "photo")} done.` : "Cancelled.";
-    case "failed": return done ? "That cannot be done; the reasons stand below, and what was done stays." : "Nothing could be done; the reasons stand below.";
+    case "failed": return done ? "Not all could be done; the reasons stand below, and what was done stays." : "Nothing could be done; the reasons stand below.";
     default: return photos ? `${counted(photos, "photo")} added.` : state.files.length ? "No photos to treat yet." : "No photos yet.";
   }
 }
@@ -261,8 +262,8 @@ function show(state) {
   const done = Object.values(state.photos).some((photo) => "verdict" in photo);
   document.body.classList.toggle("busy", state.busy);
   const held = document.activeElement; // loses the focus where it can no longer be used
-  if (state.busy && held?.matches("#form input, #form button")) ours.held = held;
   const held_back = state.busy || ours.sending;
+  if (held_back && held?.matches("#form input, #form button")) ours.held = held;
   for (const input of document.querySelectorAll("#form input")) input.disabled = held_back;
   get("progress").hidden = !state.busy;
   // A bar without a value moves: nothing can be said while programs are compiled.
@@ -295,7 +296,7 @@ function show(state) {
       ours.shown.delete(old);
     }
   }
-  if (!state.busy && ours.held) {
+  if (!held_back && ours.held) {
     if (document.activeElement === document.body) (ours.held.hidden || ours.held.disabled ? get("status") : ours.held).focus();
     ours.held = null;
   }
@@ -384,6 +385,7 @@ addEventListener("focus", () => {
 for (const id of ["cancel", "clear"]) {
   get(id).addEventListener("click", () => attempt(async () => {
     if (id === "clear" && !mayLose("Remove all files, and what was made of them?")) return;
+    if (id === "clear") ours.sending = 0;
     show(await post(id));
     get("status").focus();
   }));
