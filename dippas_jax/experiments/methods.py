@@ -45,12 +45,6 @@ def named(config: configuration.Study) -> list[str]:
             variant(name, config)
         elif name not in known and not name.startswith(PUBLISHED) and name != tables.ORIGINAL:
             raise InputError(f'there is no method "{name}"; known are {", ".join(known)}')
-    learned = [name for name in map(once, config.methods) if name in _LEARNED]
-    if learned and not weights.find():  # before the work, not in the middle of it
-        raise InputError(
-            f"{learned[0]} needs the weights of the learned extractor; run dippas fetch learned, "
-            "or leave it out"
-        )
     for name in config.attackers:
         if name not in attackers.ATTACKERS:
             known = list(attackers.ATTACKERS)
@@ -126,6 +120,19 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
         return pixels, time.monotonic() - started
 
     return anonymized
+
+
+def require_weights(names: Sequence[str]) -> None:
+    """`InputError` where a method needs the weights of the learned extractor, which are not here.
+
+    Asked before the work, not in the middle of it.
+    """
+    learned = [name for name in map(once, names) if name in _LEARNED]
+    if learned and not weights.find():
+        raise InputError(
+            f"{learned[0]} needs the weights of the learned extractor; run dippas fetch learned, "
+            "or leave it out"
+        )
 
 
 def base(name: str) -> str:

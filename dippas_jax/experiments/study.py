@@ -43,6 +43,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         longer those of the folder's manifest.
     """
     names = methods.named(config)
+    methods.require_weights(names)
     folder = files.prepare_workdir(workdir)
     records = rows.load(config)
     for name in dict.fromkeys(map(methods.once, names)):
