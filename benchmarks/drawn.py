@@ -12,14 +12,18 @@ degrees. z is that of other cameras' photos, with the fingerprint as it is and a
 """
 
 import argparse
+import functools
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from dippas_jax.cli import console
 from dippas_jax.forensics import drawn, identification
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import flat_field
@@ -88,29 +92,31 @@ def main() -> None:
         _row(change.__name__, "photos of two cameras", [_linked(*pair) for pair in pairs])
 
 
-Found = tuple[float, float, bool]
-"""z, share and whether z alone would be a match."""
+Found = dict[str, Any]
+"""What `console.scores` and `console.judged` give."""
 
 
 def _identified(pixels: np.ndarray, plane: np.ndarray) -> Found:
     match = identification.compare(pixels, plane[None])
-    told = bool(match.p_value[0] < THRESHOLD)
-    return float(match.z[0]), identification.drawn(pixels, plane), told
+    scores = console.scores(identification.Match(*(values[0] for values in match)))
+    look = functools.partial(identification.drawn, pixels, plane)
+    return scores | console.judged(scores, look, THRESHOLD)
 
 
 def _linked(a: np.ndarray, b: np.ndarray) -> Found:
-    match = identification.link(a, b)
-    return float(match.z), identification.drawn_in_both(a, b), bool(match.p_value < THRESHOLD)
+    scores = console.scores(identification.link(a, b))
+    look = functools.partial(identification.drawn_in_both, a, b)
+    return scores | console.judged(scores, look, THRESHOLD)
 
 
 def _row(name: str, compared: str, found: list[Found]) -> None:
-    z, shares = ([one[n] for one in found] for n in (0, 1))
-    told = [one for one in found if one[2]]
-    sure = [one for one in told if not drawn.decides(one[1], one[0])]
-    among = [one[1] for one in told] or [float("nan")]
+    z = [one["z"] for one in found]
+    shares = [one["drawn"] for one in found if not math.isnan(one["drawn"])]
+    told = f"{min(shares):.2f} to {max(shares):.2f}" if shares else ""
+    matches = sum(one["match"] for one in found)
     print(
-        f"| {name} | {compared} | {min(z):.1f} to {max(z):.1f} | {min(among):.2f} to "
-        f"{max(among):.2f} | {len(told)} of {len(shares)} | {len(sure)} |",
+        f"| {name} | {compared} | {min(z):.1f} to {max(z):.1f} | {told} | {len(shares)} of "
+        f"{len(found)} | {matches} |",
         flush=True,
     )
 
