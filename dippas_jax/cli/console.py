@@ -258,7 +258,7 @@ def judged(
     """Whether scores are those of one camera, and how much of them lies where something is drawn.
 
     A z far below zero is a match as well: too much of the fingerprint was taken out. Where what is
-    drawn decides, the rest of the picture has to be a match by itself.
+    drawn decides, nothing is told: what is left around a frame or of a watermark looks like noise.
 
     Args:
       found: What `scores` gives.
@@ -267,11 +267,8 @@ def judged(
     """
     if not min(found["p_value"], found["p_turned"]) < threshold:  # or nan
         return {"match": False, "drawn": math.nan, "rest": math.nan}
-    share, rest, clear = look()
-    match = not drawn.decides(share, found["z"])
-    if not match and clear:
-        match = float(correlation.p_value(abs(rest) / found["spread"])) < threshold
-    return {"match": match, "drawn": share, "rest": rest}
+    share, rest = look()
+    return {"match": not drawn.decides(share, found["z"]), "drawn": share, "rest": rest}
 
 
 def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
@@ -295,11 +292,11 @@ def _rest_text(found: dict[str, Any], threshold: float) -> str:
     if math.isnan(found["rest"]):
         return "nothing else is left, so that one camera cannot be told from two"
     said = f"without these places z is {found['rest']:.1f}, "
-    if found["match"]:
-        return said + "which is a match of cameras"
     if float(correlation.p_value(abs(found["rest"]) / found["spread"])) >= threshold:
         return said + "which is no match of cameras"
-    return said + "which may be more of that: one camera cannot be told from two"
+    return said + (
+        "which may be more of that, or one camera: cover them in both pictures, and ask again"
+    )
 
 
 def tell_of_chance(comparisons: int, threshold: float) -> None:

@@ -23,12 +23,11 @@ _BLOCK = 64
 _PER_DEVIATION = 1.4826  # of normal noise, the standard deviation over the median distance
 _DARK = 16.0  # grey levels, below which noise no longer falls with the brightness
 _FAR = 6.0  # standard deviations of a value in a fingerprint that a sensor hardly gives
-_NEAR = 4  # pixels that such values lie apart, at most, to be of one drawing
+_NEAR = 6  # pixels that such values lie apart, at most, to be of one drawing
 _LONG = 16  # pixels from end to end of a drawing; what is around a defective pixel is shorter
 _HEAVY = 0.01  # share of a fingerprint's energy in such values, from which these are left out
 _AROUND = 8  # pixels around them that are left out as well
 _BURNT = 0.3  # of the deviation of noisy blocks, below which one is burnt out or black
-_WIDEST = 0.25  # share of a picture that can be left out of it
 
 
 class Drawn(NamedTuple):
@@ -37,12 +36,10 @@ class Drawn(NamedTuple):
     Attributes:
       share: Of the correlation, at the places where two noises stand out; nan if the sum is 0.
       rest: z of all other places, 8 pixels around those left out as well.
-      clear: Whether the rest can be judged: it is most of the picture, and nothing drawn is in it.
     """
 
     share: float
     rest: float
-    clear: bool
 
 
 def relative(
@@ -88,9 +85,7 @@ def look(
     products = np.where(rest, a * b, 0)
     norms = np.sqrt(np.square(a[rest]).sum() * np.square(b[rest]).sum())
     z = float(products.sum() / norms * np.sqrt(rest.sum())) if norms else np.nan
-    again = _share(products, _together(np.where(rest, one, 0), np.where(rest, other, 0)))
-    clear = bool(around.mean() <= _WIDEST) and not decides(again, z)
-    return Drawn(_share(a * b, places), z, clear)
+    return Drawn(_share(a * b, places), z)
 
 
 def _together(

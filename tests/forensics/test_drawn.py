@@ -131,19 +131,10 @@ def test_the_rest_is_what_a_slow_loop_finds_away_from_what_is_drawn():
             keep[row - 8 : row + 9, column - 8 : column + 9] = False
     ncc = (a * b)[keep].sum() / np.sqrt(np.square(a[keep]).sum() * np.square(b[keep]).sum())
     assert found.rest == pytest.approx(ncc * np.sqrt(keep.sum()), rel=0.02)
-    assert found.clear
     assert found.rest > 15
-
-
-def test_a_drawing_all_over_the_picture_leaves_no_rest_to_judge():
-    a, b = noises()
-    a[::20], b[::20] = 12, 12
-    assert not drawn.look((a, b), a, b).clear
     a, b = noises()
     a[30], b[30] = 12, 12
-    found = drawn.look((a, b), a, b)
-    assert found.clear
-    assert abs(found.rest) < 4
+    assert abs(drawn.look((a, b), a, b).rest) < 4
 
 
 def test_nothing_has_no_rest():
