@@ -160,7 +160,7 @@ def expected_z(pixels: int, result: Result, share: float = 1.0) -> tuple[float, 
     return share * max(known, default=math.nan), share * of_whole
 
 
-def worst(pixels: int, result: Result) -> str:
+def worst(result: Result) -> str:
     """Name of the band or texture of which `expected_z` is; "" where none was measured."""
     known = {
         name: abs(part) * math.sqrt(_area(name))

@@ -324,7 +324,7 @@ def _why(task: Task, result: Result, before: Mapping[str, float]) -> str:
     of_parts, of_whole = of_parts + told, of_whole + told
     also = f" and of the known one z {told:.1f}" if told else ""
     if not of_whole > of_parts:
-        name = prediction.worst(pixels, result)
+        name = prediction.worst(result)
         return (
             f"{100 * result.leakage[name]:+.0f} % of a planted fingerprint{also} remain in "
             f"{name}, so that a z of about {of_parts:.1f} is to be expected"
