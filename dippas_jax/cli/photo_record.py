@@ -174,8 +174,7 @@ def place_z(record: PhotoRecord) -> float:
 
 
 def _is_found_by_search(record: PhotoRecord) -> bool:
-    moved = record.settings.get("displacement", 0.0) > 0
-    return moved and prediction.is_found_by_search(record.height * record.width, place_z(record))
+    return prediction.is_found_by_search(record.height * record.width, place_z(record))
 
 
 def unmeasured(record: PhotoRecord) -> bool:

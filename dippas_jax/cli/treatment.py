@@ -278,17 +278,15 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
             f"the PSNR is below {aim:g} dB, where more of a fingerprint would have remained; "
             f"--target-psnr {aim:g} keeps the photo closer to the original all the same"
         )
+    place = prediction.z_of_a_place(task.pixel_count, result.settings, result.visible)
     if (z := prediction.predicted_z(task.pixel_count, result, before)) >= photo_record.TRACED:
         known = prediction.known_z(result) >= z
         why = f"its fingerprint still gives |z| {z:.1f}" if known else _why(task, result, before)
         said.append(f"this photo can probably be traced: {why}{_more(task.options)}")
-    elif result.settings.get("displacement", 0.0) > 0 and prediction.is_found_by_search(
-        task.pixel_count,
-        z := prediction.z_of_a_place(task.pixel_count, result.settings, result.visible),
-    ):
+    elif prediction.is_found_by_search(task.pixel_count, place):
         said.append(
             "this photo can probably be traced: who searches place by place finds what was left "
-            f"before its pixels were moved (z of about {z:.1f} in each)"
+            f"before its pixels were moved (z of about {place:.1f} in each)"
         )
     elif found := baselines.found(task.options.method):
         said.append(f"this photo can probably be traced: {found}")

@@ -49,23 +49,6 @@ def relative(
     return noise / (grey + _DARK)
 
 
-def share(
-    products: Float[np.ndarray, "h w"],
-    one: Float[np.ndarray, "h w"],
-    other: Float[np.ndarray, "h w"],
-) -> float:
-    """Share of a correlation at the pixels where two noises stand out; nan if the sum is 0.
-
-    Those of single pixels, which are defective, do not count: they are the camera's.
-
-    Args:
-      products: Of which the correlation is the sum.
-      one: A residual, `relative` to the brightness.
-      other: Another one, or a fingerprint.
-    """
-    return _share(products, _together(one, other))
-
-
 def look(
     pair: tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]],
     one: Float[np.ndarray, "h w"],
@@ -73,33 +56,27 @@ def look(
 ) -> Drawn:
     """The share of what is drawn in a correlation, and the correlation without it.
 
+    Single pixels that stand out, which are defective, do not count: they are the camera's.
+
     Args:
       pair: What is correlated.
-      one: As for `share`.
-      other: Likewise.
+      one: A residual, `relative` to the brightness.
+      other: Another one, or a fingerprint.
     """
     a, b = (plane.astype(np.float64) for plane in pair)
-    places = _together(one, other)
-    around = ndimage.binary_dilation(places, np.ones((3, 3), bool), iterations=_AROUND)
-    rest = ~around
-    products = np.where(rest, a * b, 0)
-    norms = np.sqrt(np.square(a[rest]).sum() * np.square(b[rest]).sum())
-    z = float(products.sum() / norms * np.sqrt(rest.sum())) if norms else np.nan
-    return Drawn(_share(a * b, places), z)
-
-
-def _together(
-    one: Float[np.ndarray, "h w"], other: Float[np.ndarray, "h w"]
-) -> Bool[np.ndarray, "h w"]:
-    """Where both noises stand out, over more than single pixels."""
     both = _stands_out(one) & _stands_out(other)
-    return both & _long(both)
-
-
-def _share(products: np.ndarray, places: np.ndarray) -> float:
-    products = products.astype(np.float64)
+    places = both & _long(both)
+    products, rest = a * b, ~_around(places)
     total = products.sum()
-    return float(products[places].sum() / total) if total else np.nan
+    share = float(products[places].sum() / total) if total else np.nan
+    norms = np.sqrt(np.square(a[rest]).sum() * np.square(b[rest]).sum())
+    z = float(products[rest].sum() / norms * np.sqrt(rest.sum())) if norms else np.nan
+    return Drawn(share, z)
+
+
+def _around(places: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """These places, and the pixels near them."""
+    return ndimage.binary_dilation(places, np.ones((3, 3), bool), iterations=_AROUND)
 
 
 def decides(share: float, z: float) -> bool:
@@ -136,8 +113,7 @@ def in_fingerprint(plane: Float[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, "h
     held = float(energy[together].sum() / energy.sum()) if usual else 0.0
     if held < _HEAVY:
         return np.zeros(plane.shape, bool), held
-    square = np.ones((3, 3), bool)
-    return ndimage.binary_dilation(together, structure=square, iterations=_AROUND), held
+    return _around(together), held
 
 
 def _long(far: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -118,13 +118,10 @@ def _plain(data: bytes) -> bytes:
     elif kind == b"cicp":
         length = 12
     elif kind == b"curv":
-        length = 12 + 2 * struct.unpack_from(">I", data, 8)[0]
+        length = _curve_length(data, 0)
     elif kind == b"para":
-        which = struct.unpack_from(">H", data, 8)[0]
-        if which >= len(_PARAMETERS):
-            return b""
+        length = _curve_length(data, 0)
         data = data[:10] + bytes(2) + data[12:]
-        length = 12 + 4 * _PARAMETERS[which]
     elif kind in (b"mft1", b"mft2"):
         length = _table_length(data)
         data = data[:11] + b"\0" + data[12:]
@@ -132,7 +129,7 @@ def _plain(data: bytes) -> bytes:
         return _elements(data)
     else:
         return b""
-    return kind + bytes(4) + data[8:length] if len(data) >= length else b""
+    return kind + bytes(4) + data[8:length] if 0 < length <= len(data) else b""
 
 
 def _table_length(data: bytes) -> int:
@@ -176,7 +173,7 @@ def _curves(data: bytes, at: int, count: int) -> bytes:
     """So many curves, one after the other; nothing where they are not there."""
     made = b""
     for _ in range(count):
-        one = _curve(data, at)
+        one = _plain(data[at : at + _curve_length(data, at)])
         if not one:
             return b""
         made += one + bytes(-len(one) % 4)
@@ -184,17 +181,15 @@ def _curves(data: bytes, at: int, count: int) -> bytes:
     return made
 
 
-def _curve(data: bytes, at: int) -> bytes:
-    """The curve that begins there; nothing where none does."""
+def _curve_length(data: bytes, at: int) -> int:
+    """Of the curve that begins there (parts 10.6 and 10.18); 0 where none does."""
     kind = data[at : at + 4]
     if kind == b"curv":
-        length = 12 + 2 * struct.unpack_from(">I", data, at + 8)[0]
-    elif kind == b"para":
-        which = struct.unpack_from(">H", data, at + 8)[0]
-        length = 12 + 4 * _PARAMETERS[which] if which < len(_PARAMETERS) else 0
-    else:
-        return b""
-    return _plain(data[at : at + length])
+        return 12 + 2 * struct.unpack_from(">I", data, at + 8)[0]
+    if kind != b"para":
+        return 0
+    (which,) = struct.unpack_from(">H", data, at + 8)
+    return 12 + 4 * _PARAMETERS[which] if which < len(_PARAMETERS) else 0
 
 
 def _grid(data: bytes, at: int, entering: int, leaving: int) -> bytes:

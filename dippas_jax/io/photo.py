@@ -270,9 +270,12 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
             alpha = alpha if alpha is None else metadata.turned_back(alpha, turn)
     if alpha is not None and alpha.min() == np.iinfo(alpha.dtype).max:
         alpha = None
+    lossless = kind == "webp" and _is_lossless(data)
     return PhotoFile(
         np.ascontiguousarray(
-            pixels if alpha is None else _seen(pixels, alpha, words, lossy=kind in _LOSSY)
+            pixels
+            if alpha is None
+            else _seen(pixels, alpha, words, lossy=kind in _LOSSY and not lossless)
         ),
         alpha,
         grey,
@@ -282,7 +285,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         exif,
         xmp,
         jpeg,
-        kind == "webp" and _is_lossless(data),
+        lossless,
         tuple(words),
         colours,
         unkept=photo_extras.unkept(image),

@@ -83,7 +83,7 @@ def encode(
     elif kind == "tiff" and not exif:  # libtiff, which compresses, cannot write it
         options["compression"] = "tiff_deflate"
     elif kind == "webp":
-        lossless = photo.lossless or photo.format != "webp"
+        lossless = not is_lossy(photo, kind)
         options |= {
             "lossless": lossless,
             "quality": 100 if lossless else _WEBP_QUALITY,

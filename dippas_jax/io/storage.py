@@ -111,19 +111,10 @@ def read(at: Place, noun: str) -> bytes:
     except InputError:
         raise
     except (*_GONE, ValueError) as error:
-        if isinstance(error, PermissionError) and not at.local:
-            raise _not_let_in(at, noun, error) from None
         raise _unreadable(at, noun, error) from None
     if not data:
         raise InputError(f"{noun} {at.name} is empty (0 bytes); copy or export it again")
     return data
-
-
-def _not_let_in(at: Place, noun: str, error: Exception) -> ShortageError:
-    return ShortageError(
-        f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the clock of "
-        "this machine, and try again"
-    )
 
 
 def require_size(at: Place, noun: str) -> None:
@@ -139,8 +130,6 @@ def require_size(at: Place, noun: str) -> None:
                 f"{noun} {at.name} cannot be read, since there is no folder {at.local.parent}; "
                 "mount it, or correct the manifest"
             ) from None
-        if isinstance(error, PermissionError) and not at.local:
-            raise _not_let_in(at, noun, error) from None
         raise _unreadable(at, noun, error) from None
     if size is not None and size > files.LARGEST:  # None: the system does not know
         raise files.too_large(at.name, noun, size)
@@ -268,6 +257,11 @@ def prepare(folder: Place) -> None:
 
 
 def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
+    if isinstance(error, PermissionError) and not at.local:  # a server's, which may have run out
+        return ShortageError(
+            f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the "
+            "clock of this machine, and try again"
+        )
     if isinstance(error, FileNotFoundError):  # object stores say it without the system's words
         error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return files.unreadable(at.name, noun, error)

@@ -192,8 +192,8 @@ def claim(
 
 def forget_checkpoints(root: Place) -> None:
     """Removes what was kept of photos that are finished, as a worker that dies may leave it."""
-    if root.local:
-        for item in finished(root):
+    if root.local and (kept := storage.names(root / CHECKPOINTS)):
+        for item in finished(root).keys() & set(kept):
             shutil.rmtree(root.local / CHECKPOINTS / item, ignore_errors=True)
 
 

@@ -145,7 +145,7 @@ def anonymize(
         k,
         config.compensation,
         config.grain,
-        _grain_key(key, photo),
+        _grain_key(key, photo) if config.grain else key,
         codecs,
         execution,
         sample,
@@ -171,18 +171,23 @@ def anonymize(
     settings |= {"displacement": config.displacement, "psnr_in_place": version.psnr}
     settings["left_in_place"] = abs(cells.worst(found.by_name))
     height, width = photo.shape[:2]
-    field_key, secret = jax.random.fold_in(key, _FIELD), hashlib.sha256(photo.tobytes()).digest()
-    field = displacement.Field(field_key, height, width, config.displacement, secret)
+    field_key = jax.random.fold_in(key, _FIELD)
+    field = displacement.Field(field_key, height, width, config.displacement, _secret(photo))
     moved = displacement.displaced(pixels, field, execution)
     seen = found._replace(threshold=version.threshold)
     left = balance.measured(sample._replace(move=field.move), seen, found.flips, execution)
     return _result(work, moved, left.by_name, settings)
 
 
+def _secret(photo: Pixels) -> bytes:
+    """What nobody finds without the photo, by trying all that there may be."""
+    return hashlib.sha256(photo.tobytes()).digest()
+
+
 def _grain_key(key: Key[Array, ""], photo: Pixels) -> Key[Array, ""]:
     """Of the new noise: a photo's key is made of 32 bits of it, which can all be tried."""
     key = jax.random.fold_in(key, _GRAIN)
-    for word in np.frombuffer(hashlib.sha256(photo.tobytes()).digest()[:8], "<u4"):
+    for word in np.frombuffer(_secret(photo)[:8], "<u4"):
         key = jax.random.fold_in(key, word)
     return key
 
