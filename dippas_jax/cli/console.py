@@ -241,6 +241,7 @@ def read_fingerprint(path: str) -> Fingerprint:
 # ------------------------------------------------------------------------------------------- lines
 
 _NO_MEMORY = "RESOURCE_EXHAUSTED"  # among the words of an error of XLA
+_WIDEST = 2.0  # spread of z of other cameras where nothing is drawn (`correlation.spread`)
 _BY_CHANCE = 0.01  # matches of a command, from which chance is told of
 
 SCORES_HEADER = f"{'NCC':>8} {'z':>9} {'PCE':>11} {'p-value':>9}"
@@ -260,15 +261,20 @@ def judged(
     A z far below zero is a match as well: too much of the fingerprint was taken out. Where what is
     drawn decides, nothing is told: what is left around a frame or of a watermark looks like noise.
 
+    Lines agree at many shifts along themselves, which makes the spread of z large: then what is
+    beside them is asked for too, though the scores are not those of a match.
+
     Args:
       found: What `scores` gives.
       look: Gives `drawn.Drawn`; asked where the scores are as large as those of a match.
       threshold: p-value below which they are.
     """
-    if not min(found["p_value"], found["p_turned"]) < threshold:  # or nan
-        return {"match": False, "drawn": math.nan, "rest": math.nan}
-    share, rest = look()
-    return {"match": not drawn.decides(share, found["z"]), "drawn": share, "rest": rest}
+    clear = min(found["p_value"], found["p_turned"]) < threshold
+    if not clear and not float(correlation.p_value(abs(found["z"]) / _WIDEST)) < threshold:
+        return dict.fromkeys(("drawn", "rest", "rest_spread"), math.nan) | {"match": False}
+    share, rest, spread = look()
+    match = clear and not drawn.decides(share, found["z"])
+    return {"match": match, "drawn": share, "rest": rest, "rest_spread": spread}
 
 
 def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
@@ -292,7 +298,7 @@ def _rest_text(found: dict[str, Any], threshold: float) -> str:
     if math.isnan(found["rest"]):
         return "nothing else is left, so that one camera cannot be told from two"
     said = f"without these places z is {found['rest']:.1f}, "
-    if float(correlation.p_value(abs(found["rest"]) / found["spread"])) >= threshold:
+    if float(correlation.p_value(abs(found["rest"]) / found["rest_spread"])) >= threshold:
         return said + "which is no match of cameras"
     return said + (
         "which may be more of that, or one camera: cover them in both pictures, and ask again"

@@ -78,13 +78,12 @@ class _Sums(NamedTuple):
 
     Attributes:
       total: None where there is none.
-      counted: The photos that it is of.
-      copy_of: By the path of a copy, or of another photo of one scene, the one that counts.
+      shown: By photo, those of the sum that hold the same picture: itself, or what it is a copy of,
+        or others of one scene.
     """
 
     total: fingerprint.Accumulator | None
-    counted: frozenset[Path]
-    copy_of: dict[Path, Path]
+    shown: Mapping[Path, Sequence[Path]]
 
 
 class OwnPhotos:
@@ -99,7 +98,7 @@ class OwnPhotos:
         self.photos: Mapping[Path, list[Path]] = {
             path: paths for paths in kinds.values() if len(paths) >= FEWEST for path in paths
         }
-        self._learned: tuple[list[Path], _Sums] = [], _Sums(None, frozenset(), {})
+        self._learned: tuple[list[Path], _Sums] = [], _Sums(None, {})
 
     def known(self, path: Path, pixels: np.ndarray) -> Known | None:
         """K from the other photos of the camera that took one; None if there are too few.
@@ -114,17 +113,15 @@ class OwnPhotos:
             return None
         if self._learned[0] is not photos:
             self._learned = photos, _sums(photos)
-        total, counted, copy_of = self._learned[1]
+        total, shown = self._learned[1]
         size = pixels.shape[0], pixels.shape[1]
         if total is None or total.numerator.shape[:2] != size:
             return None
-        source = copy_of.get(path, path)
-        eight = decoder.read_pixels(path) if source in counted else photo_file.eight_bits(pixels)
+        eight = decoder.read_pixels(path) if path in shown else photo_file.eight_bits(pixels)
         others = total
-        if source in counted:
-            itself = eight if source == path else decoder.read_pixels(source)
-            own = _update(fingerprint.init(*size), itself)
-            others = jax.tree.map(jnp.subtract, total, own)
+        for one in shown.get(path, ()):
+            same = eight if one == path else decoder.read_pixels(one)
+            others = jax.tree.map(jnp.subtract, others, _update(fingerprint.init(*size), same))
         count = int(others.count)
         if count < FEWEST - 1:
             return None
@@ -145,32 +142,32 @@ def _kind(path: Path) -> Kind | None:
 
 def _sums(photos: Sequence[Path]) -> _Sums:
     total = None
-    copy_of: dict[Path, Path] = {}
-    noises: dict[Path, np.ndarray] = {}
-    scenes: dict[Path, np.ndarray] = {}
+    shown: dict[Path, list[Path]] = {}
+    looks: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
     for path in console.bar(photos, "photo"):
         try:
             pixels = decoder.read_pixels(path)
         except InputError:
             continue  # it is named when its turn comes
-        noise, scene = copies.noise(pixels), copies.scene(pixels)
-        like = next(
-            (
-                one
-                for one in noises
-                if scene.shape == scenes[one].shape
-                and (noise @ noises[one] >= COPY or scene @ scenes[one] >= copies.ONE_SCENE)
-            ),
-            None,
-        )
-        if like is not None:
-            copy_of[path] = like
+        look = copies.noise(pixels), copies.scene(pixels)
+        like = [one for one, other in looks.items() if _alike(look, other)]
+        looks[path] = look
+        shown[path] = [one for one in like if one in shown[one]]
+        if shown[path]:
             continue
-        noises[path], scenes[path] = noise, scene
+        for one in (*like, path):  # a photo between two of one scene holds what both show
+            shown[one].append(path)
         if total is None:
             total = fingerprint.init(pixels.shape[0], pixels.shape[1])
         total = _update(total, pixels)
-    return _Sums(total, frozenset(noises), copy_of)
+    return _Sums(total, shown)
+
+
+def _alike(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]) -> bool:
+    """Whether of two photos one is a copy, or both are of one scene, by their noise and scene."""
+    if one[1].shape != other[1].shape:
+        return False
+    return bool(one[0] @ other[0] >= COPY or one[1] @ other[1] >= copies.ONE_SCENE)
 
 
 _update = jax.jit(fingerprint.update, donate_argnums=0)

@@ -8,9 +8,12 @@ agree everywhere: `python -m benchmarks.drawn` prints both (docs/laboratory.md).
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 from scipy import ndimage
+
+from dippas_jax.signal import correlation
 
 BEYOND = 3.0
 """Standard deviations of its block, by the median, from which a value stands out."""
@@ -36,10 +39,12 @@ class Drawn(NamedTuple):
     Attributes:
       share: Of the correlation, at the places where two noises stand out; nan if the sum is 0.
       rest: z of all other places, 8 pixels around those left out as well.
+      spread: Standard deviation of `rest` where the camera is another one, at least 1.
     """
 
     share: float
     rest: float
+    spread: float
 
 
 def relative(
@@ -69,9 +74,18 @@ def look(
     products, rest = a * b, ~_around(places)
     total = products.sum()
     share = float(products[places].sum() / total) if total else np.nan
-    norms = np.sqrt(np.square(a[rest]).sum() * np.square(b[rest]).sum())
-    z = float(products[rest].sum() / norms * np.sqrt(rest.sum())) if norms else np.nan
-    return Drawn(share, z)
+    a, b = np.where(rest, a, 0), np.where(rest, b, 0)
+    norms = np.sqrt(np.square(a).sum() * np.square(b).sum())
+    if not norms:
+        return Drawn(share, np.nan, np.nan)
+    z = float((a * b).sum() / norms * np.sqrt(rest.sum()))
+    return Drawn(share, z, float(_spread(a, b)))
+
+
+@jax.jit
+def _spread(a: Array, b: Array) -> Array:
+    parts = correlation.whole_blocks(a), correlation.whole_blocks(b)
+    return correlation.spread(correlation.circular_cross_correlation(*parts))
 
 
 def _around(places: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

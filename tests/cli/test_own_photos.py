@@ -200,6 +200,25 @@ def test_photos_that_were_taken_from_one_place_count_once(tmp_path):
     assert table[0, 1] > 0.9
     assert np.abs(table[np.triu_indices(5, 1)][1:]).max() < 0.4
     sums = own_photos._sums(paths)
-    assert sums.copy_of == {paths[1]: paths[0]}
+    assert sums.shown == {path: [path] for path in paths} | {paths[1]: [paths[0]]}
     assert int(sums.total.count) == 4
     assert not copies.scene(np.asarray(Image.open(paths[0]))[:200]).any(), "too small to tell"
+
+
+def test_a_photo_between_two_of_one_scene_is_judged_without_both(album, monkeypatch):
+    """A slow burst: the first and the third no longer look alike, but the second is like both."""
+    paths, photos = album
+    alike = {(1, 0), (2, 1)}
+    seen: list[np.ndarray] = []
+
+    def scene(pixels):
+        seen.append(pixels)
+        return np.array([len(seen) - 1])
+
+    monkeypatch.setattr(copies, "scene", scene)
+    monkeypatch.setattr(own_photos, "_alike", lambda a, b: (int(a[1][0]), int(b[1][0])) in alike)
+    own = own_photos.OwnPhotos(paths)
+    found = [own.known(path, pixels) for path, pixels in zip(paths[:3], photos[:3], strict=True)]
+    assert [one.photos for one in found] == [COUNT - 2, COUNT - 3, COUNT - 2]
+    others = [photo for n, photo in enumerate(photos) if n not in (0, 1, 2)]
+    assert oracles.ncc(found[1].plane, oracles.fingerprint(others)) > 0.999

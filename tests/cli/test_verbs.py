@@ -407,7 +407,9 @@ def test_photos_are_attributed_to_their_cameras_best_first(dippas):
         best, other = record["results"]
         assert best["fingerprint"] == own
         scores = {"ncc", "z", "spread", "pce", "p_value", "p_turned"}
-        assert set(best) == {"fingerprint", "match", "drawn", "rest", "pixels"} | scores
+        assert (
+            set(best) == {"fingerprint", "match", "drawn", "rest", "rest_spread", "pixels"} | scores
+        )
         assert best["pixels"] == f"{SIZE}x{SIZE}"
         assert (best["match"], other["match"]) == (True, False)
         for one in (best, other):
@@ -454,16 +456,20 @@ def test_what_is_drawn_into_photos_is_no_camera(dippas, tmp_path):
 @pytest.mark.parametrize(
     ("drawn", "match", "words"),
     [
-        ((0.05, 29.0), True, ""),
-        ((0.43, 29.0), False, "may be more of that, or one camera"),
-        ((0.43, -29.0), False, "may be more of that, or one camera"),
-        ((0.90, 3.0), False, "which is no match of cameras"),
-        ((1.00, math.nan), False, "nothing else is left"),
+        ((0.05, 29.0, 1.0), True, ""),
+        ((0.43, 29.0, 1.5), False, "may be more of that, or one camera"),
+        ((0.43, -29.0, 1.5), False, "may be more of that, or one camera"),
+        ((0.90, 11.0, 1.0), False, "may be more of that, or one camera"),
+        ((0.90, 3.0, 1.0), False, "which is no match of cameras"),
+        ((1.00, math.nan, math.nan), False, "nothing else is left"),
     ],
 )
-def test_what_is_drawn_clears_nobody(capsys, drawn, match, words):
-    """Who covers a date may find the camera all the same."""
-    found = dict.fromkeys(("p_value", "p_turned"), 0.0) | {"z": 85.6, "spread": 1.5}
+@pytest.mark.parametrize("spread", [1.5, 26.0])
+def test_what_is_drawn_clears_nobody(capsys, drawn, match, words, spread):
+    """Who covers a date may find the camera all the same, even where lines make z uneven."""
+    p_value = float(correlation.p_value(85.6 / spread))
+    found = {"z": 85.6, "spread": spread, "p_value": p_value, "p_turned": 1.0}
+    match &= p_value < 1e-6
     found |= console.judged(found, lambda: drawn_places.Drawn(*drawn), 1e-6)
     assert found["match"] == match
     assert (found["drawn"], str(found["rest"])) == (drawn[0], str(drawn[1]))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from dippas_jax.forensics import drawn
+from dippas_jax.signal import correlation
+from tests import oracles
 
 SIDE = 250  # not all of it in whole blocks
 
@@ -39,6 +41,24 @@ def test_the_share_is_that_of_a_slow_loop():
     a[10:12], b[10:12] = 9, 8
     a[-3:], b[-3:] = 7, 9
     assert share((a, b), a, b) == pytest.approx(slow_share(a, b), rel=1e-9)
+
+
+def test_lines_make_the_spread_of_the_whole_large_and_not_that_of_the_rest():
+    """They agree at many shifts along themselves."""
+    a, b = noises(common=0.6)
+    for row in (40, 41, 120):
+        a[row], b[row] = 8, 8
+    spread = correlation.spread(
+        correlation.circular_cross_correlation(a[:248, :248], b[:248, :248])
+    )
+    found = drawn.look((a, b), a, b)
+    assert drawn.decides(found.share, z=50.0)
+    assert spread > 5 > 1.3 > found.spread >= 1
+    assert found.rest > 30
+    left = np.ones((SIDE, SIDE), bool)
+    left[32:50], left[112:129] = False, False
+    expected = oracles.ncc(np.where(left, a, 0), np.where(left, b, 0)) * np.sqrt(left.sum())
+    assert found.rest == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_camera_agrees_everywhere_and_a_line_does_not():
