@@ -139,7 +139,7 @@ class _Parts(NamedTuple):
                     methods.invert(part.method, [group], self.config, folder)
                 for name in part.names(self.config):
                     rows.make(name, group, ready, self.config, folder)
-        return Made(files.json_text(found).encode(), {}, 1.0, traced=False)
+        return Made(files.json_bytes(found), {}, 1.0, traced=False)
 
 
 _ready = functools.lru_cache(maxsize=1)(rows.ready)
@@ -151,7 +151,7 @@ def _done(root: storage.Place, method: _Parts, parts: Sequence[_Part]) -> dict[_
     config = method.config
     of: dict[Item, _Part] = {}
     for part in parts:
-        content = files.json_text(part).encode()
+        content = files.json_bytes(part)
         file = Path(root.path, f"{hashlib.sha256(content).hexdigest()[:16]}.json")
         files.write_bytes(file, content)
         of[Item(str(file))] = part

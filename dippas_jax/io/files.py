@@ -269,7 +269,12 @@ def unwritable(path: Path | str, error: Exception) -> InputError:
 
 def write_json(path: Path | str, value: Any) -> None:
     """Write plain values, arrays, dataclasses and NamedTuples as JSON; nan and inf as null."""
-    write_bytes(path, (json_text(value, indent=2) + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """The content of such a file; of a name that is not UTF-8 the odd bytes stand as escapes."""
+    return (json_text(value, indent=2) + "\n").encode(errors="backslashreplace")
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

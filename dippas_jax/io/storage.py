@@ -190,7 +190,7 @@ def write(at: Place, data: bytes) -> None:
 
 def write_json(at: Place, value: Any) -> None:
     """Write plain values, dataclasses and NamedTuples as JSON; nan and inf as null."""
-    write(at, _json(value))
+    write(at, files.json_bytes(value))
 
 
 def create(at: Place, value: Any) -> bool:
@@ -200,10 +200,10 @@ def create(at: Place, value: Any) -> bool:
     """
     try:
         if at.local is None:
-            at.system.pipe_file(at.path, _json(value), mode="create")
+            at.system.pipe_file(at.path, files.json_bytes(value), mode="create")
         else:
             with open(at.local, "xb") as file, _removed_on_error(at.local):
-                file.write(_json(value))
+                file.write(files.json_bytes(value))
                 file.flush()
     except FileExistsError:
         return False
@@ -265,7 +265,3 @@ def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):  # object stores say it without the system's words
         error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return files.unreadable(at.name, noun, error)
-
-
-def _json(value: Any) -> bytes:
-    return (files.json_text(value, indent=2) + "\n").encode()

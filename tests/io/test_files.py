@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from dippas_jax.io import files, fingerprint_file
+from dippas_jax.io import files, fingerprint_file, storage
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 from tests.messages import assert_one_sentence
@@ -465,6 +465,15 @@ def test_json_holds_arrays_and_records_and_stays_valid_json(tmp_path):
         "3": "Æ",
     }
     assert json.loads(path.read_text(encoding="utf-8")) == files.read_json(path) == expected
+
+
+def test_json_holds_names_that_are_not_utf8(tmp_path):
+    path, name = tmp_path / "report.json", os.fsdecode(b"caf\xe9.jpg")
+    files.write_json(path, {name: Path(name)})
+    assert files.read_json(path) == {name: name}
+    place = storage.place(tmp_path / "claim.json")
+    assert storage.create(place, {"photo": name})
+    assert storage.read_json(place) == {"photo": name}
 
 
 def test_a_line_of_json_has_no_line_break_and_no_nan():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -121,6 +122,15 @@ def test_bad_files_are_put_aside_at_once_with_a_reason_that_names_them(tmp_path,
     ])  # fmt: skip
     assert len(read(out, "done")) == 2
     assert all(one["tries"] == 1 for one in read(out, "quarantine").values())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 there")
+def test_photos_and_fingerprints_may_have_names_that_are_not_utf8(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / os.fsdecode(b"caf\xe9"), "bad", "two")
+    items = [item._replace(fingerprint=items[1].photo) for item in items]
+    root = work(out, items, method)
+    assert {one["photo"] for one in read(out, "done").values()} == {items[1].photo}
+    assert list(summary.summarise(root, items)["reasons"]) == [items[0].photo]
 
 
 def test_what_a_machine_lacks_for_now_is_no_reason_to_give_a_photo_up(tmp_path, method, out):
