@@ -160,6 +160,7 @@ class Record(NamedTuple):
       read: Decodes the photo, and its fingerprint if asked for; raises `InputError`.
       path: File of the photo; None if it is simulated. Crops of one photo have the same.
       fingerprint: File of the fingerprint; None if there is none or it is simulated.
+      home: The camera's folder, the dataset's if it has none of its own; None if it is simulated.
     """
 
     id: str
@@ -167,3 +168,4 @@ class Record(NamedTuple):
     read: Callable[[], Sample]
     path: Path | None = None
     fingerprint: Path | None = None
+    home: Path | None = None

@@ -81,7 +81,7 @@ def records(
         for window in _windows(photo.path, file, crop, crops, need_fingerprint):
             suffix = f"_r{window.top}c{window.left}" if window else ""
             read = functools.partial(_read, photo.path, file, crop, window, need_fingerprint)
-            found.append(Record(name + suffix, photo.device, read, photo.path, file))
+            found.append(Record(name + suffix, photo.device, read, photo.path, file, photo.home))
     return found
 
 

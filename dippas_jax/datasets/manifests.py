@@ -5,7 +5,8 @@ their names are relative to the innermost folder that holds all of them, written
 
     {"records": [{"id", "device", "file", "sha256", "window": {"photo": [h, w], "top", ...}}, ...],
      "fingerprints": {DEVICE: {"file", "sha256"}},
-     "flats": {DEVICE: [{"file", "sha256"}, ...]}}
+     "flats": {DEVICE: [{"file", "sha256"}, ...]},
+     "published": {NAME: [{"file", "sha256"}, ...]}}
 
 A simulated photo has no file: "file" is "" and the hash is that of its pixels, row by row.
 """
@@ -25,21 +26,25 @@ _SHOWN = 200  # characters of a name or value in a message
 
 
 def manifest(
-    records: Sequence[Record], flats: Mapping[str, Sequence[Path]] | None = None
+    records: Sequence[Record],
+    flats: Mapping[str, Sequence[Path]] | None = None,
+    published: Mapping[str, Sequence[Path]] | None = None,
 ) -> dict[str, Any]:
     """What was used; every record is read once, for its window.
 
     Args:
       records: The photos.
       flats: For each device, the flat-field photos behind a fingerprint (`folder.flat_files`).
+      published: For each name, photos that somebody else made of these.
 
     Raises:
       InputError: A file cannot be read.
     """
-    flats = flats or {}
+    flats, published = flats or {}, published or {}
     fingerprints = {r.device: r.fingerprint for r in records if r.fingerprint is not None}
     paths = [r.path for r in records if r.path is not None]
-    paths += [*fingerprints.values(), *(path for some in flats.values() for path in some)]
+    lists = [*flats.values(), *published.values()]
+    paths += [*fingerprints.values(), *(path for some in lists for path in some)]
     root = Path(os.path.commonpath([path.parent for path in paths])) if paths else Path()
     pin = functools.cache(lambda path: _file(path, root))  # crops of one photo: one hash
     entries = []
@@ -52,6 +57,7 @@ def manifest(
         "records": entries,
         "fingerprints": {device: pin(path) for device, path in sorted(fingerprints.items())},
         "flats": {device: [pin(path) for path in some] for device, some in sorted(flats.items())},
+        "published": {name: [pin(path) for path in some] for name, some in published.items()},
     }
 
 
@@ -59,6 +65,7 @@ def check(
     records: Sequence[Record],
     expected: Any,
     flats: Mapping[str, Sequence[Path]] | None = None,
+    published: Mapping[str, Sequence[Path]] | None = None,
 ) -> None:
     """Compare photos with a manifest, file by file.
 
@@ -66,11 +73,15 @@ def check(
       records: The photos at hand.
       expected: The manifest, as `manifest` gives it or as JSON brings it back.
       flats: As for `manifest`.
+      published: Likewise.
 
     Raises:
       InputError: The first that differs, by name.
     """
-    here, there = _lines(manifest(records, flats)), _lines(expected)
+    there = _lines(expected)
+    if "published" not in expected:  # earlier versions did not tell
+        published = None
+    here = _lines(manifest(records, flats, published))
     advice = "get the original files, or write a new manifest"
     for key in [*there, *(key for key in here if key not in there)]:
         name, ours, theirs = key[:_SHOWN], here.get(key), there.get(key)
@@ -99,6 +110,8 @@ def _lines(tree: Any) -> dict[str, dict[str, Any]]:
         lines |= {f"the fingerprint of {k}": dict(v) for k, v in tree["fingerprints"].items()}
         for device, some in tree["flats"].items():
             lines |= {f"flat-field photo {i} of {device}": dict(v) for i, v in enumerate(some, 1)}
+        for name, some in tree.get("published", {}).items():
+            lines |= {f"published photo {one['file']} of {name}": dict(one) for one in some}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise InputError(
             "the manifest does not list records, fingerprints and flats; write a new one"

@@ -83,12 +83,7 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
         size = pixels.shape[0], pixels.shape[1]
         if size == window.photo:
             return placement.cut(pixels, window, offset=(0, 0))
-        if size != (window.height, window.width):
-            raise InputError(
-                f"{path} is of {size[0]}x{size[1]} pixels, neither those of the whole photo "
-                f"({window.photo[0]}x{window.photo[1]}) nor of the crop "
-                f"({window.height}x{window.width}); choose the data.crop that was published"
-            )
+        _require_size(path, size, window.photo, (window.height, window.width))
         return pixels
 
     if name == tables.ORIGINAL:
@@ -183,14 +178,59 @@ def variant(name: str, config: configuration.Study) -> configuration.Config:
     return overrides.from_config_dict(values)
 
 
+def published_files(
+    records: Sequence[Record], config: configuration.Study
+) -> dict[str, dict[Path, Path]]:
+    """By NAME of "published:NAME", the file that somebody else made of each photo's.
+
+    Raises:
+      InputError: There is none of a photo, or more than one, or one is that of two photos.
+    """
+    found: dict[str, dict[Path, Path]] = {}
+    for name in config.methods:
+        if name.startswith(PUBLISHED):
+            name = once(name).removeprefix(PUBLISHED)
+            found[name] = {}
+            taken: dict[Path, Path] = {}
+            for record in records:
+                file = published(record, name)
+                assert record.path is not None  # `published` has refused it
+                if (other := taken.setdefault(file, record.path)) != record.path:
+                    raise InputError(
+                        f"{file} is the published version of both {other} and {record.path}; give "
+                        "the photos, and what was published of them, different names"
+                    )
+                found[name][record.path] = file
+    return found
+
+
+def require_published(records: Sequence[Record], config: configuration.Study) -> None:
+    """`InputError` where a published photo is missing or, by its header, of no use."""
+    for files_of in published_files(records, config).values():
+        for photo, file in files_of.items():
+            whole, side = photo_file.size(photo), config.data.crop
+            _require_size(file, photo_file.size(file), whole, (side, side) if side else whole)
+
+
+def _require_size(
+    file: Path, size: tuple[int, int], whole: tuple[int, int], crop: tuple[int, int]
+) -> None:
+    if size not in (whole, crop):
+        raise InputError(
+            f"{file} is of {size[0]}x{size[1]} pixels, neither those of the whole photo "
+            f"({whole[0]}x{whole[1]}) nor of the crop ({crop[0]}x{crop[1]}); choose the data.crop "
+            "that was published"
+        )
+
+
 def published(record: Record, name: str) -> Path:
-    """The file DEVICE/published/NAME/PHOTO.* that belongs to DEVICE/SUBFOLDER/PHOTO.*."""
-    if record.path is None:
+    """The file DEVICE/published/NAME/PHOTO.* of a photo of that camera."""
+    if record.path is None or record.home is None:
         raise InputError(
             f"photo {record.id} is simulated and has no published version; leave out "
             f"{PUBLISHED}{name}"
         )
-    folder = record.path.parent.parent / "published" / name
+    folder = record.home / "published" / name
     found = sorted(folder.glob(f"{glob.escape(record.path.stem)}.*"))
     if len(found) != 1:
         raise InputError(

@@ -47,11 +47,13 @@ def ready(config: configuration.Study, folder: Path) -> Ready:
     """
     records, data = load(config), _weights(config)
     path, flats = folder / "manifest.json", _flats(records, config)
+    found = methods.published_files(records, config)
+    published = {name: list(some.values()) for name, some in found.items()}
     if path.exists():
         known = files.read_json(path)
-        manifests.check(records, known, flats)
+        manifests.check(records, known, flats, published)
     else:
-        known = manifests.manifest(records, flats) | {"learned": _hash(data)}
+        known = manifests.manifest(records, flats, published) | {"learned": _hash(data)}
         files.write_json(path, known)
     return Ready(places.groups(records, config, folder), _learned(known, data, folder))
 

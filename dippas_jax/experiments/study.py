@@ -46,10 +46,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     methods.require_weights(names)
     folder = files.prepare_workdir(workdir)
     records = rows.load(config)
-    for name in dict.fromkeys(map(methods.once, names)):
-        if name.startswith(methods.PUBLISHED):  # before the work, not in the middle of it
-            for record in records:
-                methods.published(record, name.removeprefix(methods.PUBLISHED))
+    methods.require_published(records, config)  # before the work, not in the middle of it
     runs.claim(folder, dataclasses.replace(config, cluster="", workers=0))
     if config.cluster or config.workers:
         spread.make(config, folder)

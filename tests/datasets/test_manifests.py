@@ -90,6 +90,18 @@ def test_a_changed_fingerprint_and_a_changed_flat_field_are_named(dataset):
         manifests.check(load(dataset), made, flats(dataset))
 
 
+def test_a_changed_published_photo_is_named_unless_an_earlier_version_did_not_pin_it(dataset):
+    records, published = load(dataset), {"soft": [dataset / "a/photos/2.png"]}
+    made = manifests.manifest(records, None, published)
+    assert made["published"]["soft"][0]["file"] == "a/photos/2.png"
+    manifests.check(records, made, None, published)
+    other = {"soft": [dataset / "b/photos/3.png"]}
+    with pytest.raises(InputError, match=r"published photo a/photos/2.png of soft is in the manif"):
+        manifests.check(records, made, None, other)
+    del made["published"]
+    manifests.check(records, made, None, other)
+
+
 def test_missing_added_and_reordered_photos_are_told(dataset):
     records = load(dataset)
     made = manifests.manifest(records)

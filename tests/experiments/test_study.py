@@ -210,6 +210,52 @@ def pair(root, sizes, flat_sizes=None):
     return config.Study((), ("wavelet", "link"), fingerprints="halves", data=data)
 
 
+def published(root, size=(64, 64), names=("a", "b")):
+    """`pair` with its photos in the cameras' folders themselves, each with a published version."""
+    chosen = dataclasses.replace(
+        pair(root, [(64, 64), (64, 64)]), methods=("published:soft",), attackers=("wavelet",)
+    )
+    for device in names:
+        (root / device / "published" / "soft").mkdir(parents=True)
+        for path in sorted((root / device / "photos").iterdir()):
+            path.rename(root / device / path.name)
+            noise = np.random.default_rng(7).integers(0, 90, (*size, 3), np.uint8)
+            files.write_png(root / device / "published" / "soft" / path.name, noise + ord(device))
+    return chosen
+
+
+def test_published_photos_are_those_of_their_camera_and_pinned(tmp_path):
+    chosen = published(tmp_path / "data")
+    for shot in range(2):  # where one file would be that of two cameras
+        path = tmp_path / "data" / "published" / "soft" / f"{shot}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_png(path, np.zeros((64, 64, 3), np.uint8))
+    study.run(chosen, tmp_path / "out")
+    for device in "ab":
+        for path in (tmp_path / "out" / "photos" / "published-soft").glob(f"{device}_*.png"):
+            assert photo_file.read_pixels(path).min() == ord(device)
+    (tmp_path / "out" / "tables.json").unlink()
+    changed = tmp_path / "data" / "b" / "published" / "soft" / "1.png"
+    files.write_png(changed, np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(InputError, match=r"published photo b/published/soft/1.png of soft is not"):
+        study.run(chosen, tmp_path / "out")
+
+
+def test_published_photos_of_no_use_are_found_before_the_work(tmp_path):
+    chosen = published(tmp_path / "size", (64, 80))
+    with pytest.raises(InputError, match=r"soft/0.png is of 64x80 pixels, neither those of the wh"):
+        study.run(chosen, tmp_path / "out")
+    (tmp_path / "size" / "a" / "published" / "soft" / "0.png").write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(InputError, match=r"soft/0.png"):
+        study.run(chosen, tmp_path / "out")
+    chosen = published(tmp_path / "two")
+    (tmp_path / "two/a/natural").mkdir()
+    (tmp_path / "two/a/1.png").rename(tmp_path / "two/a/natural/0.png")
+    with pytest.raises(InputError, match=r"soft/0.png is the published version of both .* and"):
+        study.run(chosen, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.slow
 def test_cameras_of_different_sizes_rule_each_other_out_at_the_centre(tmp_path):
     chosen = pair(tmp_path / "data", [(70, 80), (64, 90)])
