@@ -11,7 +11,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,21 +84,27 @@ def anonymize(
     if json:
         for path, why in skipped.items():
             console.say(console.json_line({"photo": str(path), "skipped": why}))
-    own = _own_photos(jobs, options)
+    if own := _own_photos(jobs, options):
+        waiting = _by_camera(waiting, own)
     if dry_run:
         plan.announce(waiting, options, own)
         plan.show(waiting, options, own, json=json)
         return console.exit_code(len(jobs) - _failures(jobs, failed), failed, found=False)
     for job in there:
         checkpoints.forget_older(job.target)
+        if checkpoints.left(job.target):
+            console.note(
+                f"{job.target}: a later try was cut off, and a hidden folder beside it still shows "
+                "the original; --overwrite goes on from that, and removes it"
+            )
     page = (
         None if page_file is None else _Page(page_file, options, asked, jobs, failed, skipped, gone)
     )
     ends = {console.TRACED} if any(said != earlier.UNTRACED for said in there.values()) else set()
+    if page_file and jobs:
+        files.prepare_workdir(page_file[0].parent)
     if waiting:
         plan.announce(waiting, options, own)
-        if page_file:
-            files.prepare_workdir(page_file[0].parent)
         ends |= _run(
             waiting, cameras, options, failed, known, page, own, json=json, progress=progress
         )
@@ -112,6 +118,15 @@ def _own_photos(jobs: Sequence[Job], options: Options) -> OwnPhotos | None:
     """The photos by camera, where they are to hide each other."""
     alone = options.fingerprint or options.blind or options.method in baselines.METHODS
     return None if alone else OwnPhotos([job.source for job in jobs])
+
+
+def _by_camera(waiting: plan.Sizes, own: OwnPhotos) -> plan.Sizes:
+    """The photos of a camera one after the other, so that its sums are made once."""
+    groups: dict[Path, plan.Sizes] = {}
+    for job, size in waiting.items():
+        first = own.photos.get(job.source, [job.source])[0]
+        groups.setdefault(first, {})[job] = size
+    return {job: size for group in groups.values() for job, size in group.items()}
 
 
 def _failures(jobs: Sequence[Job], failed: console.Failures) -> int:
@@ -172,13 +187,12 @@ def _waiting(
     """
 
     def usable_size(path: Path, job: Job) -> tuple[int, int]:
-        with _faults_told(path):
-            found = decoder.read(path, srgb=options.icc == "srgb")
-            size = found.pixels.shape[0], found.pixels.shape[1]
-            if (camera := cameras.get(options.fingerprint or "")) is not None:
-                treatment.plane_for(path, size, camera)
-            treatment.require_format(found, job, options)
-            return size
+        found = decoder.read(path, srgb=options.icc == "srgb")
+        size = found.pixels.shape[0], found.pixels.shape[1]
+        if (camera := cameras.get(options.fingerprint or "")) is not None:
+            treatment.plane_for(path, size, camera)
+        treatment.require_format(found, job, options)
+        return size
 
     waiting: plan.Sizes = {}
     for job in console.bar(jobs, "photo looked at"):
@@ -211,15 +225,14 @@ def _run(
         files.prepare_workdir(job.target.parent)
         tell = _progress(source) if progress else None
         mode = _mode(source)
-        with _faults_told(source):
-            try:
-                record, data = treatment.treat(source, job, cameras, options, own, place, tell)
-            except ShortageError:
-                raise  # another try goes on from them
-            except InputError:
-                checkpoints.forget(job.target)
-                raise
-            files.write_bytes(job.target, data, mode=mode)
+        try:
+            record, data = treatment.treat(source, job, cameras, options, own, place, tell)
+        except ShortageError:
+            raise  # another try goes on from them
+        except InputError:
+            checkpoints.forget(job.target)
+            raise
+        files.write_bytes(job.target, data, mode=mode)
         checkpoints.forget(job.target)
         return record
 
@@ -255,20 +268,6 @@ def _run(
     if done:
         console.note(CAUTION)
     return ends
-
-
-@contextlib.contextmanager
-def _faults_told(path: Path) -> Iterator[None]:
-    """Whatever goes wrong with a photo is an `InputError`, so that it stops no other."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        what = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise InputError(
-            f"photo {path} could not be treated ({what}); free memory, or report this fault"
-        ) from error
 
 
 def _mode(path: Path) -> int:

@@ -17,16 +17,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tqdm
+from jaxtyping import UInt8
 
 from dippas_jax.forensics import drawn, identification
-from dippas_jax.io import files, photo_kinds, photo_reasons
+from dippas_jax.io import decoder, files, photo_kinds, photo_reasons
+from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import correlation, placement
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
 _NAMED = 5  # of the files that are skipped
+
+_DAMAGED = "its data is damaged"  # the start of what `photo.read` says of that
 
 RAW = "RAW by the name, to be developed to a TIFF or JPEG"
 """Why a RAW file in a folder is skipped."""
@@ -53,19 +56,21 @@ class Failures:
         if self._json:
             say(json_line({kind: str(path), "failed": reason}))
 
-    def catch(self, read: Callable[..., Any], path: Path, *rest: Any) -> Any:
-        """`read(path, *rest)`, or None after the failure was told."""
+    def catch(self, read: Callable[..., Any], path: Path, *rest: Any, name: str = "") -> Any:
+        """`read(path, *rest)`, or None after the failure was told, so that it stops no other.
+
+        `name`: What failed, where that is not the file alone.
+        """
         try:
             return read(path, *rest)
         except InputError as error:
             self.add(path, str(error))
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            if isinstance(error, jax.errors.JaxRuntimeError) and _NO_MEMORY not in str(error):
-                raise
-            what = f"{type(error).__name__}: {error}".partition("\n")[0]
-            self.add(
-                path, f"{path} takes more memory than there is ({what}); free some, or crop it"
-            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's
+            what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+            said = f"could not be treated ({what}); free memory, or report this fault"
+            if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+                said = f"takes more memory than there is ({what}); free some, or crop it"
+            self.add(path, f"{name or path} {said}")
         return None
 
     def rows(self) -> list[dict[str, str]]:
@@ -180,6 +185,19 @@ def why_skipped(path: Path) -> str:
     if os.path.islink(path) and not os.path.exists(path):
         return "a link to nothing"
     return "no regular file"
+
+
+def damage(photo: photo_file.PhotoFile) -> str:
+    """A clause on damage within a photo's data, over which its decoder went; "" if none shows."""
+    return next((word for word in photo.words if word.startswith(_DAMAGED)), "")
+
+
+def read_pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """As `decoder.read_pixels`; damage within the photo's data is told on stderr."""
+    photo = decoder.read(path)
+    if damaged := damage(photo):
+        note(f"{path}: {damaged}")
+    return photo_file.opaque(path, photo)
 
 
 def centre(
@@ -307,11 +325,12 @@ def _rest_text(found: dict[str, Any], threshold: float) -> str:
 
 def tell_of_chance(comparisons: int, threshold: float) -> None:
     """On stderr, how many of so many comparisons are a match by chance, if that counts."""
-    expected = 2 * threshold * comparisons  # either sign
+    each = min(2 * threshold, 1.0)  # either sign
+    expected = each * comparisons
     if expected >= _BY_CHANCE:
         note(
             f"of {counted(comparisons, 'comparison')} about {expected:.2g} are a match by chance "
-            f"alone, since each may be one with a probability of {2 * threshold:.2g}; --threshold "
+            f"alone, since each may be one with a probability of {each:.2g}; --threshold "
             f"{10.0 ** (math.ceil(math.log10(_BY_CHANCE / 2 / comparisons)) - 1):.0e} makes that "
             f"less than {_BY_CHANCE:g}"
         )

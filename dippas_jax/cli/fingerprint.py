@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from dippas_jax.cli import console, flats
@@ -54,11 +55,18 @@ def build(
         headers = flats.of_one_orientation(headers, failed)
     window = _window(headers, crop)
     used = flats.Used()
-    pixels = flats.readable(list(headers), window, failed, used)
-    first = next(pixels, None)
-    if first is None:
+
+    def estimate(_: Path) -> flat_field.Result | None:
+        pixels = flats.readable(list(headers), window, failed, used)
+        first = next(pixels, None)
+        if first is None:
+            return None
+        found = flat_field.estimate(itertools.chain([first], pixels), sigma=sigma)
+        return jax.block_until_ready(found)  # it fails here if it does
+
+    result = failed.catch(estimate, Path(output), name=f"fingerprint {output}")
+    if result is None:
         return console.UNUSABLE
-    result = flat_field.estimate(itertools.chain([first], pixels), sigma=sigma)
     plane = np.asarray(result.plane)
     told = flats.told_by_halves(used)
     if len(used.photos) > 1:

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from dippas_jax.cli import console
-from dippas_jax.io import decoder
 from dippas_jax.io import photo as photo_file
 from dippas_jax.signal import copies, placement
 from dippas_jax.types import InputError, Window
@@ -107,7 +106,7 @@ def readable(
 ) -> Iterator[np.ndarray]:
     """The window's pixels of every photo that can be read and is no copy of an earlier one."""
     for path in console.bar(paths, "photo"):
-        pixels = failed.catch(decoder.read_pixels, path)
+        pixels = failed.catch(console.read_pixels, path)
         if pixels is None:
             continue
         part = placement.cut(pixels, window, offset=(0, 0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from dippas_jax.cli import console
 from dippas_jax.forensics import identification
-from dippas_jax.io import decoder, files
+from dippas_jax.io import files
 from dippas_jax.signal import placement
 from dippas_jax.types import Fingerprint, InputError, Window
 
@@ -48,7 +48,7 @@ def identify(
         return groups(size, cameras, side)
 
     def scored(path: Path) -> tuple[tuple[int, int], list[dict[str, Any]]]:
-        pixels = decoder.read_pixels(path)
+        pixels = console.read_pixels(path)
         size = pixels.shape[0], pixels.shape[1]
         if shifts:
             results = _searched(pixels, cameras, side, threshold)

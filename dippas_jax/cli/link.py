@@ -4,13 +4,12 @@ import functools
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dippas_jax.cli import console
 from dippas_jax.forensics import identification
-from dippas_jax.io import decoder
 from dippas_jax.signal import placement
 from dippas_jax.types import InputError
 
@@ -46,12 +45,17 @@ def link(
     alike = [(a, b) for a, b in pairs if read[a].size == read[b].size]
     if len(alike) < len(pairs):
         _say_not_compared(read, fatal=not alike)
-    for a, b in console.bar(alike, "pair", quiet=True):
-        scores = console.scores(identification.link(read[a].pixels, read[b].pixels))
+
+    def compared(a: Path, b: Path) -> dict[str, Any]:
         pair = read[a].pixels, read[b].pixels
-        scores |= console.judged(
-            scores, functools.partial(identification.drawn_in_both, *pair), threshold
-        )
+        scores = console.scores(identification.link(*pair))
+        look = functools.partial(identification.drawn_in_both, *pair)
+        return scores | console.judged(scores, look, threshold)
+
+    for a, b in console.bar(alike, "pair", quiet=True):
+        scores = failed.catch(compared, a, b, name=f"{a} with {b}")
+        if scores is None:
+            continue
         match = scores["match"]
         found |= match
         if json:
@@ -65,12 +69,12 @@ def link(
         console.tell_of_match(f"{a} and {b}", scores, threshold)
         done += 1
     if found:
-        console.tell_of_chance(len(alike), threshold)
+        console.tell_of_chance(done, threshold)
     return console.exit_code(done, failed, found)
 
 
 def _read(path: Path, side: int | None) -> _Centre:
-    pixels = decoder.read_pixels(path)
+    pixels = console.read_pixels(path)
     size = pixels.shape[0], pixels.shape[1]
     return _Centre(size, placement.cut(pixels, console.centre(size, side), offset=(0, 0)))
 

@@ -124,6 +124,10 @@ class OwnPhotos:
             others = jax.tree.map(jnp.subtract, others, _update(fingerprint.init(*size), same))
         count = int(others.count)
         if count < FEWEST - 1:
+            console.note(
+                f"{path}: only {count} other photos of its make, model and size count, as copies "
+                "and photos from one place count once; it is treated as if alone"
+            )
             return None
         plane = np.asarray(_estimate(others))
         z = extractors.scores(eight, plane)["sigma-3"]

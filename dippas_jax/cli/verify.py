@@ -38,7 +38,7 @@ def verify(
       side: Most pixels a side that are compared, of the centre; None for all.
       json: JSON in place of tables.
     """
-    came = decoder.read(original)
+    came = _whole(original)
     before = photo_file.eight_bits(came.pixels)
     size = before.shape[0], before.shape[1]
     failed, done, found = console.Failures(json=json), 0, False
@@ -54,13 +54,16 @@ def verify(
     learned = None if data is None else dncnn.parse(data)
     if learned is None:
         console.note("the learned extractor is left out; `dippas fetch learned` gets it")
+
+    def attacked(path: Path) -> dict[str, Any]:
+        record = _record(before, _read(path, original, came), groups, learned)
+        return {"original": str(original), "anonymised": str(path), **record}
+
     for path in console.bar(console.expand(anonymised, failed), "photo", quiet=True):
-        after = failed.catch(_read, path, original, came)
-        if after is None:
+        record = failed.catch(attacked, path)
+        if record is None:
             continue
         done += 1
-        record = _record(before, after, groups, learned)
-        record = {"original": str(original), "anonymised": str(path), **record}
         found |= any(one["found"] for one in record["attacks"])
         if json:
             console.print_json(record)
@@ -79,9 +82,17 @@ def verify(
     return console.exit_code(done, failed, found)
 
 
+def _whole(path: Path | str) -> photo_file.PhotoFile:
+    """A photo; `InputError` where part of it may be lost, since nobody is found in what is lost."""
+    photo = decoder.read(path)
+    if damaged := console.damage(photo):
+        raise InputError(f"photo {path}: {damaged}; get it again from where it came")
+    return photo
+
+
 def _read(path: Path, original: str, came: photo_file.PhotoFile) -> np.ndarray:
     """The version's pixels as the sensor has them, if it is one of the original."""
-    photo = decoder.read(path)
+    photo = _whole(path)
     if photo_file.BELOW in photo.words:
         raise InputError(
             f"photo {path} holds something below its transparent pixels, which is not looked at "

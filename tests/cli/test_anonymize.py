@@ -29,6 +29,7 @@ from scipy import stats
 
 from dippas_jax.cli import (
     anonymize,
+    checkpoints,
     console,
     examine,
     methods,
@@ -1057,7 +1058,7 @@ def test_a_fault_in_the_first_look_at_a_photo_stops_no_other(dippas, tmp_path, m
     monkeypatch.setattr(treatment, "require_format", broken)
     code, _, err = dippas("a.jpg", "b.jpg")
     assert code == console.FAILED
-    assert "photo a.jpg could not be treated (RuntimeError: no idea); free memory" in err
+    assert "a.jpg could not be treated (RuntimeError: no idea); free memory" in err
     assert (tmp_path / "b.anon.jpg").exists()
 
 
@@ -1212,6 +1213,42 @@ def test_metadata_that_a_format_cannot_take_are_not_dropped_without_a_word(dippa
     assert "left out" not in dippas("e.png", "--overwrite")[1]
 
 
+def test_a_report_in_a_new_folder_is_written_where_nothing_is_left_to_do(dippas, tmp_path):
+    (tmp_path / "a.anon.jpg").write_bytes(b"done before")
+    code, out, err = dippas("a.jpg", "--report", "pages/new/r.html")
+    assert (code, out) == (console.TRACED, ""), err
+    page = (tmp_path / "pages" / "new" / "r.html").read_text()
+    assert "these 0 photos" not in page
+    assert "No photo was judged" in page
+    assert "a.anon.jpg exists" in page
+
+
+def test_a_page_that_fails_in_a_way_nobody_foresaw_ends_no_batch(dippas, monkeypatch):
+    def broken(*_):
+        raise KeyError("no idea")
+
+    monkeypatch.setattr(report_html, "html", broken)
+    code, out, err = dippas("a.jpg", "--report", "r.html")
+    assert code == console.FAILED
+    assert "a.jpg -> a.anon.jpg" in out
+    assert "r.html could not be treated (KeyError: 'no idea'); free memory, or report" in err
+
+
+def test_what_a_later_try_has_left_beside_an_output_is_told(dippas, tmp_path):
+    """Cut off with --overwrite, and given again without."""
+    target = tmp_path / "a.anon.jpg"
+    target.write_bytes(b"done before")
+    folder = checkpoints._folder(target)
+    for age, told in ((-60, False), (60, True)):
+        folder.mkdir()
+        (folder / "0").write_bytes(b"")
+        for path in (folder / "0", folder):
+            os.utime(path, (target.stat().st_mtime + age,) * 2)
+        code, _, err = dippas("a.jpg", "--method", "prior")
+        assert code == console.TRACED
+        assert (folder.exists(), "a hidden folder beside it still shows" in err) == (told, told)
+
+
 def test_a_report_never_replaces_a_file_that_is_none(dippas, tmp_path):
     (tmp_path / "page.html").write_text("mine")
     refused(dippas("a.jpg", "--report", "page.html"), "no page of this program", "--overwrite")
@@ -1352,7 +1389,8 @@ def test_a_fault_of_the_program_or_a_page_that_cannot_be_written_ends_no_batch(
     (tmp_path / "r.json").mkdir()
     code, out, err = dippas("a.jpg", "b.png", "--report", "r.html", "--overwrite")
     assert code == 1
-    assert "a.jpg could not be treated (RuntimeError: RESOURCE_EXHAUSTED: out of memory);" in err
+    said = "takes more memory than there is (RuntimeError: RESOURCE_EXHAUSTED: out of memory);"
+    assert f"a.jpg {said}" in err
     assert "r.json is no file and cannot be replaced" in err
     assert "b.png -> b.anon.png" in out
     assert (tmp_path / "b.anon.png").exists()

@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from dippas_jax.cli import main as cli
-from dippas_jax.cli import own_photos
+from dippas_jax.cli import own_photos, treatment
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import files
 from dippas_jax.signal import copies
+from dippas_jax.types import InputError
 from tests import oracles
 
 SIZE, COUNT = 64, 6
@@ -72,6 +73,40 @@ def test_photos_of_several_cameras_are_kept_apart(tmp_path):
         found = own.known(paths[1], photos[paths[1]])
         others = [photos[path] for path in (paths[0], *paths[2:])]
         assert oracles.ncc(found.plane, oracles.fingerprint(others)) > 0.999
+
+
+def test_photos_of_one_camera_come_one_after_the_other(dippas, tmp_path, monkeypatch):
+    """In memory is one camera at a time: what alternates would be summed again for each photo."""
+    for number in range(8):
+        camera, model = ((CAMERA, "front"), (FOREIGN, "rear"))[number % 2]
+        save(tmp_path / "in" / f"{number}.png", number, camera, model)
+    save(tmp_path / "in" / "2b.png", 20, model="")
+    summed, order = [], []
+    honest = own_photos._sums
+
+    def sums(photos):
+        summed.append(len(photos))
+        return honest(photos)
+
+    def treat(source, job, cameras, options, own, *rest):
+        order.append(source.stem)
+        own.known(source, np.asarray(Image.open(source)))
+        raise InputError(f"photo {source} is enough")
+
+    monkeypatch.setattr(own_photos, "_sums", sums)
+    monkeypatch.setattr(treatment, "treat", treat)
+    dippas("in", "-o", "out")
+    assert order == ["0", "2", "4", "6", "1", "3", "5", "7", "2b"]
+    assert summed == [4, 4]
+
+
+def test_a_photo_that_is_left_alone_since_others_count_once_is_told(album, capsys):
+    paths, photos = album
+    paths[3].write_bytes(paths[1].read_bytes())
+    own = own_photos.OwnPhotos(paths[:4])
+    assert own.known(paths[0], photos[0]) is None
+    said = f"{paths[0]}: only 2 other photos of its make, model and size count, as copies"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ import dippas_jax
 from dippas_jax.cli import console, outputs, verify
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
-from dippas_jax.forensics import attackers, identification
+from dippas_jax.forensics import attackers, identification, verification
 from dippas_jax.forensics import drawn as drawn_places
 from dippas_jax.io import files, fingerprint_file, photo_writer, weights
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import correlation
+from dippas_jax.signal import correlation, flat_field
 from tests import oracles
 
 SIZE = 128
@@ -514,6 +514,7 @@ def test_many_comparisons_are_said_to_give_matches_by_chance(dippas, tmp_path):
     assert "--threshold 1e-03 makes that less than 0.01" in err
     expected = "of 1 comparison about 0.02 are a match by chance"
     assert expected in dippas("link", "A0.png", "A1.png", "--threshold", "0.01")[2]
+    assert "a probability of 1;" in dippas("link", "A0.png", "A1.png", "--threshold", "0.9")[2]
 
 
 def test_a_search_in_part_of_a_photo_is_said_to_be_one(dippas):
@@ -901,6 +902,100 @@ def test_photos_of_different_sizes_are_not_linked(dippas, tmp_path):
     assert len(lines(out)) == 1
     assert "different sizes" in err
     refused(dippas("link", "A0.png", "A0.png"), "alone")
+
+
+# ------------------------------------------------------------------------- what goes wrong midway
+
+
+def damaged(path, pixels):
+    """A JPEG of which bytes in the middle were lost, as a bad card leaves it."""
+    Image.fromarray(pixels).save(path, quality=95, subsampling=0)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
+    path.write_bytes(data)
+    return path
+
+
+def test_damage_within_a_photo_is_told_by_every_verb(dippas, tmp_path):
+    photo = damaged(tmp_path / "odd.jpg", np.asarray(Image.open("A0.png")))
+    for command in (
+        ("identify", photo, "--fingerprints", "A.npz"),
+        ("link", photo, "A1.png"),
+        ("fingerprint", "build", photo, "flats/A", "-o", tmp_path / "K.npz"),
+    ):
+        code, _, err = dippas(*command)
+        assert code in (console.DONE, console.FOUND)
+        assert f"dippas: {photo}: its data is damaged (" in err
+
+
+def test_a_damaged_version_is_not_judged(dippas, tmp_path):
+    photo = damaged(tmp_path / "odd.jpg", np.asarray(Image.open("A0.png")))
+    arguments = ("--fingerprint", "A.npz", "--json")
+    code, out, err = dippas("verify", "A0.png", photo, *arguments)
+    assert (code, [one["photo"] for one in lines(out)]) == (2, [str(photo)])
+    assert "its data is damaged (" in err
+    refused(dippas("verify", photo, "A0.png", *arguments[:2]), photo, "its data is damaged (")
+
+
+SHORT = RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nand more")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), SHORT])
+def test_a_pair_that_takes_too_much_memory_stops_no_other(dippas, monkeypatch, error):
+    honest, calls = identification.link, []
+
+    def link(*pair):
+        calls.append(pair)
+        if len(calls) == 1:
+            raise error
+        return honest(*pair)
+
+    monkeypatch.setattr(identification, "link", link)
+    code, out, err = dippas("link", "A0.png", "A1.png", "B0.png", "--json")
+    assert code == console.FAILED
+    assert [one.get("photos", one.get("photo")) for one in lines(out)] == [
+        "A0.png", ["A0.png", "B0.png"], ["A1.png", "B0.png"]
+    ]  # fmt: skip
+    assert "A0.png with A1.png takes more memory than there is (" in err
+    assert ": )" not in err
+
+
+def test_a_version_that_takes_too_much_memory_stops_no_other(dippas, monkeypatch):
+    def short(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(verification, "verify", short)
+    code, out, err = dippas("verify", "A0.png", "A0.png", "A1.png", "--fingerprint", "A.npz")
+    assert (code, out) == (console.UNUSABLE, "")
+    assert "A0.png takes more memory than there is (MemoryError); free some" in err
+    assert "A1.png does not show" in err
+
+
+def test_a_fingerprint_that_takes_too_much_memory_is_one_sentence(dippas, monkeypatch, tmp_path):
+    def short(*_, **__):
+        raise SHORT
+
+    monkeypatch.setattr(flat_field, "estimate", short)
+    output = tmp_path / "K.npz"
+    refused(
+        dippas("fingerprint", "build", "flats/A", "-o", output), output, "more memory than there is"
+    )
+
+
+def test_a_fault_of_the_program_stops_no_other_photo(dippas, monkeypatch):
+    honest = identification.compare
+
+    def compare(part, planes):
+        if compare.calls.append(part) or len(compare.calls) == 1:
+            raise TypeError("no idea\nat all")
+        return honest(part, planes)
+
+    compare.calls = []
+    monkeypatch.setattr(identification, "compare", compare)
+    code, out, err = dippas("identify", "A0.png", "B0.png", "--fingerprints", "A.npz", "--json")
+    assert code == console.FAILED
+    assert [one["photo"] for one in lines(out)] == ["A0.png", "B0.png"]
+    assert "A0.png could not be treated (TypeError: no idea); free memory, or report" in err
 
 
 # ----------------------------------------------------------------------------------------- program
