@@ -15,6 +15,7 @@ of its name in fingerprints/ of the dataset. The order is that of the names, the
 machine. Hidden files, and files without a photo's extension, are passed over. Nothing is opened.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -52,6 +53,7 @@ SOURCES = {
 _NATURAL = {"dresden": ("natural",), "vision": ("nat",)}
 _DRESDEN_NAME = re.compile(r"(.+_\d+)_\d+$")
 _WRITTEN_BESIDE = re.compile(r"\.(?=figure|history|psnr|b\d)", re.IGNORECASE)
+_LONGEST = 200  # bytes of a name, so that endings have room in the 255 that most systems allow
 _VISION_DEVICE = re.compile(r"D\d+_.+")
 
 
@@ -160,11 +162,11 @@ def ids(found: Sequence[Photo], layout: str) -> list[str]:
         name = re.sub(r"[^\w.-]+", "_", name).strip(".") or "_"
         return _WRITTEN_BESIDE.sub("_", name)
 
-    def short(photo: Photo) -> str:
+    def named(photo: Photo) -> str:
         stem, name = safe(photo.path.stem), safe(label(photo.device, layout))
         return stem if stem.startswith(name) else f"{name}_{stem}"
 
-    names = [short(photo) for photo in found]
+    names = [named(photo) for photo in found]
     subfolders = [p.path.parent.name if p.path.parent != p.home else "" for p in found]
     for extra in (subfolders, [photo.path.suffix[1:] for photo in found]):
         count = Counter(name.casefold() for name in names)  # some systems do not know case
@@ -172,6 +174,7 @@ def ids(found: Sequence[Photo], layout: str) -> list[str]:
             f"{name}_{safe(more)}" if more and count[name.casefold()] > 1 else name
             for name, more in zip(names, extra, strict=True)
         ]
+    names = [short(name) for name in names]
     seen: set[str] = set()
     for i, name in enumerate(names):
         number = 1
@@ -180,6 +183,15 @@ def ids(found: Sequence[Photo], layout: str) -> list[str]:
             names[i] = f"{name}_{number}"
         seen.add(names[i].casefold())
     return names
+
+
+def short(name: str) -> str:
+    """A name to which endings can be added: of a long one its start, and a hash of all of it."""
+    data = name.encode(errors="surrogateescape")
+    if len(data) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    return f"{data[: _LONGEST - 17].decode(errors='ignore')}_{digest}"
 
 
 # ---------------------------------------------------------------------------------------- listing

@@ -15,6 +15,7 @@ import ast
 import dataclasses
 import functools
 import glob
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ import numpy as np
 
 from dippas_jax import baselines
 from dippas_jax import config as configuration
+from dippas_jax.datasets import layouts
 from dippas_jax.experiments import overrides, places, report, runs, tasks
 from dippas_jax.forensics import attackers, tables
 from dippas_jax.io import files, weights
@@ -267,4 +269,4 @@ def _same(sample: Sample) -> Sample:
 
 def folder_name(name: str) -> str:
     """Of what a method made."""
-    return name.replace(":", "-").replace("@", "-").replace("=", "-").replace(",", "-")
+    return layouts.short(re.sub("[:@=,]", "-", name))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dippas_jax import config as configuration
-from dippas_jax.datasets import reader
+from dippas_jax.datasets import layouts, reader
 from dippas_jax.experiments import tasks
 from dippas_jax.io import files
 from dippas_jax.signal import correlation, extractors, flat_field, image, placement
@@ -80,7 +80,8 @@ def groups(records: Sequence[Record], config: configuration.Study, folder: Path)
         }
         for device, windows in devices.items():
             for window, members in windows.items():
-                name = f"{device}_r{window.top}c{window.left}_{window.photo[0]}x{window.photo[1]}"
+                place = f"r{window.top}c{window.left}_{window.photo[0]}x{window.photo[1]}"
+                name = f"{layouts.short(device)}_{place}"
                 # Of another camera with photos of several sizes, those of the first will do.
                 at = [window if window in devices[c] else next(iter(devices[c])) for c in cameras]
                 pairs = [planes[where] for where in zip(cameras, at, strict=True)]
@@ -180,7 +181,8 @@ def _estimate(
     that size the photo is taken for a centre crop, and the centre of the others is used.
     """
     height, width = window.photo
-    name = f"{device}_{height}x{width}_{part.start or 0}_{part.step or 1}.npy"
+    kept = f"{height}x{width}_{part.start or 0}_{part.step or 1}"
+    name = f"{layouts.short(device)}_{kept}.npy"
     path = folder / "fingerprints" / name
     if not path.exists():
         photos = reader.flats(config.data, device, config.flats, (height, width))

@@ -124,6 +124,18 @@ def test_equal_names_are_told_apart_and_unsafe_ones_made_safe(tmp_path):
         assert not set(name) & set('/\\:*?"<>| ')
 
 
+def test_a_long_name_leaves_room_for_endings_and_is_still_its_own(tmp_path):
+    device, start = "c" * 120, "é" * 100
+    for name in (f"photos/{start}1.png", f"photos/{start}2.png", f"natural/{start}2.png"):
+        add(tmp_path / device / name, pixels())
+    found = ids(folder.records(tmp_path, need_fingerprint=False))
+    assert len(set(found)) == 3
+    assert all(name.startswith(f"{device}_éé") for name in found)
+    for name in found:
+        assert len(f"{name}_r10000c10000.B512.L10.tau38.5.png".encode()) < 255
+    assert found == ids(folder.records(tmp_path, need_fingerprint=False))
+
+
 def test_no_photo_is_named_as_what_is_written_beside_another(tmp_path):
     names = ("x", "x.Figure", "x.history", "x.B64.L10.tau38", "x.psnr44.0", "x.jpg.v2")
     for name in names:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,11 @@ VISION = """D12_Sony_XperiaZ1Compact/images/nat/D12_I_nat_0002.jpg
 
 def ids(records):
     return [record.id for record in records]
+
+
+def test_the_documents_list_every_extension_of_a_photo():
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    assert f"({' '.join(layouts.PHOTO_EXTENSIONS)}, any case)" in text
 
 
 @pytest.mark.parametrize("kept", DRESDEN)

@@ -10,7 +10,7 @@ import pytest
 
 from dippas_jax import config, main
 from dippas_jax.datasets import reader, synthetic
-from dippas_jax.experiments import inversions, rows, study, tasks
+from dippas_jax.experiments import inversions, methods, rows, study, tasks
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files, weights
 from dippas_jax.io import photo as photo_file
@@ -291,6 +291,15 @@ def test_flat_fields_of_another_orientation_are_not_used(tmp_path):
     sums = update(sums, photo_file.read_pixels(tmp_path / "data/a/flat/upright0.png"))
     plane = files.read_fingerprint(again / "fingerprints" / "a_64x90_0_2.npy")
     np.testing.assert_allclose(plane, estimate(sums), atol=2e-4)
+
+
+def test_names_may_be_as_long_as_the_system_allows(tmp_path):
+    chosen = pair(tmp_path / "data", [(64, 64), (64, 64)])
+    (tmp_path / "data" / "a").rename(tmp_path / "data" / ("a" * 250))
+    study.run(dataclasses.replace(chosen, attackers=("wavelet",)), tmp_path / "out")
+    assert len(list((tmp_path / "out" / "rows" / "original").iterdir())) == 2
+    long = f"sparse-aware:{','.join(['sparse.compensation=0'] * 20)}"
+    assert len(methods.folder_name(long)) < 250
 
 
 def test_links_leave_the_photo_itself_out(tmp_path):
