@@ -68,7 +68,7 @@ def anonymize(
     outputs.require_possible(options)
     choose_device(options.device)
     failed = console.Failures(json=json)
-    jobs, skipped = outputs.given(photos, options, failed)
+    jobs, skipped = outputs.given(photos, options, failed, dry_run=dry_run)
     fingerprints = [file for file in (options.fingerprint, *options.check) if file]
     cameras = {file: console.read_fingerprint(file) for file in dict.fromkeys(fingerprints)}
     page_file = examine.page_files(options)
@@ -102,7 +102,7 @@ def anonymize(
     )
     ends = {console.TRACED} if any(said != earlier.UNTRACED for said in there.values()) else set()
     if page_file and jobs:
-        files.prepare_workdir(page_file[0].parent)
+        files.prepare_workdir(page_file[0].parent.absolute())  # a ~ was expanded, if it was meant
     if waiting:
         plan.announce(waiting, options, own)
         ends |= _run(
@@ -222,7 +222,7 @@ def _run(
     done = False
 
     def one(source: Path, job: Job, place: str) -> PhotoRecord:
-        files.prepare_workdir(job.target.parent)
+        files.prepare_workdir(job.target.parent.absolute())
         tell = _progress(source) if progress else None
         mode = _mode(source)
         try:

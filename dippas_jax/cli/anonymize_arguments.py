@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--report",
+        type=arguments.path,
         metavar="HTML",
         action=arguments.Once,
         help="write a page that shows what was done and found",
@@ -80,6 +81,7 @@ def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
     known = parser.add_mutually_exclusive_group()
     known.add_argument(
         "--fingerprint",
+        type=arguments.path,
         metavar="FILE",
         action=arguments.Once,
         help="fingerprint of the camera that took the photos",
@@ -92,6 +94,7 @@ def _add_fingerprints(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--check",
+        type=arguments.path,
         action="append",
         default=[],
         metavar="FILE",
@@ -177,7 +180,12 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-o", "--output", metavar="PATH", action=arguments.Once, help="file or folder to write to"
+        "-o",
+        "--output",
+        type=arguments.path,
+        metavar="PATH",
+        action=arguments.Once,
+        help="file or folder to write to",
     )
     parser.add_argument(
         "--suffix",

@@ -49,16 +49,14 @@ class Parser(argparse.ArgumentParser):
     ) -> Any:
         """What was given; of what is not known the verb's own parser tells."""
         found, unknown = self.parse_known_args(args, namespace)
-        empty = [
-            name
-            for name, value in vars(found).items()
-            if name not in _MAY_BE_EMPTY
-            and (value == "" or (isinstance(value, list) and "" in value))
-        ]
-        if empty:
-            self.error(f"--{empty[0].replace('_', '-')} has no value; check the command line")
+        verb: Parser = getattr(found, "parser", self)
+        for action in verb._actions:
+            value = getattr(found, action.dest, None)
+            empty = value == "" or (isinstance(value, list) and "" in value)
+            if empty and action.dest not in _MAY_BE_EMPTY:
+                name = action.option_strings[-1] if action.option_strings else action.metavar
+                self.error(f"{name} has no value; check the command line")
         if unknown:
-            verb: Parser = getattr(found, "parser", self)
             verb.error(verb._unknown(unknown))
         return found
 
@@ -130,7 +128,9 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
 
 def add_output(parser: argparse.ArgumentParser, text: str, *, required: bool = False) -> None:
     """-o and --overwrite, of a single file."""
-    parser.add_argument("-o", "--output", required=required, metavar="FILE", action=Once, help=text)
+    parser.add_argument(
+        "-o", "--output", required=required, type=path, metavar="FILE", action=Once, help=text
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
@@ -174,6 +174,11 @@ class Once(argparse.Action):
         if getattr(namespace, self.dest) is not None:
             parser.error(f"{option} is given twice, and takes one value")
         setattr(namespace, self.dest, values)
+
+
+def path(text: str) -> str:
+    """A file or folder; a shell leaves the ~ of `--output=~/x` and of what is quoted as it is."""
+    return os.path.expanduser(text)
 
 
 def seed(text: str) -> int:

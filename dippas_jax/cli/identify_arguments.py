@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_photos(parser)
     parser.add_argument(
         "--fingerprints",
+        type=arguments.path,
         nargs="+",
         action="extend",
         required=True,

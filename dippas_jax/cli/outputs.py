@@ -92,8 +92,13 @@ class Given(NamedTuple):
     skipped: dict[Path, str]
 
 
-def given(photos: Sequence[str], options: Options, failed: console.Failures) -> Given:
-    """Every photo and where it goes; what cannot be used has failed, and the others go on."""
+def given(
+    photos: Sequence[str], options: Options, failed: console.Failures, *, dry_run: bool = False
+) -> Given:
+    """Every photo and where it goes; what cannot be used has failed, and the others go on.
+
+    A dry run does not keep the secret of random names, where there is none yet.
+    """
     console.require_names(photos)
     skipped: dict[Path, str] = {}
     found: list[tuple[Path, Path | None]] = []
@@ -101,14 +106,16 @@ def given(photos: Sequence[str], options: Options, failed: console.Failures) -> 
         found += failed.catch(_expanded, Path(argument), options, failed, skipped) or []
     sources = list({_place(path): (path, root) for path, root in found}.values())
     into = _output_folder(photos, sources, options)
+    if options.output and not into:
+        _require_no_other_name(options)
+    secret = _secret(keep=not dry_run) if options.random_name else b""
     made = []
     for path, root in sources:
         if options.output and not into:
-            _require_no_other_name(options)
             made.append(_single(path, Path(options.output), options.kind))
             continue
         folder = into / path.parent.relative_to(root or path.parent) if into else path.parent
-        stem = _random_name(path) if options.random_name else path.stem + options.suffix
+        stem = _random_name(path, secret) if options.random_name else path.stem + options.suffix
         extension = _extension(path, options.kind)
         made.append(Job(path, folder / (stem + extension), options.kind))
     if any(job.kind == "heic" for job in made):
@@ -257,12 +264,18 @@ def _single(path: Path, target: Path, kind: str) -> Job:
     found = photo_kinds.kind_of(path) if kind == "same" else kind
     if photo_kinds.suits(target.suffix, found):
         return Job(path, target, kind)
-    named = [one for one in photo_kinds.FORMATS if photo_kinds.suits(target.suffix, one)]
-    if not named or kind != "same":
-        known = " ".join(photo_kinds.FORMATS.values())
+    if kind != "same":
         raise InputError(
-            f"output {target} does not have an extension of its format, {found}; give it one of "
-            f"{known}"
+            f"output {target} does not have the extension of {kind}, which --format asks for; give "
+            f"it {photo_kinds.FORMATS[kind]}, or leave --format out"
+        )
+    named = [one for one in photo_kinds.FORMATS if photo_kinds.suits(target.suffix, one)]
+    if not named:
+        known = " ".join(photo_kinds.FORMATS.values())
+        folder = "" if target.suffix else f"; for a folder, give {target}/"
+        raise InputError(
+            f"output {target} does not have the extension of a format; give it one of {known}"
+            f"{folder}"
         )
     return Job(path, target, named[0])
 
@@ -313,15 +326,24 @@ def _extension(path: Path, kind: str) -> str:
     return path.suffix if photo_kinds.suits(path.suffix, found) else photo_kinds.FORMATS[found]
 
 
-def _random_name(path: Path) -> str:
+def _random_name(path: Path, secret: bytes) -> str:
     """A name that says nothing, and is the same when the command is given again.
 
     It is a hash of the photo's path with a secret of this user, so nobody else can try names.
     """
+    return hmac.new(secret, os.fsencode(os.path.abspath(path)), hashlib.sha256).hexdigest()[:20]
+
+
+def _secret(*, keep: bool) -> bytes:
+    """The user's, of which names are made; a new one, if there is none, is kept for next time."""
     file = files.cache_folder() / "names.key"
     if not file.exists():
+        new = secrets.token_bytes(_SECRET)
+        if not keep:
+            console.note("--random-name draws names once; those told here will be others then")
+            return new
         files.prepare_workdir(file.parent)
-        files.write_bytes(file, secrets.token_bytes(_SECRET), mode=0o600)
+        files.write_bytes(file, new, mode=0o600)
     files.require_file(file, "secret")
     key = file.read_bytes()
     if len(key) != _SECRET:
@@ -329,4 +351,4 @@ def _random_name(path: Path) -> str:
             f"the secret {file}, of which names are made, is damaged ({len(key)} bytes); remove "
             "it, and photos get other names than before"
         )
-    return hmac.new(key, os.fsencode(os.path.abspath(path)), hashlib.sha256).hexdigest()[:20]
+    return key

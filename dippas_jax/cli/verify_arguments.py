@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fingerprint",
+        type=arguments.path,
         action="append",
         required=True,
         metavar="FILE",

@@ -243,6 +243,35 @@ def test_patterns_and_several_photos(dippas, tmp_path, monkeypatch):
     assert set(tree(tmp_path / "out")) == {"a.jpg", "b.png", "c.png"}
 
 
+def test_a_home_that_the_shell_did_not_put_in_is_put_in_once(dippas, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code, _, err = dippas("a.jpg", "--output=~/out/", "--report=~/pages/r.html")
+    assert code in DONE, err
+    assert (tmp_path / "home" / "out" / "a.anon.jpg").exists()
+    assert (tmp_path / "home" / "pages" / "r.html").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_folder_called_like_a_home_is_a_folder(dippas, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert dippas("a.jpg", "-o", "./~/out/")[0] in DONE
+    assert os.listdir(tmp_path / "~" / "out") == ["a.anon.jpg"]
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_keeps_no_secret(dippas, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "cache")
+    code, out, err = dippas("a.jpg", "-n", "--random-name")
+    assert (code, out.count("a.jpg -> ")) == (0, 1)
+    assert "those told here will be others" in err
+    assert not (tmp_path / "cache" / "names.key").exists()
+    dippas("missing.jpg", "--random-name")
+    assert (tmp_path / "cache" / "names.key").stat().st_size == 32
+    told = [dippas("a.jpg", "-n", "--random-name") for _ in range(2)]
+    assert "will be others" not in told[0][2]
+    assert told[0][1].split()[2] == told[1][1].split()[2]
+
+
 def test_random_names_say_nothing_and_stay_the_same(dippas, tmp_path):
     assert dippas("a.jpg", "-o", "out/", "--random-name")[0] == 0
     (name,) = tree(tmp_path / "out")
@@ -467,7 +496,8 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
     refused(dippas("a.jpg", "--suffix", "", "--overwrite"), "never done")
     refused(dippas("a.jpg", "-o", "nowhere/b.jpg"), "does not exist")
     refused(dippas("a.jpg", "-o", "b.xyz"), "extension")
-    refused(dippas("a.jpg", "-o", "b.png", "--format", "tiff"), "extension")
+    refused(dippas("a.jpg", "-o", "b.png", "--format", "tiff"), "extension", "give it .tif, or")
+    refused(dippas("a.jpg", "-o", "newfolder"), "for a folder, give newfolder/")
     refused(dippas("a.jpg", "--fingerprint", "nothing.npy"), "nothing.npy")
     refused(dippas("a.jpg", "--fingerprint", "wide.npy"), "64x64", "96x64")
     refused(dippas("a.jpg", "--fingerprint", "K.npy", "--blind"), "not allowed")

@@ -1076,6 +1076,26 @@ def test_a_mistyped_flag_points_to_the_verbs_own_help(dippas, arguments, words):
     refused(dippas(*arguments), "unrecognized arguments: --", *words)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["verify", "", "x.jpg", "--fingerprint", "A.npz"], "ORIGINAL"),
+        (["verify", "A0.png", "", "--fingerprint", "A.npz"], "ANONYMISED"),
+        (["verify", "A0.png", "A0.png", "--fingerprint="], "--fingerprint"),
+        (["fingerprint", "convert", "A.npz", ""], "OUT"),
+        (["fingerprint", "build", "flats/A", "-o", ""], "--output"),
+    ],
+)
+def test_what_is_empty_is_called_by_its_name(dippas, arguments, name):
+    refused(dippas(*arguments), f"dippas: {name} has no value")
+
+
+def test_the_home_of_a_fingerprint_is_put_in(dippas, world, monkeypatch):
+    monkeypatch.setenv("HOME", str(world))
+    code, out, _ = dippas("identify", "A0.png", "--fingerprints=~/A.npz", "--json")
+    assert (code, lines(out)[0]["results"][0]["fingerprint"]) == (3, str(world / "A.npz"))
+
+
 def test_the_version_is_told(dippas):
     assert dippas("--version") == (0, f"dippas {dippas_jax.__version__}\n", "")
 
