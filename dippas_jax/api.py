@@ -6,6 +6,7 @@ unit.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -36,19 +37,21 @@ def anonymize(
 
     Args:
       photo: uint8 [h w 3], at least 64x64.
-      fingerprint: K [h w] of these very pixels, in any unit; None for blind.
+      fingerprint: K [h w] of these very pixels, in any unit; None for blind. A mean, which would
+        follow the scene, is subtracted (`signal.correlation.centred`).
       method: "sparse", in seconds and for any size, or "prior", the paper's method (`invert`).
       config: Seed, target PSNR and the settings of the method; the defaults where it is left out.
+        Its `mode`, `method` and `max_minutes` are not looked at.
 
     Raises:
       InputError: Photo, fingerprint or method cannot be used.
       prior.anonymize.DivergedError: The loss of the prior became nan or infinite.
     """
     config = config or configuration.Config()
-    image.require_photo(photo)
-    photo = np.asarray(photo)
+    photo = image.require_photo(photo)
     if fingerprint is not None:
-        correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
+        size = photo.shape[0], photo.shape[1]
+        fingerprint = correlation.require_fingerprint(fingerprint, size)
     key = image.photo_key(config.seed, photo.tobytes())
     if method == "prior":
         return whole.invert(key, photo, fingerprint, config)
@@ -63,8 +66,8 @@ def fingerprint(
     """A camera's fingerprint K by maximum likelihood from flat-field photos (Chen et al., 2008).
 
     Args:
-      photos: 20 or more of an even wall, out of focus, not overexposed, of one size; each is taken
-        when its turn comes, so an iterator of any length will do.
+      photos: 20 or more of an even wall, out of focus, not overexposed, of one size, in grey levels
+        of 0 to 255; each is taken when its turn comes, so an iterator of any length will do.
       sigma: Standard deviation of the noise looked for, grey levels.
 
     Returns:
@@ -85,7 +88,7 @@ def identify(
     """How well a photo agrees with the fingerprints of cameras, pixel on pixel.
 
     Args:
-      photo: Grey levels [h w 3], at least 32 pixels a side.
+      photo: Grey levels [h w 3] of 0 to 255, at least 32 pixels a side.
       fingerprints: One K [h w], or several [m h w].
       sigma: Standard deviation of the noise looked for, grey levels.
 
@@ -95,7 +98,7 @@ def identify(
     Raises:
       InputError: The photo is not of grey levels, or a fingerprint is no plane of its size.
     """
-    photo, planes = _levels(photo), np.asarray(fingerprints)
+    photo, planes = _levels(photo), image.array(fingerprints, "what is given as fingerprints")
     if planes.ndim not in (2, 3):
         raise InputError(
             f"fingerprints are {list(planes.shape)}; give [height, width], or several such planes"
@@ -106,13 +109,19 @@ def identify(
     return identification.compare(photo, planes, sigma=sigma)
 
 
-def _levels(photo: ArrayLike) -> np.ndarray:
+def _levels(photo: Any) -> np.ndarray:
     """A photo in grey levels of 8 bits; `InputError` for any other."""
-    photo = np.asarray(photo)
+    photo = image.array(photo, "the photo")
     known = photo.dtype == np.uint8 or np.issubdtype(photo.dtype, np.floating)
     if photo.ndim != 3 or photo.shape[-1] != 3 or min(photo.shape[:2]) < _SMALLEST or not known:
         raise InputError(
             f"the photo is {photo.dtype} {list(photo.shape)}; give uint8, or floats from 0 to 255, "
             f"[height, width, 3] with at least {_SMALLEST} pixels a side"
+        )
+    least, most = photo.min(), photo.max()
+    if photo.dtype != np.uint8 and not (least >= 0 and 1 < most <= 255):
+        raise InputError(
+            f"the values of the photo go from {least:g} to {most:g}; give grey levels from 0 to "
+            "255, in which floats reach more than 1"
         )
     return photo

@@ -246,7 +246,8 @@ class Config:
       target_psnr: In dB, exactly this in place of what the strength or inversion.stop_psnr say; 0
         to leave it to them.
       max_minutes: For a photo, after which the best result so far is taken; 0 for no limit. Which
-        one that is depends on the machine's speed.
+        one that is depends on the machine's speed. Only runs and studies look at it: functions of
+        the library have a `deadline`.
       seed: Of all randomness.
       sigma: Noise standard deviation assumed by the extractor, in grey levels.
       checkpoint_seconds: Time between two checkpoints of a photo being worked on; changes no
@@ -319,9 +320,11 @@ class Study:
       group: Photos of one camera behind the K that the attacker "set" estimates, at most.
       seed: Of all randomness.
       cluster: Address of a Ray cluster whose devices make the rows, "local" for one of this
-        machine; "" for none. It changes no result.
+        machine; "" for none. It changes no result but as `workers` do.
       workers: Processes on each device of the cluster or of this machine that share the rows; 0 for
-        this process alone, or for one on each device of the cluster. It changes no result.
+        this process alone, or for one on each device of the cluster. It changes no result but the
+        last bits of a step of "prior" on accelerators, in photos of at most 256x256: as many go
+        together as a worker has (`Config.batch`).
       data: Which photos.
       run: Settings of the four; their data, mode, method and seed are the study's.
     """

@@ -236,5 +236,58 @@ def test_what_is_no_photo_of_grey_levels_is_refused(photo):
         with pytest.raises(InputError, match="at least 32 pixels a side"):
             work()
     plain = np.full((64, 64, 3), 99, np.uint8)
+    assert np.isnan(dj.identify(plain.astype(np.float32), np.ones((64, 64))).z)
     with pytest.raises(InputError, match=r"fingerprints are \[64\]"):
         dj.identify(plain, np.ones(64))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda photo: photo / 255, "go from 0 to 1"),
+        (lambda photo: photo * 257, "go from 0 to 65535"),
+        (lambda photo: photo - 300, "go from -300 to -45"),
+        (lambda photo: np.where(photo == photo.max(), np.nan, photo), "go from nan to nan"),
+        (lambda photo: np.where(photo == photo.max(), np.inf, photo), "to inf"),
+    ],
+)
+def test_floats_that_are_no_grey_levels_are_refused(change, words):
+    """In [0, 1] the filter for noise of 3 levels takes all of a photo for noise."""
+    levels = np.linspace(0, 255, 64 * 64 * 3, dtype=np.float32).reshape(64, 64, 3)
+    for work in (
+        lambda photo: dj.identify(photo, tiny.fingerprint()),
+        lambda photo: dj.fingerprint([photo]),
+    ):
+        work(levels)
+        with pytest.raises(InputError, match=f"{words}; give grey levels from 0 to 255"):
+            work(change(levels))
+
+
+def test_what_is_no_array_is_refused_in_a_sentence(case):
+    """As a fingerprint that was read from a file, where its plane is meant."""
+    photo, plane = case
+    whole = Fingerprint(plane, "", (64, 64), (0, 0), "", 0, "", 3.0, 0.5, "")
+    of_types = r"cannot be used as an array of numbers; .* of a Fingerprint its \.plane"
+    for work in (
+        lambda: inspect.unwrap(anonymize)(photo, whole),
+        lambda: inspect.unwrap(invert)(jax.random.key(0), photo, whole),
+        lambda: inspect.unwrap(identify)(photo, whole),
+        lambda: inspect.unwrap(identify)(photo, [plane, plane[:60]]),
+        lambda: inspect.unwrap(identify)("a.jpg", plane),
+        lambda: inspect.unwrap(fingerprint)([[photo, photo[:60]]]),
+    ):
+        with pytest.raises(InputError, match=of_types):
+            work()
+    (failure,) = inspect.unwrap(invert_batch)(jax.random.key(0), [photo], [whole])
+    assert isinstance(failure, InputError)
+    assert "its .plane" in str(failure)
+
+
+def test_a_mean_of_the_fingerprint_is_taken_out_before_the_sparse_method(case, monkeypatch):
+    photo, plane = case
+    seen = []
+    monkeypatch.setattr(
+        dj.sparse.anonymize, "anonymize", lambda key, photo, plane, *_, **__: seen.append(plane)
+    )
+    inspect.unwrap(anonymize)(photo, 1 + 0.002 * plane)
+    assert abs(float(seen[0].mean())) < 1e-6

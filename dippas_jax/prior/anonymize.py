@@ -25,6 +25,8 @@ from dippas_jax.prior.state import Problem, State, Trace
 from dippas_jax.signal import blocks, correlation, extractors, image, residual
 from dippas_jax.types import FlatPhotoError, History, Result
 
+FLAT = "the photo has no noise to remove (it is flat); leave it out"
+
 
 class DivergedError(ArithmeticError):
     """The loss is no longer a number."""
@@ -246,11 +248,12 @@ def invert(
     Args:
       key: All randomness; the same key gives the same bytes on one platform.
       photo: uint8 [h w 3] in [0, 255], at least 64x64, pixels as the sensor has them.
-      fingerprint: K [h w] of these very pixels, in any unit (equation 10, aware); None to inject
-        the photo's own residual (equation 11, blind).
+      fingerprint: K [h w] of these very pixels, in any unit (equation 10, aware), of which a mean
+        is subtracted (`correlation.centred`); None to inject the photo's own residual (equation
+        11, blind).
       config: Of generator, inversion, assembly and the extractor's σ; the defaults where it is left
-        out. The first of each of the assembly's sides, averages and thresholds is used; its `mode`
-        and `method` are not looked at.
+        out. The first of each of the assembly's sides, averages and thresholds is used; its `mode`,
+        `method` and `max_minutes` are not looked at.
       deadline: Time of the monotonic clock, seconds, after which the best result so far is taken.
       on_chunk: Called before the first step, when all is compiled, and after every chunk of steps.
 
@@ -264,10 +267,10 @@ def invert(
       DivergedError: The loss became nan or infinite.
     """
     config = configuration.settled(config or configuration.Config())
-    image.require_photo(photo)
-    photo = np.asarray(photo)
+    photo = image.require_photo(photo)
     if fingerprint is not None:
-        correlation.require_fingerprint(fingerprint, (photo.shape[0], photo.shape[1]))
+        size = photo.shape[0], photo.shape[1]
+        fingerprint = correlation.require_fingerprint(fingerprint, size)
     problem, injected, planted = stated(key, photo, fingerprint, config)
     progress = start(problem, config)
     compile_chunk(progress, problem, injected, config)
@@ -300,14 +303,15 @@ def stated(
       config: Of the whole run.
 
     Raises:
-      FlatPhotoError: There is no residual.
+      FlatPhotoError: The photo has no residual: there is nothing to remove.
     """
+    own = residual_of(photo, config.sigma)
     planted = balance.plant(key, photo) if config.assembly.compensation else None
     inverted = photo if planted is None else planted.photo
-    if fingerprint is None:
-        injected = residual_of(inverted, config.sigma)
-    else:
+    if fingerprint is not None:
         injected = np.asarray(fingerprint, np.float32)
+    else:
+        injected = own if planted is None else residual_of(inverted, config.sigma)
     return inversion.problem(key, inverted, injected), injected, planted
 
 
@@ -315,5 +319,5 @@ def residual_of(photo: UInt8[np.ndarray, "h w 3"], sigma: float) -> Float[np.nda
     """The photo's own residual, which blind mode injects; `FlatPhotoError` where it has none."""
     plane = np.asarray(extractors.extract(photo, sigma=sigma))
     if not plane.std() > 0:
-        raise FlatPhotoError("the photo has no noise to remove (it is flat); leave it out")
+        raise FlatPhotoError(FLAT)
     return plane

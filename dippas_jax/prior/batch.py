@@ -15,6 +15,7 @@ an accelerator's matrix products add up in an order that changes with the number
 
 import collections
 import functools
+import itertools
 import math
 import time
 import zlib
@@ -34,7 +35,7 @@ from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.state import Problem
 from dippas_jax.signal import correlation, image
-from dippas_jax.types import InputError, Result
+from dippas_jax.types import InputError, Result, ShortageError
 
 WAYS = ("map", "vmap")
 SLOTS = {"cpu": 1}
@@ -43,6 +44,8 @@ SLOTS = {"cpu": 1}
 MANY = 8
 TOGETHER = 256 * 256
 """Pixels of a photo up to which accelerators work on all slots at once."""
+
+_NO_MEMORY = "RESOURCE_EXHAUSTED"  # among the words of an error of XLA
 
 
 class Job(NamedTuple):
@@ -126,14 +129,15 @@ def invert_batch(
       photos: uint8 [h w 3] each, at least 64x64.
       fingerprints: K [h w] for each photo, or None for blind; None for all blind.
       config: As for `anonymize.invert`.
-      slots: Photos at a time on each device; 0 for the platform's (`SLOTS`).
+      slots: Photos at a time on each device; 0 for `config.batch` or the platform's (`SLOTS`).
       devices: On which the slots lie; None for the first one.
       way: One of `WAYS`; "" for the platform's (`way_for`).
       on_result: Told of every photo as soon as it is done, with its number.
 
     Returns:
       For each photo its result (`anonymize.invert`) or, where it cannot be used or its loss became
-      nan, the `InputError` or `DivergedError`: no photo stops the others.
+      nan, the `InputError` or `DivergedError`: no photo stops the others. Where memory runs out,
+      all that are left of that size have a `ShortageError`.
 
     Raises:
       InputError: There are more or fewer fingerprints than photos, or slots or way are none.
@@ -151,49 +155,85 @@ def invert_batch(
         done[index] = result
         on_result(index, result)
 
-    sizes: dict[tuple[int, ...], list[int]] = {}
-    for index, (photo, fingerprint) in enumerate(zip(photos, known, strict=True)):
+    sizes: dict[tuple[int, int], list[int]] = {}
+    for index, photo in enumerate(photos):
         try:
-            image.require_photo(photo)
-            if fingerprint is not None:
-                correlation.require_fingerprint(fingerprint, np.shape(photo)[:2])
-            sizes.setdefault(np.shape(photo)[:2], []).append(index)
+            height, width, _ = image.require_photo(photo).shape
         except InputError as error:
             finish(index, error)
-    for indices in sizes.values():
-        stated: dict[int, Planted | None] = {}
+        else:
+            sizes.setdefault((height, width), []).append(index)
+    for size, indices in sizes.items():
+        at_work: dict[int, _AtWork] = {}  # by the number of the job
 
-        def jobs(indices: list[int] = indices, stated: dict = stated) -> Iterator[Job]:
+        def jobs(
+            size: tuple[int, int] = size,
+            indices: list[int] = indices,
+            at_work: dict[int, _AtWork] = at_work,
+        ) -> Iterator[Job]:
+            numbers = itertools.count()
             for index in indices:
-                photo = np.asarray(photos[index])
+                photo, plane = np.asarray(photos[index]), known[index]
                 own = jax.random.fold_in(key, zlib.crc32(photo.tobytes()))
                 try:
-                    problem, plane, planted = anonymize.stated(own, photo, known[index], config)
+                    if plane is not None:
+                        plane = correlation.require_fingerprint(plane, size)
+                    problem, injected, planted = anonymize.stated(own, photo, plane, config)
                 except InputError as error:
                     finish(index, error)
                     continue
-                stated[index] = planted
-                yield Job(problem, plane, anonymize.start(problem, config))
+                at_work[next(numbers)] = _AtWork(index, photo, plane, planted)
+                yield Job(problem, injected, anonymize.start(problem, config))
 
-        for number, progress in inverted(jobs(), config, slots=slots, devices=devices, way=way):
-            index = list(stated)[number]
-            finish(index, _result(progress, photos[index], known[index], config, stated[index]))
+        try:
+            for number, progress in inverted(jobs(), config, slots=slots, devices=devices, way=way):
+                one = at_work.pop(number)
+                finish(one.place, _result(progress, one, config))
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            for index in indices:
+                if index not in done:
+                    finish(index, _no_memory(size))
     return [done[index] for index in range(len(photos))]
 
 
-def _result(
-    progress: Progress,
-    photo: ArrayLike,
-    fingerprint: ArrayLike | None,
-    config: configuration.Config,
-    planted: Planted | None,
-) -> Result | Exception:
+class _AtWork(NamedTuple):
+    """A photo in a slot.
+
+    Attributes:
+      place: Of the photo among all, from 0.
+      photo: As it came.
+      fingerprint: K, where it is known.
+      planted: What was inverted, where a pattern was planted.
+    """
+
+    place: int
+    photo: np.ndarray
+    fingerprint: np.ndarray | None
+    planted: Planted | None
+
+
+def _result(progress: Progress, one: _AtWork, config: configuration.Config) -> Result | Exception:
     try:
         anonymize.finished(progress, config)
     except DivergedError as error:
         return error
-    results = anonymize.assemble(progress, np.asarray(photo), config, planted, fingerprint)
-    return anonymize.scored(results[0], fingerprint)
+    results = anonymize.assemble(progress, one.photo, config, one.planted, one.fingerprint)
+    return anonymize.scored(results[0], one.fingerprint)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the machine or a device has no memory left."""
+    of_device = isinstance(error, jax.errors.JaxRuntimeError) and _NO_MEMORY in str(error)
+    return of_device or isinstance(error, MemoryError)
+
+
+def _no_memory(size: tuple[int, int]) -> ShortageError:
+    return ShortageError(
+        f"memory ran out at photos of {size[0]}x{size[1]} pixels; give fewer slots, or each photo "
+        "to invert, which cuts it into tiles"
+    )
 
 
 def inverted(
@@ -214,7 +254,7 @@ def inverted(
     Args:
       jobs: Each is asked for when a slot is free.
       config: Of the whole run.
-      slots: Photos at a time on each device; 0 for the platform's.
+      slots: Photos at a time on each device; 0 for `config.batch` or the platform's.
       devices: On which the slots lie; None for the first one.
       way: One of `WAYS`; "" for the platform's.
       ahead: Chunks that are on their way while one is looked at; None for the platform's.
@@ -234,7 +274,7 @@ def inverted(
         return
     devices = tuple(devices or jax.devices()[:1])
     platform = devices[0].platform
-    count = len(devices) * (slots or slots_for(platform))
+    count = len(devices) * (slots or config.batch or slots_for(platform))
     way = way or way_for(platform, first[1].problem.fingerprint.size)
     ahead = int(platform != "cpu") if ahead is None else ahead
     chunk, look, put, take = _programs(config, way, devices)

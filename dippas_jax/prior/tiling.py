@@ -131,14 +131,12 @@ def noisy(tiled: Tiled, config: configuration.Config) -> list[int]:
     Raises:
       FlatPhotoError: There is none.
     """
-    if tiled.alone:
-        return [0]
     parts = [tiled.photo[tile.part] for tile in tiled.every]
     found = [
         n for n, part in enumerate(parts) if extractors.extract(part, sigma=config.sigma).std() > 0
     ]
     if not found:
-        raise FlatPhotoError("no tile of the photo has noise to remove; leave it out")
+        raise FlatPhotoError(anonymize.FLAT)
     return found
 
 

@@ -73,9 +73,9 @@ def invert(
       DivergedError: The loss of a tile became nan or infinite.
     """
     config = configuration.settled(config or configuration.Config())
-    image.require_photo(photo)
+    photo = image.require_photo(photo)
     devices = jax.local_devices()
-    height, width = np.shape(photo)[:2]
+    height, width = photo.shape[:2]
     count = len(tiling.grid(height, width, config.tile))
     slots = batch.slots_on(devices, config.batch, count)
     asked = Asked(key, photo, fingerprint, deadline, restore, save)
@@ -206,7 +206,7 @@ def invert_all(
             photo.results[index] = versions[:1]
             if len(photo.results) == len(photo.noisy):
                 whole = tiling.joined(photo.tiled, photo.results)[0]
-                end(number, anonymize.scored(whole, photo.asked.fingerprint))
+                end(number, anonymize.scored(whole, photo.tiled.fingerprint))
             elif photo.asked.save:
                 photo.asked.save(index, progress)
 
@@ -230,11 +230,11 @@ class _Photo(NamedTuple):
 
 
 def _begun(asked: Asked, config: configuration.Config) -> _Photo:
-    image.require_photo(asked.photo)
-    pixels = np.asarray(asked.photo)
-    if asked.fingerprint is not None:
-        correlation.require_fingerprint(asked.fingerprint, (pixels.shape[0], pixels.shape[1]))
-    tiled = tiling.cut(asked.key, pixels, asked.fingerprint, config)
+    pixels, fingerprint = image.require_photo(asked.photo), asked.fingerprint
+    if fingerprint is not None:
+        size = pixels.shape[0], pixels.shape[1]
+        fingerprint = correlation.require_fingerprint(fingerprint, size)
+    tiled = tiling.cut(asked.key, pixels, fingerprint, config)
     return _Photo(asked, tiled, tiling.noisy(tiled, config), {}, time.monotonic())
 
 

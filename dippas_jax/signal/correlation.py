@@ -8,13 +8,13 @@ Fridrich and Filler (2009), "Large scale test of sensor fingerprint camera ident
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Float64, Int, Num, Shaped
+from jaxtyping import Array, Float, Float64, Int, Num
 
 from dippas_jax.signal import image
 from dippas_jax.types import InputError
@@ -37,16 +37,22 @@ class Peak(NamedTuple):
 
 
 def require_fingerprint(
-    fingerprint: Shaped[ArrayLike, "..."], size: tuple[int, int], name: str = "the fingerprint"
-) -> None:
-    """Raise `InputError` unless this can be looked for in, or taken out of, a photo.
+    fingerprint: Any, size: tuple[int, int], name: str = "the fingerprint"
+) -> Float[np.ndarray, "h w"]:
+    """The plane, `centred`, that can be looked for in, or taken out of, a photo.
 
     Args:
       fingerprint: K [h w] in any unit.
       size: Height and width of the photo.
       name: What the message calls it.
+
+    Returns:
+      K, float32.
+
+    Raises:
+      InputError: It has another size, values that are no numbers, no variation, or too much.
     """
-    plane = np.asarray(fingerprint)
+    plane = image.array(fingerprint, name)
     if plane.shape != tuple(size):
         raise InputError(
             f"{name} is {list(plane.shape)} and the photo has {size[0]}x{size[1]} pixels; give the "
@@ -64,6 +70,7 @@ def require_fingerprint(
             f"{name} has a standard deviation of {deviation:.2g}, which no unit of a fingerprint "
             "gives; divide it by its standard deviation, or estimate it again"
         )
+    return centred(plane).astype(np.float32, copy=False)
 
 
 def centred(fingerprint: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:

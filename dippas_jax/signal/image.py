@@ -6,6 +6,7 @@ axes. A grey level is one step of a pixel. Everything is computed in float32.
 
 import math
 import zlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,31 @@ from dippas_jax.types import InputError
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601: red, green, blue
 
 
-def require_photo(photo: Shaped[ArrayLike, "..."]) -> None:
-    """Raise `InputError` unless this is uint8 [h w 3] of at least 64 pixels a side."""
-    shape, kind = np.shape(photo), np.asarray(photo).dtype
+def array(given: Any, name: str) -> Shaped[np.ndarray, "..."]:
+    """What was given as an array; `InputError` where NumPy makes none of real numbers.
+
+    Args:
+      given: Whatever it is.
+      name: What the message calls it.
+    """
+    try:
+        made = np.asarray(given)
+    except ValueError:  # of planes of several sizes
+        made = np.array(None)
+    if made.dtype != bool and not any(
+        jnp.issubdtype(made.dtype, kind) for kind in (jnp.integer, jnp.floating)
+    ):
+        raise InputError(
+            f"{name}, of type {type(given).__name__}, cannot be used as an array of numbers; give "
+            "arrays of one size, of a Fingerprint its .plane"
+        )
+    return made
+
+
+def require_photo(photo: Any) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo as an array; `InputError` unless it is uint8 [h w 3], 64 pixels a side or more."""
+    pixels = array(photo, "the photo")
+    shape, kind = pixels.shape, pixels.dtype
     if len(shape) != 3 or shape[-1] != 3 or kind != np.uint8:
         raise InputError(
             f"the photo is {kind} {list(shape)}; give uint8 [height, width, 3] with values of 0 to "
@@ -33,6 +56,7 @@ def require_photo(photo: Shaped[ArrayLike, "..."]) -> None:
             f"photo of {shape[0]}x{shape[1]} pixels is too small; give one of at least "
             f"{SMALLEST_PHOTO}x{SMALLEST_PHOTO}"
         )
+    return pixels
 
 
 def luma(image: Num[ArrayLike, "*n h w 3"]) -> Float[Array, "*n h w"]:

@@ -5,6 +5,7 @@ import functools
 import os
 import subprocess
 import sys
+import weakref
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from dippas_jax.prior import anonymize, batch, inversion
-from dippas_jax.types import FlatPhotoError, InputError
+from dippas_jax.types import FlatPhotoError, InputError, ShortageError
 from tests import oracles, tiny
 
 KEY = jax.random.key(0)
@@ -22,6 +23,7 @@ SETTINGS = tiny.settings(max_steps=12, stop_psnr=90.0)
 PLANES = [tiny.fingerprint(seed=seed) for seed in range(4)]
 PHOTOS = [oracles.photo(seed, 64, 64, 10 * PLANES[seed]) for seed in range(4)]
 DEVICES = jax.devices()[:2]
+DONE = ArithmeticError("done, and not looked at")
 
 
 @functools.cache
@@ -196,6 +198,90 @@ def test_out_of_time_a_photo_is_taken_as_it_is_and_the_next_begins():
     jobs = [job(0, deadline=0.0), job(1)]
     run = batch.inverted(jobs, SETTINGS, slots=1, ahead=0)
     assert [(n, int(progress.steps)) for n, progress in run] == [(0, 3), (1, 12)]
+
+
+def seen_of_a_batch(monkeypatch, planes, settings=SETTINGS):
+    """What is inverted of the first photos, whose runs are over at once, and what is told."""
+    seen, told = [], []
+
+    def inverted(jobs, *_, **__):
+        for number, job in enumerate(jobs):
+            seen.append(job)
+            yield number, job.progress
+
+    monkeypatch.setattr(batch, "inverted", inverted)
+    monkeypatch.setattr(batch, "_result", lambda progress, one, config: told.append(one) or DONE)
+    batch.invert_batch(KEY, PHOTOS[: len(planes)], planes, settings)
+    return seen, told
+
+
+def test_a_mean_of_the_fingerprint_is_not_injected(monkeypatch):
+    gains = 1 + 0.002 * PLANES[0]
+    (job,), (one,) = seen_of_a_batch(monkeypatch, [gains])
+    centred = gains - np.float32(gains.mean(dtype=np.float64))
+    np.testing.assert_array_equal(job.reference, centred)
+    np.testing.assert_array_equal(one.fingerprint, centred)
+
+
+def test_what_was_planted_in_a_photo_goes_when_the_photo_is_done(monkeypatch):
+    class Planted:
+        pass
+
+    planted, alive = [], []
+
+    def stated(key, photo, plane, config):
+        new = Planted()
+        planted.append(weakref.ref(new))
+        return inversion.problem(key, photo, plane), plane, new
+
+    def inverted(jobs, *_, **__):
+        for number, job in enumerate(jobs):
+            alive.append(sum(one() is not None for one in planted))
+            yield number, job.progress
+
+    monkeypatch.setattr(anonymize, "stated", stated)
+    monkeypatch.setattr(batch, "inverted", inverted)
+    monkeypatch.setattr(batch, "_result", lambda progress, one, config: DONE)
+    assert batch.invert_batch(KEY, PHOTOS[:3], PLANES[:3], SETTINGS) == [DONE] * 3
+    assert max(alive) <= 2, "the last one and the next one"
+
+
+def test_where_memory_runs_out_the_photos_of_that_size_are_told_and_others_done(monkeypatch):
+    wide = np.tile(PHOTOS[0], (1, 2, 1))
+    full = [jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")]
+
+    def inverted(jobs, *_, **__):
+        for number, job in enumerate(jobs):
+            if job.problem.pixels.shape[1] == 128 and number == 1:
+                raise full[0]
+            yield number, job.progress
+
+    monkeypatch.setattr(batch, "inverted", inverted)
+    monkeypatch.setattr(batch, "_result", lambda progress, one, config: DONE)
+    photos = [wide, PHOTOS[0], wide ^ 1, wide ^ 2]
+    first, small, *others = batch.invert_batch(KEY, photos, None, SETTINGS)
+    assert (first, small) == (DONE, DONE)
+    for one in others:
+        assert isinstance(one, ShortageError)
+        assert "memory ran out at photos of 64x128 pixels; give fewer slots" in str(one)
+    full[0] = jax.errors.JaxRuntimeError("INTERNAL: something else")
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        batch.invert_batch(KEY, photos, None, SETTINGS)
+
+
+def test_as_many_slots_are_filled_as_the_settings_say(monkeypatch):
+    counts = []
+
+    def filled(job, count, config, devices):
+        counts.append(count)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "_filled", filled)
+    for given, slots in ((0, 0), (3, 0), (3, 2)):
+        settings = dataclasses.replace(SETTINGS, batch=given)
+        with pytest.raises(KeyboardInterrupt):
+            batch.invert_batch(KEY, PHOTOS[:1], PLANES[:1], settings, slots=slots)
+    assert counts == [1, 3, 2]
 
 
 def test_what_a_batch_cannot_be_is_refused():

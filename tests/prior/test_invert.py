@@ -115,6 +115,7 @@ def spoiled(value):
         (photo()[1:], tiny.fingerprint(63, 64), "photo of 63x64 pixels is too small"),
         (photo()[1:], None, "photo of 63x64 pixels is too small"),
         (np.full((64, 64, 3), 90, np.uint8), None, r"no noise to remove \(it is flat\)"),
+        (np.full((64, 64, 3), 90, np.uint8), tiny.fingerprint(), r"no noise to remove \(it is "),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence_before_any_work(

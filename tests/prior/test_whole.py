@@ -267,6 +267,22 @@ def test_a_photo_goes_on_from_what_was_saved_and_ends_in_the_same_bytes():
     assert found[0].settings == alone.settings
 
 
+def test_a_flat_photo_of_one_tile_has_nothing_to_remove_whether_k_is_known_or_not():
+    for known in (None, PLANE[:, :64]):
+        with pytest.raises(FlatPhotoError, match="no noise to remove"):
+            whole.invert(KEY, np.full((64, 64, 3), 90, np.uint8), known, SETTINGS)
+
+
+def test_a_mean_of_the_fingerprint_is_neither_injected_nor_scored():
+    """A map of gains around 1: I·K would be nearly the photo, and correlate with every scene."""
+    small, gains = PHOTO[:, :64], (1 + 0.002 * PLANE[:, :64]).astype(np.float32)
+    centred = gains - np.float32(gains.mean(dtype=np.float64))
+    short = dataclasses.replace(tiny.settings(stop_psnr=90.0, max_steps=3), tile=64)
+    found, same = (whole.invert(KEY, small, plane, short) for plane in (gains, centred))
+    np.testing.assert_array_equal(found.pixels, same.pixels)
+    assert found.z == same.z == extractors.scores(found.pixels, centred)
+
+
 @pytest.mark.parametrize("photo", [np.zeros(3, np.uint8), np.zeros((64, 64), np.uint8)])
 def test_what_is_no_photo_is_refused_in_a_sentence(photo):
     with pytest.raises(InputError, match="photo"):

@@ -1,11 +1,14 @@
 """Correlations and peaks: closed forms, oracles and statistics."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
 
+from dippas_jax import types
 from dippas_jax.forensics import identification
 from dippas_jax.signal import correlation
 from dippas_jax.types import InputError
@@ -254,11 +257,25 @@ def test_spread_does_not_see_the_peak_itself():
         (lambda k: np.where(k == k.max(), np.inf, k), "holds values that are no numbers"),
         (lambda k: 0 * k + 2.5, r"is constant \(every value is 2.5\)"),
         (lambda k: 0 * k, r"is constant \(every value is 0\)"),
+        (lambda k: types.Fingerprint(k, "", (16, 24), (0, 0), "", 0, "", 3.0, 0.5, ""), "of a F"),
+        (lambda k: [k, k[:-1]], "of type list, cannot be used as an array of numbers"),
+        (lambda k: k + 1j, "of type ndarray, cannot be used as an array of numbers"),
     ],
 )
 def test_a_plane_that_is_no_fingerprint_of_the_photo_is_refused_in_one_sentence(change, words):
     plane = np.abs(planes(37, 16, 24))
     correlation.require_fingerprint(plane, (16, 24))
-    with pytest.raises(InputError, match=f"^camera x {words}.*; (give|estimate) ") as caught:
+    with pytest.raises(InputError, match=f"^camera x.*{words}") as caught:
         correlation.require_fingerprint(change(plane), (16, 24), "camera x")
+    assert re.search("; (give|estimate) ", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_a_fingerprint_that_can_be_used_comes_back_without_its_mean_and_as_float32():
+    """A mean follows every scene: of a map of gains, I·K would be nearly the photo itself."""
+    gains = 1 + 0.002 * planes(38, 16, 24).astype(np.float64)
+    found = correlation.require_fingerprint(gains, (16, 24))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, gains - gains.mean(), atol=1e-7)
+    plain = planes(39, 16, 24)
+    assert correlation.require_fingerprint(plain, (16, 24)) is plain, "what chance gives stays"

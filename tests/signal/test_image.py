@@ -109,6 +109,8 @@ def test_the_busier_half_is_where_the_blurred_photo_changes_most():
         (np.zeros((1, 64, 64, 3), np.uint8), r"the photo is uint8 \[1, 64, 64, 3\]"),
         (np.zeros((63, 64, 3), np.uint8), "photo of 63x64 pixels is too small"),
         (np.zeros((64, 63, 3), np.uint8), "photo of 64x63 pixels is too small"),
+        ("a.jpg", "the photo, of type str, cannot be used as an array"),
+        ([np.zeros((64, 65, 3)), np.zeros((64, 64, 3))], "the photo, of type list, cannot be used"),
     ],
 )
 def test_what_is_no_photo_is_refused_in_one_sentence(photo, words):
