@@ -8,6 +8,7 @@ as width x height.
 
 import codecs
 import glob
+import importlib.metadata
 import json
 import math
 import os
@@ -408,6 +409,14 @@ def shown(name: Path | str) -> str:
 def or_unknown(text: str) -> str:
     """What a file says, or that it does not."""
     return shown(text) or "unknown (the file does not say)"
+
+
+def version(package: str) -> str:
+    """Of an installed package, which may lack what tells it, as in a copied folder."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,11 +1,10 @@
 """`dippas doctor`: what this installation has, and whether it works."""
 
-import importlib.metadata
 import importlib.util
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +19,7 @@ from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import InputError
 
 _SIDE = 128
+_AFRESH = "install the package again in a fresh environment"
 _PACKAGES = ("dippas-jax", "jax", "jaxlib", "flax", "numpy", "pillow", "tifffile", "scikit-image")
 _EXTRAS = {"h5py": "h5", "pillow_heif": "heic", "uvicorn": "web"}
 
@@ -33,8 +33,8 @@ def doctor(*, json: bool = False) -> int:
     facts = _facts()
     checks = [
         _checked("cache", _check_cache, "choose another folder with XDG_CACHE_HOME"),
-        _checked("decoder", _check_decoder, "install the package again in a fresh environment"),
-        _checked("sparse", _check_sparse, "install the package again in a fresh environment"),
+        _checked("decoder", _check_decoder, _AFRESH),
+        _checked("sparse", _check_sparse, _AFRESH),
     ]
     if json:
         console.print_json({**facts, "checks": checks})
@@ -48,8 +48,8 @@ def doctor(*, json: bool = False) -> int:
 
 def _facts() -> dict[str, dict[str, Any]]:
     """By subject, what there is."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
-    devices = {str(one): one.device_kind for one in jax.devices()}
+    versions = {name: console.version(name) for name in _PACKAGES}
+    devices = _devices()
     extras = {
         name: "installed" if importlib.util.find_spec(name) else f"missing (extra {extra})"
         for name, extra in _EXTRAS.items()
@@ -57,10 +57,18 @@ def _facts() -> dict[str, dict[str, Any]]:
     return {
         "versions": {"python": platform.python_version(), **versions},
         "system": {"on": platform.platform(terse=True), "cores": os.cpu_count()},
-        "devices": devices,
-        "memory": _memory(),
+        "devices": {str(one): one.device_kind for one in devices} or {"none": "found by JAX"},
+        "memory": _memory(devices),
         "extras": extras | {"learned weights": _learned()},
     }
+
+
+def _devices() -> list[jax.Device]:
+    """None where JAX finds none, which the check of the method tells the reason of."""
+    try:
+        return jax.devices()
+    except Exception:  # noqa: BLE001 - JAX fails in several ways, some an assertion
+        return []
 
 
 def _learned() -> str:
@@ -68,18 +76,18 @@ def _learned() -> str:
         data = weights.load()
         if data is not None:
             dncnn.parse(data)
-    except InputError as error:
-        return f"of no use ({error})"
+    except Exception as error:  # noqa: BLE001 - without a device no weights can be put there
+        return f"of no use ({_reason(error)})"
     return "missing (dippas fetch learned)" if data is None else "installed"
 
 
-def _memory() -> dict[str, str]:
+def _memory(devices: Sequence[jax.Device]) -> dict[str, str]:
     """Of the machine, and of its first device where that has its own."""
     found = {}
     for label, name in (("in all", "SC_PHYS_PAGES"), ("free", "SC_AVPHYS_PAGES")):
         if name in getattr(os, "sysconf_names", {}):
             found[label] = _gib(os.sysconf(name) * os.sysconf("SC_PAGE_SIZE"))
-    limit = (jax.devices()[0].memory_stats() or {}).get("bytes_limit")
+    limit = ((devices and devices[0].memory_stats()) or {}).get("bytes_limit")
     return found | ({"device": _gib(limit)} if limit else {})
 
 
@@ -92,8 +100,11 @@ def _checked(name: str, check: Callable[[], str], advice: str) -> dict[str, Any]
     try:
         return {"name": name, "ok": True, "says": check()}
     except Exception as error:  # noqa: BLE001 - a doctor reports whatever is broken
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        return {"name": name, "ok": False, "says": f"{reason}; {advice}"}
+        return {"name": name, "ok": False, "says": f"{_reason(error)}; {advice}"}
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def _check_cache() -> str:

@@ -1,7 +1,6 @@
 """What `dippas anonymize` says of a photo afterwards: every attacker's figure, and the page."""
 
 import hashlib
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -167,10 +166,10 @@ def write(
     order = [str(job.target) for job in jobs]
     ours = sorted(records, key=lambda r: order.index(r.output) if r.output in order else -1)
     content = {
-        "program": f"dippas_jax {importlib.metadata.version('dippas-jax')}",
+        "program": f"dippas_jax {console.version('dippas-jax')}",
         "versions": {
             "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("jax", "numpy", "pillow")},
+            **{name: console.version(name) for name in ("jax", "numpy", "pillow")},
         },
         "device": jax.default_backend(),
         "settings": asked,

@@ -1,12 +1,16 @@
 """What an installation has, and whether it works."""
 
+import importlib.metadata
 import json
+import re
 
+import jax
 import numpy as np
 import pytest
 
 from dippas_jax.cli import main as cli
-from dippas_jax.io import confinement, decoder, files
+from dippas_jax.io import confinement, decoder, files, weights
+from dippas_jax.signal import dncnn
 from dippas_jax.sparse import anonymize as sparse
 from dippas_jax.types import Result
 
@@ -64,6 +68,36 @@ def test_a_method_that_does_not_work_is_told(dippas, monkeypatch, wrong):
     line = next(line for line in out.splitlines() if line.startswith("sparse"))
     assert "FAILED" in line
     assert "; install" in line
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("Unable to initialize backend 'cuda'\nand more"), AssertionError()]
+)
+def test_where_jax_finds_no_device_the_rest_is_told_all_the_same(dippas, monkeypatch, error):
+    def nothing(*_, **__):
+        raise error
+
+    for place, name in ((jax, "devices"), (dncnn, "parse"), (sparse, "anonymize")):
+        monkeypatch.setattr(place, name, nothing)
+    monkeypatch.setattr(weights, "load", lambda: b"some")
+    code, out, err = dippas("doctor")
+    assert (code, err) == (1, "")
+    assert "devices   none found by JAX" in out
+    assert re.search("sparse    FAILED: (Unable to initialize backend 'cuda'|AssertionError);", out)
+
+
+def test_a_package_without_metadata_is_told(dippas, monkeypatch):
+    honest = importlib.metadata.version
+
+    def version(name):
+        if name == "dippas-jax":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return honest(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(sparse, "anonymize", working)
+    code, out, _ = dippas("doctor", "--json")
+    assert (code, json.loads(out)["versions"]["dippas-jax"]) == (0, "unknown")
 
 
 def test_how_photos_are_decoded_is_told(dippas, monkeypatch):
