@@ -38,6 +38,7 @@ _LINE = 2**24  # bytes of a line of JSON, at most
 _NOTES = 20
 _CODES = range(5)  # those of `dippas`
 _UNUSABLE = 2  # of them: nothing can be done
+_FAULT = 70  # of `dippas` too: the program itself failed
 _RESULTS = "results"
 
 
@@ -344,6 +345,8 @@ class Store:
             code = await process.wait()
             if code not in _CODES:
                 why = f"the program ended early (code {code}); it may have run out of memory"
+                if code == _FAULT:
+                    why = "the program itself failed (code 70); please report the lines above"
                 self.notes = [*self.notes, why]
             return code
         finally:

@@ -136,6 +136,67 @@ def test_a_page_whose_program_is_gone_closes_itself(tmp_path, monkeypatch):
         program.communicate()
 
 
+HOLD = """
+const honest = window.fetch;
+window.held = [];
+window.fetch = async (path, options) => {
+  const answer = await honest(path, options);
+  if (path.startsWith("files/")) await new Promise((done) => held.push(done));
+  return answer;
+};
+"""
+"""Files reach the server at once, and the page hears of each when the test says so."""
+
+
+def test_files_that_were_removed_while_they_were_copied_do_not_come_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    photos = [tmp_path / f"{number}.png" for number in range(5)]
+    for photo in photos:
+        photo.write_bytes(b"any")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "dippas_jax.cli", "web", "--no-browser"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    view = browse.browser(tmp_path / "profile")
+
+    def held(number):
+        until(lambda: view.execute_script("return held.length") == number)
+
+    def files():
+        said = "return fetch('state').then((answer) => answer.json())"
+        return [one["name"] for one in view.execute_script(said)["files"]]
+
+    try:
+        view.get(program.stdout.readline().strip())
+        until(lambda: view.find_element(By.ID, "status").text.startswith("No photos yet"))
+        view.execute_script("document.getElementById('wall').closest('details').open = true")
+        view.find_element(By.ID, "wall").send_keys(str(photos[0]))
+        without = view.find_element(By.ID, "without")
+        until(without.is_displayed)
+        view.execute_script(HOLD)
+        view.find_element(By.ID, "photo").send_keys("\n".join(map(str, photos[:3])))
+        held(1)
+        assert not without.is_displayed(), "as all else while files are copied"
+        view.find_element(By.ID, "clear").click()
+        view.switch_to.alert.accept()
+        until(lambda: files() == [])
+        view.find_element(By.ID, "wall").send_keys("\n".join(map(str, photos[3:])))
+        held(2)
+        view.execute_script("held[0]()")
+        time.sleep(1)
+        view.execute_script("held[1]()")
+        held(3)
+        assert files() == ["3.png", "4.png"]
+        assert view.find_element(By.ID, "status").text.startswith("Copying file 2 of 2")
+    finally:
+        view.quit()
+        program.kill()
+        program.communicate()
+
+
 def until(true):
     end = time.monotonic() + 60
     while not true():

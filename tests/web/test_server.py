@@ -600,6 +600,17 @@ def test_a_program_that_is_killed_is_told_of(tmp_path, monkeypatch):
         assert client.add("b.jpg").status == 201, "the page goes on"
 
 
+def test_a_fault_of_the_program_is_not_called_a_lack_of_memory(tmp_path, monkeypatch):
+    command = [sys.executable, "-c", "import sys; print('KeyError', file=sys.stderr); sys.exit(70)"]
+    with serving(tmp_path, monkeypatch, command) as client:
+        client.add("a.jpg")
+        client.post("start")
+        known = client.until("failed", "done")
+        assert known["state"] == "failed"
+        said = "the program itself failed (code 70); please report the lines above"
+        assert known["notes"] == ["KeyError", said]
+
+
 # ----------------------------------------------------------------------------- what is left on disk
 
 

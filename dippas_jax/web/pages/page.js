@@ -3,7 +3,7 @@
 "use strict";
 
 const get = (id) => document.getElementById(id);
-const ours = { sending: 0, sent: 0, toSend: 0, shown: new Map(), ended: false, state: null, touched: false, changes: 0, held: null };
+const ours = { sending: 0, sends: 0, sent: 0, toSend: 0, shown: new Map(), ended: false, state: null, touched: false, changes: 0, held: null };
 
 // ------------------------------------------------------------------------------------- the server
 
@@ -58,12 +58,12 @@ async function send(kind, files, refused = []) {
     get("error").textContent = "Not added: a job is at work. Add them when it is done, or cancel it.";
     return;
   }
-  ours.sending = 1;
+  const mine = (ours.sends += 1);
+  ours.sending = mine; // 0 while nothing is sent
   show(ours.state); // nothing can be begun meanwhile
   [ours.sent, ours.toSend] = [0, files.length];
   get("error").textContent = "";
   for (const file of files) {
-    if (!ours.sending) break; // all files were removed meanwhile
     showStatus();
     try {
       if (file.size > ours.state.file_bytes) throw new Error(`more than ${ours.state.file_bytes / 2 ** 20} MiB`);
@@ -71,6 +71,7 @@ async function send(kind, files, refused = []) {
     } catch (error) {
       refused.push(`${file.name}: ${error.message}`);
     }
+    if (ours.sending !== mine) return; // all files were removed meanwhile, and others may be sent
     ours.sent += 1;
   }
   ours.sending = 0;
@@ -262,7 +263,7 @@ function show(state) {
   const done = Object.values(state.photos).some((photo) => "verdict" in photo);
   document.body.classList.toggle("busy", state.busy);
   const held = document.activeElement; // loses the focus where it can no longer be used
-  const held_back = state.busy || ours.sending;
+  const held_back = state.busy || ours.sending > 0;
   if (held_back && held?.matches("#form input, #form button")) ours.held = held;
   for (const input of document.querySelectorAll("#form input")) input.disabled = held_back;
   get("progress").hidden = !state.busy;
@@ -287,7 +288,7 @@ function show(state) {
   }
   const walls = state.files.filter((file) => file.kind === "wall").length;
   const file = state.files.find((one) => one.kind === "fingerprint");
-  get("without").hidden = state.busy || !(file || walls);
+  get("without").hidden = held_back || !(file || walls);
   get("camera").textContent = file ? `Fingerprint: ${file.name}${walls ? "; the photos of a wall are not used" : ""}` : walls ? counted(walls, "photo") + " of a wall" : "";
   const cards = get("cards");
   for (const old of [...ours.shown.keys()]) {
