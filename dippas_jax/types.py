@@ -34,6 +34,13 @@ class ShortageError(InputError):
     """The machine lacks memory or processes for now; another try may succeed."""
 
 
+class OutOfReachError(ShortageError):
+    """A file is out of reach, perhaps of this machine alone or for a while.
+
+    Its folder is not there, the library that its protocol or its format needs, or the server.
+    """
+
+
 class FlatPhotoError(InputError):
     """A photo without noise, which has nothing that could be removed."""
 

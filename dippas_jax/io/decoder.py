@@ -11,6 +11,7 @@ Where no process can be confined (Windows), photos are decoded in this one; `unc
 import atexit
 import contextlib
 import errno
+import importlib.util
 import os
 import signal
 import socket
@@ -26,7 +27,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from dippas_jax.io import confinement, decoder_process, files, photo, photo_kinds, photo_reasons
-from dippas_jax.types import InputError, ShortageError, printable
+from dippas_jax.types import InputError, OutOfReachError, ShortageError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 """-P: modules are not looked for in the folder of the photos."""
@@ -157,7 +158,9 @@ class Decoder:
         if "died" in head:
             raise _harmful(path, head["died"])
         if "failed" in head:
-            raise InputError(str(head["failed"]))
+            # A process that was taken over may say so of a photo that nobody could ever read.
+            away = head.get("away") and not importlib.util.find_spec("pillow_heif")
+            raise (OutOfReachError if away else InputError)(str(head["failed"]))
         try:
             return understood(head, blocks)
         except _LIES:

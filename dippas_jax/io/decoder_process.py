@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from dippas_jax.io import confinement, photo, photo_reasons
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, OutOfReachError
 
 Head = dict[str, Any]
 Blocks = Mapping[str, np.ndarray | bytes | None]
@@ -92,7 +92,7 @@ def _answer(line: socket.socket, answer: Callable[[Head, bytes], Answer]) -> Non
         else:
             told = answer(question, blocks["data"].tobytes())
     except InputError as error:
-        told = {"failed": str(error)}, {}
+        told = {"failed": str(error), "away": isinstance(error, OutOfReachError)}, {}
     except MemoryError:
         told = {"failed": str(photo_reasons.too_much(question["path"]))}, {}
     send(line, *told)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dippas_jax.io import fingerprint_checks, mat5
-from dippas_jax.types import Fingerprint, InputError
+from dippas_jax.types import Fingerprint, InputError, OutOfReachError
 
 FORMAT = "dippas fingerprint 1"
 """The entry `format` of a file with metadata."""
@@ -166,7 +166,7 @@ def _hdf5_arrays(path: Path | str, data: bytes) -> dict[str, Any]:
     try:
         import h5py
     except ImportError:
-        raise InputError(
+        raise OutOfReachError(
             f"fingerprint {path} is an HDF5 (MATLAB 7.3) file, which {_NO_H5PY}, or save it with "
             "save(..., '-v7') or as .npy"
         ) from None

@@ -29,7 +29,7 @@ from dippas_jax.io import (
     tiff_file,
 )
 from dippas_jax.io import exif as metadata
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, OutOfReachError
 
 PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20  # bytes of a text or profile unpacked; a megabyte is met
 
@@ -409,7 +409,7 @@ def _heic(path: Path | str, file: File) -> Image.Image:
     try:
         import pillow_heif
     except ImportError:
-        raise InputError(
+        raise OutOfReachError(
             f"photo {path} is a HEIC file, which needs pip install 'dippas-jax[heic]'; or export "
             "it as a JPEG"
         ) from None

@@ -17,17 +17,10 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from dippas_jax.io import files
-from dippas_jax.types import InputError, ShortageError
+from dippas_jax.types import InputError, OutOfReachError, ShortageError
 
 _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What trying again does not mend, but for a server's permission, which may have run out."""
-
-
-class OutOfReachError(ShortageError):
-    """A file is out of reach, perhaps of this machine alone or for a while.
-
-    Its folder is not there, the library that its protocol needs, or the server.
-    """
 
 
 class Place(NamedTuple):

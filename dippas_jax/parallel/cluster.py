@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dippas_jax.io import files
 from dippas_jax.parallel import devices, worker
-from dippas_jax.parallel.supervisor import End, Engine
+from dippas_jax.parallel.supervisor import End, Engine, ended_by
 from dippas_jax.parallel.worker import Task
 from dippas_jax.types import InputError
 
@@ -34,14 +34,14 @@ class _Handle(NamedTuple):
 class _Worker:
     """An actor: a process of its own, which sees the devices that Ray gave it."""
 
-    def work(self, task: Task, owner: str) -> str:
-        """Why no worker can work; "" when all is done."""
-        files.cache_compilations()
+    def work(self, task: Task, owner: str) -> End:
+        """How it ended."""
         try:
+            files.cache_compilations()
             worker.work(task, owner)
-        except InputError as error:
-            return str(error)
-        return ""
+        except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+            return ended_by(error)
+        return End(True)
 
 
 def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine:
@@ -96,11 +96,13 @@ def engine(task: Task, address: str, workers: int, platform: str = "") -> Engine
         if not ray.wait([handle.result], timeout=0)[0]:
             return None
         try:
-            reason = ray.get(handle.result)
+            end = ray.get(handle.result)
         except ray.exceptions.RayError as error:
-            return End(False, True, str(error).strip().partition("\n")[0])
+            told = str(error).strip().splitlines() or [type(error).__name__]
+            traced = isinstance(error, ray.exceptions.RayTaskError)
+            return End(False, True, told[-1 if traced else 0])
         ray.kill(handle.actor)
-        return End(not reason, not reason, reason)
+        return end
 
     def stop(handles: Sequence[_Handle]) -> None:
         for handle in handles:

@@ -15,20 +15,19 @@ from typing import Any, NamedTuple
 
 from dippas_jax.io import decoder, files
 from dippas_jax.parallel import devices, worker
-from dippas_jax.parallel.supervisor import End, Engine
+from dippas_jax.parallel.supervisor import End, Engine, ended_by
 from dippas_jax.parallel.worker import Task
 from dippas_jax.types import InputError
 
 _SPAWN = multiprocessing.get_context("spawn")
 _UNUSABLE = 2  # exit code of a worker that no other would do better than
-_DIED = 1  # of one that says why, and that another one may do better than
-_TOLD = 500  # characters of a reason
+_DIED = 1  # of one that another one may do better than; both say why
 _PATIENCE = 10.0  # seconds for a worker to give back what it is at work on
 
 
 class _Handle(NamedTuple):
     process: Any
-    says: Any  # end of a pipe, on which a worker says why no other would do better
+    says: Any  # end of a pipe, on which a worker says why it ended
 
 
 def local_devices(platform: str = "") -> devices.Devices:
@@ -150,12 +149,10 @@ def _work(task: Task, owner: str, send: Any) -> None:
     try:
         files.cache_compilations()
         worker.work(task, owner)
-    except InputError as error:
-        send.send(str(error))
-        sys.exit(_UNUSABLE)
-    except RuntimeError as error:  # another process should go on
-        send.send(" ".join(str(error).split())[:_TOLD])
-        sys.exit(_DIED)
+    except Exception as error:  # noqa: BLE001 - every file system has errors of its own
+        end = ended_by(error)
+        send.send(end.reason)
+        sys.exit(_DIED if end.usable else _UNUSABLE)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGTERM)
     finally:

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 from dippas_jax.io import storage
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.worker import Task
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, ShortageError
 
 _POLL = 0.5  # seconds
+_TOLD = 500  # characters of a reason
 _FUTILE = 8
 """Workers that die in a slot without finishing a photo, after which the slot is given up. Three
 photos that kill whoever works on them cause seven such deaths at most."""
@@ -97,7 +98,7 @@ def supervise(
                 if not end.well:
                     reason = end.reason
                     note(f"worker {owner} died ({end.reason})")
-                    ledger.end(root, owner, "lost")
+                    _end(root, owner, "lost")
                     futile[slot] = 0 if _was_of_use(root, owner) else futile.get(slot, 0) + 1
             on_look()
             if over and not running:
@@ -106,8 +107,7 @@ def supervise(
     finally:
         engine.stop([handle for _, handle in running.values()])
         for owner, _ in running.values():
-            with contextlib.suppress(InputError):  # whatever brought us here says more
-                ledger.end(root, owner, "ended")
+            _end(root, owner, "ended")
 
 
 def _name() -> str:
@@ -115,6 +115,28 @@ def _name() -> str:
     return f"{socket.gethostname()}-{secrets.token_hex(6)}"
 
 
+def ended_by(error: Exception) -> End:
+    """How a worker ended that met an error.
+
+    Another one meets an `InputError` as well, unless it is a `ShortageError`.
+    """
+    if isinstance(error, InputError):
+        return End(False, isinstance(error, ShortageError), str(error))
+    text = " ".join(str(error).split())[:_TOLD]
+    known = type(error) is RuntimeError  # by which a worker says that another one should go on
+    return End(False, True, text if known else f"{type(error).__name__}: {text}")
+
+
+def _end(root: storage.Place, owner: str, state: str) -> None:
+    """Tells the ledger, unless that is out of reach: then the lease tells of the worker."""
+    with contextlib.suppress(Exception):
+        ledger.end(root, owner, state)
+
+
 def _was_of_use(root: storage.Place, owner: str) -> bool:
-    facts = storage.read_json(root / ledger.WORKERS / f"{owner}.json") or {}
+    """Whether a worker has finished a photo, as far as is known."""
+    try:
+        facts = storage.read_json(root / ledger.WORKERS / f"{owner}.json") or {}
+    except Exception:  # noqa: BLE001 - of a ledger that is out of reach for a while
+        return False
     return facts.get("done", 0) + facts.get("quarantined", 0) > 0

@@ -25,7 +25,7 @@ from dippas_jax.io.storage import Place
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.method import Given, Made, Method
-from dippas_jax.types import InputError, ShortageError
+from dippas_jax.types import InputError, OutOfReachError, ShortageError
 
 _WAIT = 1.0  # seconds between two looks at what others hold
 _BEATS = 6  # signs of life in a lease
@@ -108,7 +108,7 @@ def _telling(root: Place, owner: str, tally: dict[str, Any], lease: float) -> It
 class _PhotoError(Exception):
     """A photo could not be done; `final` if trying again would not help.
 
-    `away`: Its folder is not on this machine, which is neither the photo's fault nor that of a try.
+    `away`: Something for it is not on this machine, which is neither its fault nor that of a try.
     """
 
     def __init__(self, reason: str, *, final: bool, away: bool = False):
@@ -398,7 +398,7 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except InputError as error:
         final = not isinstance(error, ShortageError)
-        away = isinstance(error, storage.OutOfReachError)
+        away = isinstance(error, OutOfReachError)
         raise _PhotoError(renamed(str(error)), final=final, away=away) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -19,9 +19,9 @@ import tifffile
 from PIL import Image
 
 from dippas_jax.io import confinement, decoder, decoder_process, photo
-from dippas_jax.types import InputError, ShortageError
+from dippas_jax.types import InputError, OutOfReachError, ShortageError
 from tests.io import hostile_decoder
-from tests.io.test_photo import bad_files, exif, grey_profile, icc, pixels, put, saved
+from tests.io.test_photo import bad_files, exif, grey_profile, heic_brand, icc, pixels, put, saved
 from tests.messages import assert_one_sentence
 
 pytestmark = pytest.mark.skipif(bool(confinement.possible()), reason="no limits on this system")
@@ -166,6 +166,25 @@ def test_a_photo_that_takes_its_decoder_over_is_refused_and_the_next_is_read(
 def test_what_a_lying_decoder_says_does_nothing_to_a_terminal(tmp_path, hostile):
     words = json.dumps({"words": ["\x1b[2J gone", "fine – so"]})
     assert hostile.read(attack(tmp_path, f"lie!{words}")).words == (r"\x1b[2J gone", "fine – so")
+
+
+def test_a_library_that_is_missing_is_told_from_a_photo_that_nobody_could_read(
+    tmp_path, hostile, monkeypatch
+):
+    lie = attack(tmp_path, 'lie!{"failed": "a photo needs a library.", "away": true}')
+    monkeypatch.setitem(sys.modules, "pillow_heif", mock.Mock(__spec__=mock.Mock()))
+    with pytest.raises(InputError) as error:
+        hostile.read(lie)
+    assert type(error.value) is InputError
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    without = "import sys; sys.modules['pillow_heif'] = None; from dippas_jax.io import "
+    without += "decoder_process; decoder_process.serve()"
+    made = decoder.Decoder((sys.executable, "-P", "-c", without))
+    photo_of_a_phone = put(tmp_path, heic_brand(), "a.heic")
+    for read in (photo.read, made.read):
+        with pytest.raises(OutOfReachError, match=r"dippas-jax\[heic\]"):
+            read(photo_of_a_phone)
+    made.stop()
 
 
 def test_a_decoder_that_was_taken_over_is_free_to_do_nothing(tmp_path, hostile):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.method import Made, one_by_one
-from dippas_jax.types import InputError, ShortageError
+from dippas_jax.types import InputError, OutOfReachError, ShortageError
 
 
 class Method(NamedTuple):
@@ -40,6 +40,8 @@ class Method(NamedTuple):
             raise InputError(f"photo {photo} is bad; give another one")
         if data.startswith(b"short") and len(self.calls(data)) < 3:
             raise ShortageError(f"photo {photo} cannot be decoded for now; try again")
+        if data.startswith(b"away"):
+            raise OutOfReachError(f"photo {photo} needs a library; install it")
         if data.startswith(b"poison"):
             os._exit(9)
         if data.startswith(b"broken") or (data.startswith(b"flaky") and len(self.calls(data)) < 3):

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
-from dippas_jax.parallel import cluster
+from dippas_jax.parallel import cluster, worker
+from dippas_jax.parallel.supervisor import End
 from dippas_jax.parallel.worker import Task
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, ShortageError
 from tests.parallel import stand_in
 
 
@@ -34,6 +36,14 @@ def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match=r"dippas-jax\[cluster\]"):
         cluster.engine(Task("out", [], stand_in.Method("log")), cluster.LOCAL, 1)
+
+
+def test_an_actor_says_how_it_ended(monkeypatch):
+    task = Task("out", [], stand_in.Method("log"))
+    for error, usable in ((None, True), (InputError("a"), False), (ShortageError("a"), True)):
+        monkeypatch.setattr(worker, "work", mock.Mock(side_effect=error))
+        reason = "a" if error else ""
+        assert cluster._Worker().work(task, "w") == End(error is None, usable, reason)
 
 
 RUN = """

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from dippas_jax.io import storage
+from dippas_jax.io import files, storage
 from dippas_jax.parallel import ledger
 from dippas_jax.types import InputError
 
@@ -163,7 +163,7 @@ def test_a_full_disk_leaves_no_empty_file(tmp_path, monkeypatch):
     def full(self):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(storage, "_json", full)
+    monkeypatch.setattr(files, "json_bytes", full)
     with pytest.raises(InputError, match="No space left"):
         storage.create(storage.place(tmp_path / "a.json"), {})
     assert not list(tmp_path.iterdir())

@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from unittest import mock
 
 import pytest
 
 from dippas_jax.io import storage
-from dippas_jax.parallel import devices, ledger, processes, summary, supervisor
+from dippas_jax.parallel import devices, ledger, processes, summary, supervisor, worker
 from dippas_jax.parallel.devices import Devices
 from dippas_jax.parallel.worker import Task
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, ShortageError
 from tests.parallel import stand_in
 
 ONE = Devices("cpu", 1, "cpu")
@@ -68,6 +70,43 @@ def test_a_reason_why_no_worker_can_work_ends_all(task, tmp_path):
     names = storage.names(root / ledger.WORKERS)
     states = [storage.read_json(root / ledger.WORKERS / name)["state"] for name in names]
     assert set(states) <= {"ended"}
+
+
+@pytest.mark.parametrize(
+    ("error", "usable", "reason"),
+    [
+        (InputError("no weights"), False, "no weights"),
+        (ShortageError("no room in /tmp"), True, "no room in /tmp"),
+        (RuntimeError("3 photos\nfailed"), True, "3 photos failed"),
+        (OSError("a server\nis down"), True, "OSError: a server is down"),
+    ],
+)
+def test_only_what_every_machine_lacks_ends_all(error, usable, reason, task, monkeypatch):
+    said = []
+    monkeypatch.setattr(worker, "work", mock.Mock(side_effect=error))
+    monkeypatch.setattr(threading, "Thread", mock.Mock())
+    monkeypatch.setattr(signal, "signal", mock.Mock())
+    with pytest.raises(SystemExit) as end:
+        processes._work(task, "w", mock.Mock(send=said.append))
+    process = mock.Mock(exitcode=end.value.code)
+    handle = processes._Handle(process, mock.Mock(recv=said.pop))
+    assert processes._ended(handle) == supervisor.End(False, usable, reason)
+
+
+def test_a_ledger_that_is_out_of_reach_for_a_while_ends_nothing(task, monkeypatch):
+    ends = iter([supervisor.End(False, True, "no server"), supervisor.End(True)])
+    gone = mock.Mock(side_effect=OSError("no server"))
+    monkeypatch.setattr(ledger, "end", gone)
+    monkeypatch.setattr(storage, "read_json", gone)
+    notes = []
+    engine = supervisor.Engine(
+        lambda: ["a"], lambda _, owner: owner, lambda _: next(ends), lambda _: None
+    )
+    supervisor.supervise(engine, task, note=notes.append)
+    assert len(notes) == 1
+    stopped = engine._replace(ended=lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.supervise(stopped, task, on_look=mock.Mock(side_effect=KeyboardInterrupt))
 
 
 def test_slots_in_which_every_worker_dies_are_given_up(task):

@@ -291,6 +291,15 @@ def test_a_folder_that_is_not_mounted_gives_no_photo_up(tmp_path, method, out):
     assert len(read(out, "done")) == 5
 
 
+def test_what_a_library_is_missing_for_on_one_machine_gives_no_photo_up(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "away", "away too", "one")
+    with pytest.raises(RuntimeError, match="needs a library"):
+        work(out, items, method)
+    assert not reasons(out)
+    assert len(read(out, "done")) == 1
+    assert [len(method.calls(name)) for name in (b"one", b"away too")] == [1, 1]
+
+
 def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, out):
     """One that is slow, but alive, keeps its photo, however short the lease."""
     slow = method._replace(seconds=1.5)
