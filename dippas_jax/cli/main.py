@@ -48,7 +48,7 @@ VERBS = {
 }
 """In the order of the help; each has SUMMARY, DESCRIPTION, EPILOG, `add_arguments` and `run`."""
 
-_READERS = ("anonymize", "fingerprint", "identify", "verify", "link", "doctor")
+_READERS = ("anonymize", "web", "fingerprint", "identify", "verify", "link", "doctor")
 """Verbs that read photos."""
 
 _INTERRUPTED, _FAULT = 130, 70

@@ -11,6 +11,7 @@ from PIL import Image
 
 from dippas_jax.cli import main, web
 from dippas_jax.datasets import synthetic
+from dippas_jax.io import confinement, decoder
 from dippas_jax.web import jobs
 
 
@@ -47,6 +48,19 @@ def test_without_the_extra_it_says_what_to_install(capsys, monkeypatch):
         lambda name, *rest: None if name in absent else find(name, *rest),
     )
     assert "pip install 'dippas-jax[web]'" in refused(capsys)
+
+
+def test_where_the_decoder_may_not_be_started_that_is_said(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("uvicorn", reason="needs the extra `web`")
+    closed = tmp_path / "python"
+    closed.write_text("")
+    nobody = decoder.Decoder((str(closed),))
+    monkeypatch.setattr(decoder, "_ours", nobody)
+    monkeypatch.setattr(decoder, "start", nobody.start)
+    monkeypatch.setattr("dippas_jax.web.server.serve", lambda *_, **__: nobody.unconfined())
+    assert main.main(["web", "--no-browser"]) == 0
+    said = "photos were decoded in the program itself, without limits, since"
+    assert (said in capsys.readouterr().err) == (not confinement.possible())
 
 
 @pytest.mark.slow
