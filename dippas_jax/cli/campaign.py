@@ -50,7 +50,7 @@ class How(NamedTuple):
       workers: On each device.
       device: "auto", "cpu" or "gpu".
       cluster: Address of a Ray cluster; None for this machine.
-      shard: Which part of how many of the manifest.
+      shard: Which part of how many of the manifest; None for all of it.
       attempts: Tries of a photo that may fail.
       lease: Seconds without a sign of life after which a worker counts as dead.
       retry: Photos that were given up are tried again.
@@ -59,7 +59,7 @@ class How(NamedTuple):
     workers: int = 1
     device: str = "auto"
     cluster: str | None = None
-    shard: tuple[int, int] = (0, 1)
+    shard: tuple[int, int] | None = None
     attempts: int = 3
     lease: float = 120.0
     retry: bool = False
@@ -191,15 +191,25 @@ def campaign(
         console.note(f"{word}, and counts once")
     if len(words) > _SHOWN:
         console.note(f"{len(words) - _SHOWN} lines more repeat others, and count once")
+    show_plan = functools.partial(
+        campaign_plan.show,
+        root=root,
+        options=options,
+        retry=how.retry,
+        whole=not how.shard,
+        json=json,
+    )
     every = items
-    items = manifest.shard(items, how.shard)
-    if not items:  # of an array with more tasks than photos, which is no fault of this one's
+    if how.shard:
+        items = manifest.shard(items, how.shard)
+    if not items and how.shard:  # of an array with more tasks than photos: no fault of this one's
+        number, count = how.shard
         console.note(
-            f"manifest {name} has fewer than {how.shard[1]} photos, so shard "
-            f"{how.shard[0]}/{how.shard[1]} has nothing to do"
+            f"manifest {name} has fewer than {count} photos, so shard {number}/{count} has nothing "
+            "to do"
         )
         if json and dry_run:
-            return campaign_plan.show(items, root, options, retry=how.retry, json=True)
+            return show_plan(items)
         if json:
             print(console.json_line(summary.summarise(root, items)), flush=True)
         return console.DONE
@@ -213,7 +223,7 @@ def campaign(
         outputs.require_writable(root.local)
     if dry_run:
         ledger.require_same(output, settings)
-        return campaign_plan.show(items, root, options, retry=how.retry, json=json)
+        return show_plan(items)
     root = ledger.begin(output, settings)
     if how.retry and (count := ledger.forget_quarantined(root, {item.id for item in items})):
         console.note(f"{console.counted(count, 'photo')} that had been put aside are tried again")
@@ -282,7 +292,7 @@ def _say(
 ) -> int:
     """How far it is, on stdout; and how far all of it is, in the ledger, after a run."""
     now = summary.summarise(root, items)
-    if now["hours"]:  # the workers of the other shards have as much left as these
+    if now["hours"] and how.shard:  # the workers of the other shards have as much left as these
         now["hours"] *= how.shard[1]
     print(console.json_line(now) if json else summary.text(now), flush=True)
     if every:
@@ -290,7 +300,7 @@ def _say(
         storage.write_json(root / "summary.json", whole)
     if not now["left"] and now["done"]:
         console.note(anonymize.CAUTION)
-    if not now["done"] and not now["left"] and how.shard == (0, 1):
+    if not now["done"] and not now["left"] and not how.shard:
         return console.UNUSABLE
     if now["quarantined"]:
         return console.FAILED

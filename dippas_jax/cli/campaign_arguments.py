@@ -65,7 +65,6 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--shard",
         type=shard,
-        default=(0, 1),
         metavar="K/N",
         help="only every N-th photo from number K on, K from 0 to N-1; auto or auto/N takes K from "
         "the environment of a SLURM array or an indexed job of Kubernetes",

@@ -27,9 +27,24 @@ class _Header(NamedTuple):
 
 
 def show(
-    items: Sequence[Item], root: storage.Place, options: Options, *, retry: bool, json: bool
+    items: Sequence[Item],
+    root: storage.Place,
+    options: Options,
+    *,
+    retry: bool,
+    whole: bool,
+    json: bool,
 ) -> int:
-    """What there is to do, on stdout; `retry`: photos that were put aside are tried again."""
+    """What there is to do, on stdout; the exit code is that of a campaign which does it.
+
+    Args:
+      items: The photos.
+      root: The ledger.
+      options: All that changes an output.
+      retry: Photos that were put aside are tried again.
+      whole: The photos are all of the manifest, no shard.
+      json: JSON in place of text.
+    """
     over = ledger.finished(root)
     finished = over.keys() - ledger.lost(root, {item.id for item in items})
     if retry:
@@ -64,6 +79,9 @@ def show(
         "reasons": reasons,
     }
     print(console.json_line(plan) if json else _plan_text(plan), flush=True)
+    done = any(item.id in finished and over[item.id] == ledger.DONE for item in items)
+    if whole and not headers and not done:
+        return console.UNUSABLE
     return console.FAILED if reasons else console.DONE
 
 

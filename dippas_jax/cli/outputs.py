@@ -16,6 +16,10 @@ from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError
 
 _SECRET = 32  # bytes
+_NO_JPEG = (
+    "--jpeg-quality goes with JPEG outputs, and none of these is one; leave it out, or give "
+    "--format jpeg"
+)
 LONGEST = 255
 """Bytes of a file's name, at most, on nearly every system."""
 
@@ -122,10 +126,7 @@ def given(
         _require_heic()
     as_jpeg = [job for job in made if photo_kinds.suits(job.target.suffix, "jpeg")]
     if options.jpeg_quality and made and not as_jpeg:
-        raise InputError(
-            "--jpeg-quality goes with JPEG outputs, and none of these is one; leave it out, or "
-            "give --format jpeg"
-        )
+        raise InputError(_NO_JPEG)
     if not options.overwrite or options.random_name:  # no original has such a name by chance
         made = _without_own(made, skipped, random_name=options.random_name)
     originals = {_place(job.source): job.source for job in made}
@@ -223,6 +224,8 @@ def require_possible(options: Options) -> None:
                 f"--{flag.replace('_', '-')} goes with --method sparse or prior, and "
                 f"{options.method} was given; leave one out"
             )
+    if options.jpeg_quality and options.kind not in ("same", "jpeg"):
+        raise InputError(_NO_JPEG)
     if options.kind == "heic":
         _require_heic()
     if options.method == "dncnn":

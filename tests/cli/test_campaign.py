@@ -278,6 +278,21 @@ def test_a_plan_names_photos_that_are_too_small_as_anonymize_does(dippas):
     assert words.format("90.png", "63x90") in err
 
 
+def test_a_plan_of_photos_that_are_all_of_no_use_ends_as_the_campaign_would(dippas):
+    Path("bad.txt").write_text("bad.jpg\nno.jpg\n")
+    command = ("campaign", "bad.txt", "-o", "out", "-n")
+    assert dippas(*command)[0] == console.UNUSABLE
+    assert dippas(*command, "--shard", "0/1")[0] == console.FAILED
+    items, _ = manifest.read("bad.txt")
+    root = ledger.begin("out", campaign.Anonymiser(outputs.Options()).settings())
+    ledger.write(root, ledger.QUARANTINE, items[0].id, {**items[0]._asdict(), "reason": "bad"})
+    (root.local / ledger.PHOTOS / "x.jpg").touch()
+    facts = {"output": "x.jpg", "device": "", "seconds": 1.0, "units": 1.0}
+    ledger.write(root, ledger.DONE, items[1].id, {**facts, "reused": False, "traced": False})
+    plan = campaign_plan.show(items, root, outputs.Options(), retry=True, whole=True, json=True)
+    assert plan == console.FAILED, "one is done"
+
+
 def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
     items, _ = manifest.read("list.csv")
     root = ledger.begin("out", campaign.Anonymiser(outputs.Options()).settings())
@@ -452,6 +467,7 @@ def test_a_summary_that_fails_does_not_end_the_work(dippas, monkeypatch):
     (("list.csv", "-o", "out", "--fingerprint", "no.npy"), "fingerprint no.npy cannot be read"),
     (("list.csv", "-o", "out", "-n", "--fingerprint", "a.jpg"), "a.jpg"),
     (("list.csv", "-o", "out", "--strength", "fast", "--method", "warp"), "--strength goes with"),
+    (("list.csv", "-o", "out", "--format", "png", "--jpeg-quality", "80"), "goes with JPEG outp"),
     (("list.csv", "-o", "out", "--workers", "0"), "not a number of 1 or more"),
     (("list.csv", "-o", "out", "--grain", "--method", "prior"), "--grain goes with"),
     (("list.csv", "-o", "a.jpg/out"), "Not a directory"),
@@ -506,6 +522,12 @@ def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, mo
 
     monkeypatch.setattr(campaign, "_run", all_bad)
     assert dippas("campaign", "list.csv", "-o", "out", "--shard", "1/4")[0] == console.FAILED
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    for name, value in (("MIN", "0"), ("COUNT", "1"), ("STEP", "1")):
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
+    monkeypatch.delenv("JOB_COMPLETION_INDEX", raising=False)
+    array_of_one = ("campaign", "list.csv", "-o", "out", "--shard", "auto")
+    assert dippas(*array_of_one)[0] == console.FAILED
     assert dippas("campaign", "list.csv", "-o", "out")[0] == console.UNUSABLE
 
 
