@@ -19,7 +19,18 @@ COMMON = {
 _UNNAMED = "unnamed"
 _PRIMARIES = (b"rXYZ", b"gXYZ", b"bXYZ")
 _CURVES = {b"RGB ": (b"rTRC", b"gTRC", b"bTRC"), b"GRAY": (b"kTRC",)}
-_TABLES = (b"A2B0", b"A2B1", b"A2B2", b"B2A0", b"B2A1", b"B2A2")
+_NEEDED = {b"RGB ": (*_PRIMARIES, *_CURVES[b"RGB "]), b"GRAY": _CURVES[b"GRAY"]}
+_TO_CONNECTION, _FROM_CONNECTION = (b"A2B0", b"A2B1", b"A2B2"), (b"B2A0", b"B2A1", b"B2A2")
+_TYPES: dict[bytes, tuple[bytes, ...]] = {
+    **dict.fromkeys((*_PRIMARIES, b"wtpt", b"bkpt"), (b"XYZ ",)),
+    **dict.fromkeys((*_CURVES[b"RGB "], *_CURVES[b"GRAY"]), (b"curv", b"para")),
+    b"chad": (b"sf32",),
+    b"cicp": (b"cicp",),
+    **dict.fromkeys(_TO_CONNECTION, (b"mft1", b"mft2", b"mAB ")),
+    **dict.fromkeys(_FROM_CONNECTION, (b"mft1", b"mft2", b"mBA ")),
+}
+"""Of every tag that is written, what it may be (part 9.2): another type is no colours."""
+
 _CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")
 _HEADER, _ENTRY, _MOST = 128, 12, 100  # bytes, bytes, and tags in a table
 _LARGEST = 4 << 20  # bytes of a profile; those of printers have one or two
@@ -27,7 +38,7 @@ _VERSIONS, _CONNECTIONS, _INTENTS = (2, 4), (b"XYZ ", b"Lab "), range(4)
 _DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 _D50 = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)  # the one illuminant of part 7.2.16
 _PARAMETERS = (1, 3, 4, 5, 7)  # of curves of the kinds 0 to 4
-_MOST_CHANNELS = 15
+_MATRIX = 48  # bytes of a matrix and its offsets
 _COPYRIGHT = "none"  # a text that every profile has to have
 _VERSION_4 = 4
 
@@ -76,10 +87,10 @@ def _rebuilt(icc: bytes) -> bytes | None:
     known = space in _CURVES and icc[20:24] in _CONNECTIONS and version in _VERSIONS
     if icc[12:16] not in _CLASSES or icc[36:40] != b"acsp" or not known:
         return None
-    kinds = (*_PRIMARIES, *_CURVES[space], b"wtpt", b"bkpt", b"chad", b"cicp", *_TABLES)
-    new = {kind: _plain(old[kind]) for kind in kinds if kind in old}
-    needed = (*_PRIMARIES, *_CURVES[space]) if space == b"RGB " else _CURVES[space]
-    if not all(new.get(kind) for kind in needed) and not new.get(b"A2B0"):
+    needed, channels = _NEEDED[space], len(_CURVES[space])
+    tags = (*needed, b"wtpt", b"bkpt", b"chad", b"cicp", *_TO_CONNECTION, *_FROM_CONNECTION)
+    new = {tag: _allowed(tag, old[tag], channels) for tag in tags if tag in old}
+    if not all(new.get(tag) for tag in needed) and not new.get(b"A2B0"):
         return None
     own = name(icc)
     write_text = _localised if version >= _VERSION_4 else _described
@@ -106,6 +117,16 @@ def _tags(icc: bytes) -> dict[bytes, bytes]:
         if at + size <= len(icc):
             found.setdefault(kind, icc[at : at + size])
     return found
+
+
+def _allowed(tag: bytes, data: bytes, channels: int) -> bytes:
+    """A tag's numbers (`_plain`); nothing of a type or of channels that it may not have."""
+    if data[:4] not in _TYPES[tag]:
+        return b""
+    ends = {_TO_CONNECTION: (channels, 3), _FROM_CONNECTION: (3, channels)}
+    if any(tag in tables and data[8:10] != bytes(end) for tables, end in ends.items()):
+        return b""
+    return _plain(data)
 
 
 def _plain(data: bytes) -> bytes:
@@ -135,8 +156,6 @@ def _plain(data: bytes) -> bytes:
 def _table_length(data: bytes) -> int:
     """Of a table of 8 or 16 bits (parts 10.10 and 10.11)."""
     entering, leaving, points = struct.unpack_from(">3B", data, 8)
-    if entering > _MOST_CHANNELS:
-        raise struct.error("more channels than colours have")
     if data[:4] == b"mft1":
         return 48 + 256 * entering + points**entering * leaving + 256 * leaving
     before, after = struct.unpack_from(">HH", data, 48)
@@ -146,14 +165,12 @@ def _table_length(data: bytes) -> int:
 def _elements(data: bytes) -> bytes:
     """A transform of curves, matrix and table (parts 10.12 and 10.13) without what lies between."""
     entering, leaving = struct.unpack_from(">2B", data, 8)
-    if not (1 <= entering <= _MOST_CHANNELS and 1 <= leaving <= _MOST_CHANNELS):
-        return b""
     curves_b, matrix, curves_m, table, curves_a = struct.unpack_from(">5I", data, 12)
     ends = {b"mAB ": (entering, leaving), b"mBA ": (leaving, entering)}
     outer, inner = ends[data[:4]]
     parts = [
         _curves(data, curves_b, inner),
-        data[matrix : matrix + 48] if matrix else b"",
+        _matrix(data, matrix) if matrix else b"",
         _curves(data, curves_m, inner) if curves_m else b"",
         _grid(data, table, entering, leaving) if table else b"",
         _curves(data, curves_a, outer) if curves_a else b"",
@@ -167,6 +184,12 @@ def _elements(data: bytes) -> bytes:
         body += part + bytes(-len(part) % 4)
     start = data[:4] + bytes(4) + data[8:10] + bytes(2) + struct.pack(">5I", *places)
     return start + body
+
+
+def _matrix(data: bytes, at: int) -> bytes:
+    """Twelve numbers (part 10.12.5); nothing where they are cut off."""
+    found = data[at : at + _MATRIX]
+    return found if len(found) == _MATRIX else b""
 
 
 def _curves(data: bytes, at: int, count: int) -> bytes:

@@ -180,6 +180,52 @@ def test_tags_that_are_too_short_are_left_out(kind):
             assert made is None or b"\1" * 16 not in made
 
 
+def curve(text):
+    """A text that goes for the numbers of a curve."""
+    return b"curv" + struct.pack(">II", 0, len(text) // 2) + text
+
+
+@pytest.mark.parametrize(
+    ("tag", "data"),
+    [
+        (b"bkpt", curve(SECRET * 2)),
+        (b"wtpt", b"para" + bytes(8) + SECRET),
+        (b"chad", b"XYZ " + bytes(4) + SECRET),
+        (b"cicp", curve(SECRET * 2)),
+        (b"A2B1", curve(SECRET * 2)),
+        (b"A2B0", b"mBA " + elements()[elements().index(b"mAB ") + 4 :]),
+        (b"B2A0", elements()[elements().index(b"mAB ") :]),
+        (b"A2B1", b"mft1" + bytes(4) + bytes([7, 3, 1, 0]) + bytes(36) + SECRET * 250),
+        (b"A2B1", b"mft1" + bytes(4) + bytes([3, 7, 1, 0]) + bytes(36) + SECRET * 250),
+        (b"B2A1", b"mft2" + bytes(4) + bytes([3, 4, 1, 0]) + bytes(36) + b"\0\2\0\2" + SECRET * 9),
+    ],
+)
+def test_a_tag_is_of_a_type_and_of_as_many_channels_as_it_may_be(tag, data):
+    made = icc_profile.rebuilt(with_tag(icc(), tag, data))
+    assert tag not in icc_profile._tags(made)
+    assert SECRET[:5] not in made
+
+
+def test_a_curve_that_is_none_leaves_no_profile():
+    assert icc_profile.rebuilt(with_tag(icc(), b"rTRC", b"XYZ " + bytes(16))) is None
+    assert icc_profile.rebuilt(with_tag(icc(), b"rXYZ", curve(SECRET))) is None
+
+
+def test_a_grey_profile_has_no_primaries():
+    made = icc_profile.rebuilt(with_tag(grey_profile(), b"rXYZ", b"XYZ " + bytes(4) + SECRET[:12]))
+    assert made == icc_profile.rebuilt(grey_profile())
+
+
+def test_a_matrix_that_is_cut_off_is_none():
+    whole = icc_profile._tags(elements())[b"A2B0"]
+    (matrix,) = struct.unpack_from(">I", whole, 16)
+    for length, there in ((48, True), (47, False)):
+        data = whole + whole[matrix : matrix + length]
+        data = data[:16] + struct.pack(">I", len(whole)) + data[20:]
+        made = icc_profile.rebuilt(with_tag(icc(), b"A2B0", data))
+        assert (b"A2B0" in icc_profile._tags(made)) == there
+
+
 def test_a_name_that_a_small_letter_makes_common_is_not_written():
     name = "sRGB IEC61966-2-1 blac\u212a scaled"  # whose last but one sign is that of kelvin
     old = bytearray(with_tag(swapped_profile(), b"desc", icc_profile._localised(name)))
