@@ -29,6 +29,7 @@ from dippas_jax.types import InputError, OutOfReachError, ShortageError
 
 _WAIT = 1.0  # seconds between two looks at what others hold
 _BEATS = 6  # signs of life in a lease
+_BEAT = 60.0  # seconds between two at most: after three times as many a summary counts nobody
 _BROKEN = 3  # photos in a row that failed, after which this process is to blame, not they
 
 
@@ -89,7 +90,7 @@ def _telling(root: Place, owner: str, tally: dict[str, Any], lease: float) -> It
         ledger.tell(root, owner, {**tally, "time": time.time(), **changes})
 
     def beat() -> None:
-        while not over.wait(lease / _BEATS):
+        while not over.wait(min(lease / _BEATS, _BEAT)):
             with contextlib.suppress(Exception):  # the work itself meets it, if it lasts
                 tell()
 

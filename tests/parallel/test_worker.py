@@ -314,6 +314,17 @@ def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, o
     assert all(one["state"] == "ended" for one in read(out, "workers").values())
 
 
+def test_a_worker_gives_signs_of_life_however_long_the_lease(tmp_path, method, out, monkeypatch):
+    assert 3 * worker._BEAT <= summary._SILENT
+    monkeypatch.setattr(worker, "_BEAT", 0.05)
+    heard = []
+    tell = ledger.tell
+    monkeypatch.setattr(ledger, "tell", lambda *rest: heard.append(rest) or tell(*rest))
+    items = stand_in.photos(tmp_path / "in", "one")
+    work(out, items, method._replace(seconds=0.6), lease=1e6)
+    assert len(heard) > 5
+
+
 def test_all_of_it_in_an_object_store(tmp_path, method):
     """fsspec's memory stands in for one; test_object_store.py has S3."""
     system = fsspec.filesystem("memory")
