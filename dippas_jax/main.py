@@ -15,6 +15,7 @@ photo's run or a part of a study failed, 2 something that was given cannot be us
 """
 
 # ruff: noqa: E402 - interrupts are answered before the imports, which take seconds
+import functools
 import os
 import runpy
 import signal
@@ -44,6 +45,7 @@ from dippas_jax import config as configuration
 from dippas_jax.datasets import reader
 from dippas_jax.experiments import overrides, report, runs, study, tasks
 from dippas_jax.io import files
+from dippas_jax.prior import batch
 from dippas_jax.types import InputError
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -174,7 +176,7 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(config, configuration.Study):
             if config.workers or config.cluster:  # which are to be told
                 _wait_for_others()
-            print(study.run(config, workdir), flush=True)
+            study.run(config, workdir, functools.partial(print, flush=True))
         else:
             run(config, workdir)
     except InputError as error:
@@ -182,6 +184,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     except runs.FailedError as error:
         tasks.say(f"dippas_jax: {error}")
+        return 1
+    except batch.OUT_OF_MEMORY as error:
+        tasks.say(f"dippas_jax: {tasks.reason(error)}")
         return 1
     return 0
 

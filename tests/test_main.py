@@ -231,6 +231,29 @@ def test_a_bad_file_is_found_before_any_work(case, program, capsys, spoil, words
     assert digests(case["workdir"]) == {}
 
 
+def test_a_crop_where_the_fingerprint_is_constant_is_passed_over_and_the_others_are_done(
+    case, program, capsys
+):
+    (case["folder"] / "cam" / "photos" / "b.png").unlink()
+    write_photo(case["folder"] / "cam" / "photos" / "a.png", 0, (64, 128))
+    plane = tiny.fingerprint(64, 128)
+    plane[:, 64:] = 0
+    np.save(case["folder"] / "cam" / "prnu.npy", plane - plane[:, :64].mean() * (plane != 0))
+    more = ["--config.data.crop=64", "--config.data.crops=0", "--config.inversion.max_steps=6"]
+    assert program(*of(case, *more)) == 1
+    assert (case["workdir"] / "photos" / "cam_a_r0c0.json").exists()
+    assert "cam_a_r0c64: the fingerprint is constant" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_where_memory_runs_out_the_program_says_so(case, program, capsys, monkeypatch):
+    def full(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(main.reader, "load", full)
+    assert program(*of(case)) == 1
+    assert "memory ran out; free some" in only_line(capsys)
+
+
 def test_a_flat_photo_is_passed_over_in_blind_mode_and_the_others_are_done(case, program, capsys):
     flat = np.full((64, 64, 3), 90, np.uint8)
     Image.fromarray(flat).save(case["folder"] / "cam" / "photos" / "a.png")

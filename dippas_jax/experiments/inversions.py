@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from dippas_jax.prior import progress as progress_line
 from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.state import FINGERPRINT_STD
 from dippas_jax.signal import image
-from dippas_jax.types import FlatPhotoError, Result
+from dippas_jax.types import InputError, Result
 
 _LETTERS = 16  # of a hash, in the name of a folder
 
@@ -66,6 +66,11 @@ class _Photo:
     begun: bool = False
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of its tiles, pixels."""
+        return self.tiled.every[0].height, self.tiled.every[0].width
+
+    @property
     def elapsed(self) -> np.ndarray:
         """Seconds since the photo was begun, those of earlier runs included."""
         return np.asarray(time.monotonic() - self.task.started + self.spent)
@@ -92,42 +97,66 @@ def inverted(waiting: tasks.Waiting, config: configuration.Config, folder: Path)
 
     Tiles come from their last checkpoints if there are any. Those that follow one another with one
     size share a program, be they of one photo or of several; a tile of another size begins when
-    they are done.
+    they are done. Where memory runs out the photos at work are lost, and the next ones are tried.
     """
     ready: list[tuple[str, report.PhotoRecord | Exception]] = []
+    begun: dict[str, _Photo] = {}
 
     def parts() -> Iterator[tuple[_Photo, int]]:
         for place, record in waiting:
             tasks.say(f"{record.id}: {place}")
             try:
                 photo = _photo(tasks.task_of(record, config, folder))
-            except FlatPhotoError as error:
-                ready.append((record.id, error))
+                if not photo.left:  # killed when all tiles were there and the photo was not
+                    ready.append((record.id, _outcome(photo)))
+                    continue
+            except (InputError, *batch.OUT_OF_MEMORY) as error:
+                ready.append((record.id, tasks.reason(error)))
                 continue
-            if not photo.left:  # killed when all tiles were there and the photo was not
-                ready.append((record.id, _outcome(photo)))
+            begun[record.id] = photo
             for index in sorted(photo.left):
                 if index in photo.left:  # else another tile has lost the photo meanwhile
                     yield photo, index
 
     devices = jax.local_devices()
     most = len(devices) * (config.batch or batch.slots_for(devices[0].platform))
-    for _, group in itertools.groupby(parts(), lambda part: part[0].tiled.every[0][2:]):
+    for size, group in itertools.groupby(parts(), lambda part: part[0].size):
         first = list(itertools.islice(group, most))
         slots = batch.slots_on(devices, config.batch, len(first))
-        runs: list[_Run] = []
-        with progress_line.Lines(config.inversion) as lines:
-            watch = _Watch(runs, lines, config, slots * len(devices))
-            jobs = (watch.job(*part) for part in itertools.chain(first, group))
-            for number, progress in batch.inverted(
-                jobs, config, slots=slots, devices=devices, on_chunk=watch.chunk
-            ):
-                run, runs[number] = runs[number], None  # type: ignore[call-overload]
-                if outcome := _ended(run, progress):
-                    yield run.photo.task.record.id, outcome
-                yield from ready
-                ready.clear()
+        pending = itertools.chain(first, group)  # noqa: B031 - the group goes on where first ends
+        while True:
+            try:
+                for name, outcome in _together(pending, config, slots, devices):
+                    del begun[name]
+                    yield name, outcome
+                    yield from ready
+                    ready.clear()
+                break
+            except batch.OUT_OF_MEMORY as error:
+                reason = tasks.reason(error)
+            for name in [name for name, photo in begun.items() if photo.size == size]:
+                begun.pop(name).left.clear()
+                yield name, reason
     yield from ready
+
+
+def _together(
+    parts: Iterator[tuple[_Photo, int]],
+    config: configuration.Config,
+    slots: int,
+    devices: Sequence[jax.Device],
+) -> tasks.Made:
+    """Tiles of one size in common slots; every photo whose last tile is among them."""
+    runs: list[_Run] = []
+    with progress_line.Lines(config.inversion) as lines:
+        watch = _Watch(runs, lines, config, slots * len(devices))
+        jobs = (watch.job(*part) for part in parts)
+        for number, progress in batch.inverted(
+            jobs, config, slots=slots, devices=devices, on_chunk=watch.chunk
+        ):
+            run, runs[number] = runs[number], None  # type: ignore[call-overload]
+            if outcome := _ended(run, progress):
+                yield run.photo.task.record.id, outcome
 
 
 def _photo(task: tasks.Task) -> _Photo:

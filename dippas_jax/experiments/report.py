@@ -217,7 +217,8 @@ def lines(record: PhotoRecord) -> str:
     if record.fallback:
         text.append(
             f"  no snapshot reached {record.results[0]['threshold']:g} dB: this is the best one, "
-            "not an average; more steps or a lower assembly.thresholds would give a pool"
+            "not an average; more steps, a higher inversion.stop_psnr or lower assembly.thresholds "
+            "would give a pool"
         )
     return "\n".join(text)
 

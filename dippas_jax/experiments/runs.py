@@ -18,9 +18,10 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import inversions, overrides, report, tasks
 from dippas_jax.io import checkpoint, files
 from dippas_jax.io import photo as photo_file
+from dippas_jax.prior import batch
 from dippas_jax.signal import image
 from dippas_jax.sparse import anonymize as sparse
-from dippas_jax.types import FlatPhotoError, InputError, Record, Result
+from dippas_jax.types import InputError, Record, Result
 
 
 class FailedError(RuntimeError):
@@ -52,7 +53,8 @@ def photos(
     Raises:
       InputError: Before any work: a finished photo's record is damaged, or the photo or its
         fingerprint is no longer the one whose results stand there.
-      FailedError: After all photos, if one has nothing to remove, or its run lost its numbers.
+      FailedError: After all photos, if one could not be used, has nothing to remove, needs more
+        memory than there is, or its run lost its numbers.
     """
     files.prepare_workdir(folder / "photos")
     places = {record.id: folder / "photos" / f"{record.id}.json" for record in records}
@@ -75,6 +77,8 @@ def photos(
         summarise()
         yield from list(done.values())
     settled = configuration.settled(config)
+    if waiting and config.method == "prior":
+        _warn_of_no_pool(settled)
     method = inversions.inverted if config.method == "prior" else _one_by_one
     for name, made in method(waiting, settled, folder):
         if isinstance(made, Exception):
@@ -87,6 +91,16 @@ def photos(
         yield done[name]
     if failed:
         raise FailedError("; ".join(failed))
+
+
+def _warn_of_no_pool(config: configuration.Config) -> None:
+    """Says so where the runs end before snapshots reach the threshold."""
+    stop, threshold = config.inversion.stop_psnr, config.assembly.thresholds[0]
+    if stop <= threshold:
+        tasks.say(
+            f"runs end at inversion.stop_psnr of {stop:g} dB, where hardly a snapshot has reached "
+            f"assembly.thresholds of {threshold:g} dB; choose a higher or a lower one"
+        )
 
 
 def _finished(record: Record, place: Path) -> report.PhotoRecord | None:
@@ -153,9 +167,11 @@ def _one_by_one(waiting: tasks.Waiting, config: configuration.Config, folder: Pa
         tasks.say(f"{record.id}: {place}")
         try:
             task = tasks.task_of(record, config, folder)
-            yield record.id, tasks.finished(task, _sparse(task))
-        except FlatPhotoError as error:
-            yield record.id, error
+            results = _sparse(task)
+        except (InputError, *batch.OUT_OF_MEMORY) as error:
+            yield record.id, tasks.reason(error)
+        else:
+            yield record.id, tasks.finished(task, results)
 
 
 def _sparse(task: tasks.Task) -> list[Result]:

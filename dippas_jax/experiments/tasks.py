@@ -15,7 +15,9 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import report
 from dippas_jax.io import files
 from dippas_jax.prior import anonymize as prior
-from dippas_jax.types import Record, Result, Sample
+from dippas_jax.prior import batch
+from dippas_jax.signal import correlation
+from dippas_jax.types import InputError, Record, Result, Sample, ShortageError
 
 
 class Task(NamedTuple):
@@ -54,14 +56,29 @@ Made = Iterator[tuple[str, report.PhotoRecord | Exception]]
 
 
 def task_of(record: Record, config: configuration.Config, folder: Path) -> Task:
-    """Reads a photo, and finds what to look for; `FlatPhotoError` where nothing is to be done."""
+    """Reads a photo, and finds what to look for; `InputError` where nothing can be done."""
     started = time.monotonic()
     sample = record.read()
     reference = sample.fingerprint
+    if reference is not None and config.mode == "aware":
+        size = sample.pixels.shape[0], sample.pixels.shape[1]
+        correlation.require_fingerprint(reference, size)
     if reference is None or config.mode == "blind":
         own = prior.residual_of(sample.pixels, config.sigma)
         reference = own if reference is None else reference
     return Task(record, sample, reference, config, folder, started, input_sha256(sample))
+
+
+def reason(error: Exception) -> InputError:
+    """Why a photo could not be done, where that stops no other; any other error is raised."""
+    if isinstance(error, InputError):
+        return error
+    if batch.is_out_of_memory(error):
+        return ShortageError(
+            "memory ran out; free some, or give another --workdir and smaller settings (batch, "
+            "tile, data.crop)"
+        )
+    raise error
 
 
 def input_sha256(sample: Sample) -> str:

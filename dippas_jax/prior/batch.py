@@ -45,6 +45,9 @@ MANY = 8
 TOGETHER = 256 * 256
 """Pixels of a photo up to which accelerators work on all slots at once."""
 
+OUT_OF_MEMORY = (MemoryError, jax.errors.JaxRuntimeError)
+"""What may mean that memory ran out (`is_out_of_memory`)."""
+
 _NO_MEMORY = "RESOURCE_EXHAUSTED"  # among the words of an error of XLA
 
 
@@ -189,7 +192,7 @@ def invert_batch(
             for number, progress in inverted(jobs(), config, slots=slots, devices=devices, way=way):
                 one = at_work.pop(number)
                 finish(one.place, _result(progress, one, config))
-        except Exception as error:
+        except OUT_OF_MEMORY as error:
             if not is_out_of_memory(error):
                 raise
             for index in indices:
@@ -225,8 +228,9 @@ def _result(progress: Progress, one: _AtWork, config: configuration.Config) -> R
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether the machine or a device has no memory left."""
-    of_device = isinstance(error, jax.errors.JaxRuntimeError) and _NO_MEMORY in str(error)
-    return of_device or isinstance(error, MemoryError)
+    return isinstance(error, OUT_OF_MEMORY) and (
+        isinstance(error, MemoryError) or _NO_MEMORY in str(error)
+    )
 
 
 def _no_memory(size: tuple[int, int]) -> ShortageError:

@@ -228,6 +228,7 @@ def test_the_terminal_shows_the_figures_and_says_when_it_is_a_fallback(record):
     assert "minutes" not in text
     fallback = dataclasses.replace(record, fallback=True)
     assert "no snapshot reached 1 dB" in report.lines(fallback)
+    assert "a higher inversion.stop_psnr" in report.lines(fallback)
     late = dataclasses.replace(record, out_of_time=True)
     assert "the minutes were over" in report.lines(late)
 

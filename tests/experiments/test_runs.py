@@ -2,9 +2,11 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import math
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from PIL import Image
 from dippas_jax import config
 from dippas_jax.experiments import report, runs
 from dippas_jax.io import checkpoint, files
-from dippas_jax.prior import anonymize, tiling, whole
+from dippas_jax.prior import anonymize, batch, tiling, whole
 from dippas_jax.signal import image
 from dippas_jax.types import InputError, Record, Sample, Window
 from tests import oracles, tiny
@@ -234,6 +236,68 @@ def test_a_tile_that_is_lost_loses_its_photo_and_no_other(tmp_path, monkeypatch)
         done(tmp_path, records=[of(PHOTO), of(PHOTO[:, :64], "cam_2")])
     assert sorted(outputs(tmp_path)) == ["cam_2.figure.png", "cam_2.png"]
     assert len(calls) == 3, "the third tile of the lost photo is not tried"
+
+
+def test_where_memory_runs_out_the_photos_at_work_are_named_and_the_others_done(
+    tmp_path, monkeypatch
+):
+    inverted, calls = batch.inverted, []
+
+    def full(jobs, *given, **options):
+        calls.append(next(jobs, None))
+        if len(calls) == 1:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+        return inverted(itertools.chain(calls[-1:], jobs), *given, **options)
+
+    monkeypatch.setattr(batch, "inverted", full)
+    records = [of(PHOTO), of(PHOTO[:, :64], "cam_2"), of(PHOTO[:, :96], "cam_3")]
+    words = r"^cam_1: memory ran out; free some, or give another --workdir and smaller settings"
+    with pytest.raises(runs.FailedError, match=words) as caught:
+        done(tmp_path, records=records)
+    assert "cam_2" not in str(caught.value)
+    assert {"cam_2.png", "cam_3.png"} < set(outputs(tmp_path))
+    assert "cam_1.png" not in outputs(tmp_path)
+    calls.clear()
+    monkeypatch.setattr(jax.errors.JaxRuntimeError, "__str__", lambda error: "INTERNAL: another")
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        done(tmp_path, records=[of(PHOTO)])
+
+
+@pytest.mark.parametrize("method", ["prior", "sparse"])
+def test_a_photo_that_cannot_be_used_any_more_stops_no_other(method, tmp_path, monkeypatch):
+    def gone():
+        raise InputError("photo x.png cannot be read; check the path")
+
+    def full(task):
+        raise MemoryError
+
+    monkeypatch.setattr(runs, "_sparse", full)
+    settings = dataclasses.replace(SETTINGS, method=method)
+    records = [of(PHOTO, "cam_1")._replace(read=gone), of(PHOTO[:, :64], "cam_2")]
+    with pytest.raises(runs.FailedError, match=r"^cam_1: photo x.png cannot be read") as caught:
+        done(tmp_path, settings, records)
+    if method == "prior":
+        assert "cam_2" not in str(caught.value)
+        assert "cam_2.png" in outputs(tmp_path)
+    else:
+        assert "; cam_2: memory ran out; " in str(caught.value)
+
+
+def test_a_photo_where_the_fingerprint_says_nothing_is_named_and_the_others_done(tmp_path, capsys):
+    """As a crop that lies where K was masked; and no snapshot but the last can reach 1 dB."""
+    masked = np.zeros((64, 64), np.float32)
+    short = dataclasses.replace(SETTINGS.inversion, stop_psnr=0.5)
+    settings = dataclasses.replace(SETTINGS, inversion=short)
+    records = [of(PHOTO[:, :64], "cam_1", masked), of(PHOTO[:, :64], "cam_2")]
+    with pytest.raises(runs.FailedError, match=r"^cam_1: the fingerprint is constant [^;]*; give"):
+        done(tmp_path, settings, records)
+    assert "cam_2.png" in outputs(tmp_path)
+    said = capsys.readouterr().err
+    assert "runs end at inversion.stop_psnr of 0.5 dB" in said
+    blind = dataclasses.replace(SETTINGS, mode="blind")
+    (record,) = done(tmp_path / "blind", blind, records[:1])
+    assert math.isnan(record.z_after)
+    assert "runs end" not in capsys.readouterr().err
 
 
 def test_tiles_of_several_photos_share_the_slots_with_photos_of_their_size(tmp_path, monkeypatch):
