@@ -6,17 +6,13 @@ is written into a new one, and nothing else.
 """
 
 import functools
+import string
 import struct
 
-COMMON = {
-    "srgb", "srgb iec61966-2.1", "srgb iec61966-2-1 black scaled", "srgb built-in", "srgb2014",
-    "c2", "display p3", "adobe rgb (1998)", "prophoto rgb", "romm rgb", "wide gamut rgb",
-    "ecirgb v2", "apple rgb", "colormatch rgb", "generic rgb profile", "generic gray profile",
-    "generic gray gamma 2.2 profile", "gray gamma 2.2", "dot gain 20%", "sgray",
-}  # fmt: skip
-"""Names of profiles that millions of files hold; the colours of any other may be one device's."""
+from dippas_jax.io import common_profiles
 
 _UNNAMED = "unnamed"
+_SPACES = "\0" + string.whitespace
 _PRIMARIES = (b"rXYZ", b"gXYZ", b"bXYZ")
 _CURVES = {b"RGB ": (b"rTRC", b"gTRC", b"bTRC"), b"GRAY": (b"kTRC",)}
 _NEEDED = {b"RGB ": (*_PRIMARIES, *_CURVES[b"RGB "]), b"GRAY": _CURVES[b"GRAY"]}
@@ -46,15 +42,27 @@ _VERSION_4 = 4
 def name(icc: bytes) -> str:
     """What a profile calls itself; "" where it does not, or cannot be read."""
     try:
-        return _text(_tags(icc).get(b"desc", b"")).strip()
+        return _text(_tags(icc).get(b"desc", b"")).strip(_SPACES)
     except (struct.error, UnicodeDecodeError):
         return ""
 
 
 def telling_name(icc: bytes) -> str:
-    """The name of a profile whose colours may tell a device; "" of a common one."""
+    """The name of a profile whose colours may tell a device; "" of a common one.
+
+    Common are those of a common name that have its numbers (`common_profiles`).
+    """
     found = name(icc)
-    return "" if found.lower() in COMMON else found or "without a name"
+    if found.lower() not in common_profiles.KNOWN:
+        return found or "without a name"
+    made = rebuilt(icc)
+    usual = made is None or common_profiles.fits(found.lower(), _tags(made))
+    return "" if usual else f"{found} with other numbers"
+
+
+def is_large(icc: bytes) -> bool:
+    """Whether it is larger than any that is written."""
+    return len(icc) > _LARGEST
 
 
 def is_grey(icc: bytes) -> bool:
@@ -72,10 +80,11 @@ def rebuilt(icc: bytes) -> bytes | None:
     """A profile of the same colours that holds nothing else; its name only if that is a common one.
 
     Returns:
-      The profile; None of one that is damaged, or that neither RGB nor grey can have.
+      The profile; None of one that is damaged, too large (`is_large`), or that neither RGB nor grey
+      can have.
     """
     try:
-        return _rebuilt(icc) if len(icc) <= _LARGEST else None
+        return None if is_large(icc) else _rebuilt(icc)
     except (struct.error, ValueError):
         return None
 
@@ -93,8 +102,9 @@ def _rebuilt(icc: bytes) -> bytes | None:
     if not all(new.get(tag) for tag in needed) and not new.get(b"A2B0"):
         return None
     own = name(icc)
+    common = own.lower() in common_profiles.KNOWN
     write_text = _localised if version >= _VERSION_4 else _described
-    new[b"desc"] = write_text(own if own.lower() in COMMON and own.isascii() else _UNNAMED)
+    new[b"desc"] = write_text(own if common and own.isascii() else _UNNAMED)
     new[b"cprt"] = (
         _localised(_COPYRIGHT)
         if version >= _VERSION_4

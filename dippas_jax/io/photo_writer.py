@@ -181,7 +181,9 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str, icc: bool = T
     kind = photo.format if kind == "same" else kind
     said = []
     if icc and photo.icc and icc_profile.rebuilt(photo.icc) is None:
-        said.append("its colour profile is damaged or of another kind of colours, and is left out")
+        large = icc_profile.is_large(photo.icc)
+        why = "larger than 4 MiB" if large else "damaged or of another kind of colours"
+        said.append(f"its colour profile is {why}, and is left out")
     wide = kind == "tiff" and photo.pixels.dtype == np.uint16
     if wide and metadata.says_something(photo.exif, kept):
         said.append("a TIFF of 16 bits is written without its metadata")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from dippas_jax.io import icc_profile
+from dippas_jax.io import common_profiles, icc_profile
 from tests.io.test_photo import grey_profile, icc, swapped_profile, written_profile
 
 SECRET = b"Jane Doe 4711"
@@ -224,6 +224,92 @@ def test_a_matrix_that_is_cut_off_is_none():
         data = data[:16] + struct.pack(">I", len(whole)) + data[20:]
         made = icc_profile.rebuilt(with_tag(icc(), b"A2B0", data))
         assert (b"A2B0" in icc_profile._tags(made)) == there
+
+
+def tabulated(curve):
+    return b"curv" + struct.pack(">II", 0, 1024) + (65535 * curve).round().astype(">u2").tobytes()
+
+
+def parameters(kind, *numbers):
+    numbers = (round(65536 * x) for x in numbers)
+    made = b"para" + struct.pack(">IHH", 0, kind, 0)
+    return made + b"".join(struct.pack(">i", x) for x in numbers)
+
+
+def test_numbers_other_than_those_of_its_name_make_a_profile_uncommon():
+    x = np.linspace(0, 1, 1024)
+    srgb = np.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+    bent = np.where(abs(x - 0.5) < 0.01, srgb + 0.02, srgb)
+    scanner = icc_profile._tags(table(b"mft2"))[b"A2B0"]
+    line = (1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+    usual = [
+        (b"gTRC", tabulated(srgb)),
+        (b"gTRC", tabulated(x**2.2)),
+        (b"gTRC", parameters(0, 2.2)),
+        (b"gTRC", parameters(1, 2.2, 1.0, 0.0)),
+        (b"gTRC", parameters(4, 2.4, *line, 0.0, 0.0)),
+        (b"gTRC", b"curv" + struct.pack(">IIH", 0, 1, 563)),
+        (b"rXYZ", b"XYZ " + struct.pack(">4i", 0, 28579, 14582, 913)),
+    ]
+    for tag, data in usual:
+        assert icc_profile.telling_name(with_tag(icc(), tag, data)) == "", (tag, data[:4])
+    odd = [
+        (b"gTRC", tabulated(bent)),
+        (b"gTRC", tabulated(x)),
+        (b"gTRC", curve(SECRET * 9)),
+        (b"gTRC", b"curv" + bytes(8)),
+        (b"gTRC", b"curv" + struct.pack(">IIH", 0, 1, 460)),
+        (b"gTRC", parameters(1, 2.2, 0.0, 0.0)),
+        (b"gTRC", parameters(2, 2.4, *line[:2], 0.1)),
+        (b"gTRC", parameters(3, -2.4, *line)),
+        (b"rXYZ", b"XYZ " + struct.pack(">4i", 0, 28900, 14582, 913)),
+        (b"A2B0", scanner),
+    ]
+    for tag, data in odd:
+        found = icc_profile.telling_name(with_tag(icc(), tag, data))
+        assert found == "sRGB built-in with other numbers", (tag, data[:4])
+    assert icc_profile.telling_name(swapped_profile()) == "sRGB built-in with other numbers"
+    grey = with_tag(grey_profile(), b"desc", icc_profile._described("sGray"))
+    assert icc_profile.telling_name(with_tag(grey, b"kTRC", tabulated(srgb))) == ""
+    assert icc_profile.telling_name(grey) == "sGray with other numbers"
+    grey = with_tag(grey, b"desc", icc_profile._described("sRGB"))
+    assert icc_profile.telling_name(with_tag(grey, b"kTRC", tabulated(srgb))), "grey is no sRGB"
+
+
+D65, D50 = (0.3127, 0.3290), (0.3457, 0.3585)
+STANDARDS = {
+    "srgb": (D65, (0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+    "display p3": (D65, (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+    "adobe rgb (1998)": (D65, (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)),
+    "romm rgb": (D50, (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)),
+    "wide gamut rgb": (D50, (0.735, 0.265), (0.115, 0.826), (0.157, 0.018)),
+    "ecirgb v2": (D50, (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
+    "apple rgb": (D65, (0.625, 0.34), (0.28, 0.595), (0.155, 0.07)),
+    "colormatch rgb": (D50, (0.63, 0.34), (0.295, 0.605), (0.15, 0.075)),
+}
+
+
+@pytest.mark.parametrize("name", STANDARDS)
+def test_colorants_are_those_of_the_standards(name):
+    """From the chromaticities of the white and of the primaries, by the transform of Bradford."""
+    white, *primaries = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in STANDARDS[name])
+    cone = np.array(
+        [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+    )
+    connection = np.array([0.9642, 1, 0.8249])
+    seen = np.diag(cone @ connection / (cone @ white))
+    columns = np.stack(primaries, 1) * np.linalg.solve(np.stack(primaries, 1), white)
+    expected = (np.linalg.inv(cone) @ seen @ cone @ columns).T.ravel()
+    found = np.array(common_profiles.KNOWN[name].colorants)
+    assert np.abs(found - expected).max() < 4e-4
+    assert np.abs(found.reshape(3, 3).sum(0) - connection).max() < 4e-4
+
+
+def test_a_name_may_end_with_a_nul():
+    for write_text in (icc_profile._localised, icc_profile._described):
+        named = with_tag(icc(), b"desc", write_text("sRGB IEC61966-2.1\0"))
+        assert icc_profile.name(named) == "sRGB IEC61966-2.1"
+        assert icc_profile.telling_name(named) == ""
 
 
 def test_a_name_that_a_small_letter_makes_common_is_not_written():

@@ -344,6 +344,9 @@ def test_colours_are_converted_to_srgb_by_the_profile(tmp_path):
     assert said == ["its colour profile is damaged or of another kind of colours, and is left out"]
     assert photo_writer.not_kept(photo, kind="same", kept="strip", icc=False) == []
     assert photo_writer.not_kept(photo, kind="same", kept="keep") == said
+    large = photo._replace(icc=icc() + bytes(4 << 20))
+    said = photo_writer.not_kept(large, kind="same", kept="strip")
+    assert said == ["its colour profile is larger than 4 MiB, and is left out"]
     with pytest.raises(InputError) as error:
         photo_file.read(broken, srgb=True)
     assert_one_sentence(str(error.value), broken, "profile")
