@@ -93,8 +93,12 @@ class Task(NamedTuple):
             return photo_writer.decode(data, self.photo, upright=False)
 
         def output(pixels: np.ndarray) -> np.ndarray:
-            whole = pixels.shape == self.photo.pixels.shape
-            task = self if whole else self._replace(photo=self.photo._replace(alpha=None))
+            photo = self.photo
+            if pixels.shape != photo.pixels.shape:
+                photo = photo._replace(alpha=None)
+            elif pixels.dtype != photo.pixels.dtype:
+                photo = _of_eight_bits(photo)
+            task = self._replace(photo=photo)
             return task.decoded(task.encoded(pixels))
 
         lossy = photo_writer.is_lossy(self.photo, self.kind)
@@ -105,3 +109,9 @@ class Task(NamedTuple):
         off = not sys.stderr.isatty()
         name = f"{self.place} {self.job.source.name}".strip()
         return tqdm.tqdm(desc=name, leave=False, dynamic_ncols=True, disable=off, **options)
+
+
+def _of_eight_bits(photo: photo_file.PhotoFile) -> photo_file.PhotoFile:
+    """A photo of 16 bits as its parts are: what lies below transparent pixels is put into them."""
+    alpha = None if photo.alpha is None else np.rint(photo.alpha / 257).astype(np.uint8)
+    return photo._replace(pixels=photo_file.eight_bits(photo.pixels), alpha=alpha)

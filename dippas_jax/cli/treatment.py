@@ -17,7 +17,7 @@ from dippas_jax.cli.outputs import Job, Options
 from dippas_jax.cli.own_photos import OwnPhotos
 from dippas_jax.cli.photo_record import PhotoRecord
 from dippas_jax.cli.task import Task
-from dippas_jax.io import decoder, files, photo_writer
+from dippas_jax.io import decoder, files, icc_profile, photo_writer
 from dippas_jax.io import photo as photo_file
 from dippas_jax.prior import whole
 from dippas_jax.signal import cells, extractors, placement
@@ -246,11 +246,7 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
             "camera's should; it may hold this photo's own noise, and tells nothing of what is "
             "left then"
         )
-    if task.photo.telling and task.options.icc != "drop":
-        said.append(
-            f"the colour profile {task.photo.telling!r} is not a common one, so that its colours "
-            "may tell a device; --icc srgb converts them"
-        )
+    said += _of_profile(task.photo, task.options)
     said += photo_writer.reduced(task.photo, task.job.kind)
     said += photo_writer.not_kept(
         task.photo,
@@ -283,7 +279,7 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
         known = prediction.known_z(result) >= z
         why = f"its fingerprint still gives |z| {z:.1f}" if known else _why(task, result, before)
         said.append(f"this photo can probably be traced: {why}{_more(task.options)}")
-    elif prediction.is_found_by_search(task.pixel_count, place):
+    elif math.isfinite(place) and prediction.is_found_by_search(task.pixel_count, place):
         said.append(
             "this photo can probably be traced: who searches place by place finds what was left "
             f"before its pixels were moved (z of about {place:.1f} in each)"
@@ -291,6 +287,19 @@ def _warnings(task: Task, result: Result, before: Mapping[str, float]) -> list[s
     elif found := baselines.found(task.options.method):
         said.append(f"this photo can probably be traced: {found}")
     return said
+
+
+def _of_profile(photo: photo_file.PhotoFile, options: Options) -> list[str]:
+    """A clause on a colour profile that is written and is no common one."""
+    written = photo.icc and options.icc != "drop" and icc_profile.rebuilt(photo.icc)
+    if not photo.telling or not written:
+        return []
+    stays = options.icc == "srgb" or photo.pixels.dtype != np.uint8  # 16 bits are not converted
+    advice = "--icc drop leaves it out" if stays else "--icc srgb converts them"
+    return [
+        f"the colour profile {photo.telling!r} is not a common one, so that its colours may tell a "
+        f"device; {advice}"
+    ]
 
 
 def _more(options: Options) -> str:

@@ -1007,6 +1007,23 @@ def test_a_profile_that_is_dropped_is_not_warned_of(dippas, tmp_path):
         assert ("icc_profile" in opened("b.anon.png").info) == told
 
 
+def test_advice_on_a_profile_holds_for_the_photo(dippas, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    own = profile.replace("sRGB built-in".encode("utf-16-be"), "Bob's monitor".encode("utf-16-be"))
+    Image.fromarray(photo(0)).save(tmp_path / "b.png", icc_profile=own)
+    assert "may tell a device; --icc srgb converts them" in dippas("b.png")[1]
+    wide = photo(0).astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "b.tif", wide, photometric="rgb", iccprofile=own)
+    for choice in ("keep", "srgb"):
+        out = dippas("b.tif", "--icc", choice, "--overwrite")[1]
+        assert "may tell a device; --icc drop leaves it out" in out
+        assert "--icc srgb" not in out
+    Image.fromarray(photo(0)).save(tmp_path / "c.png", icc_profile=own.replace(b"mntr", b"none"))
+    out = dippas("c.png")[1]
+    assert "its colour profile is damaged or of another kind of colours, and is left out" in out
+    assert "may tell" not in out, "which is not written"
+
+
 def test_names_do_nothing_to_a_terminal(dippas, tmp_path):
     name = "a\x1b[31m\nred.jpg"
     (tmp_path / "a.jpg").rename(tmp_path / name)
@@ -1849,6 +1866,27 @@ def test_no_picture_goes_along_in_any_field(dippas, tmp_path, directory, field):
     assert "(tag 60000) is left out" in out
 
 
+def test_a_part_of_sixteen_bits_with_opacity_comes_back_as_it_went(tmp_path):
+    """Parts have 8 bits, also where one is all of a photo of 16 bits."""
+    pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    clear = np.full((SIZE, SIZE, 1), 255, np.uint8)
+    clear[:9] = 0
+    whole = np.concatenate([photo(0), clear], 2)
+    Image.fromarray(whole).save(tmp_path / "b.png")
+    wide = whole.astype(np.uint16) * 257
+    kind = {"photometric": "rgb", "extrasamples": ["unassalpha"]}
+    tifffile.imwrite(tmp_path / "b.tif", wide, **kind)
+    seen = []
+    for path in (tmp_path / "b.png", tmp_path / "b.tif"):
+        found = decoder.read(path)
+        job = outputs.Job(path, path, "heic")
+        output = Task(job, found, "", None, outputs.Options()).codecs.output
+        seen.append(tiles.levels(output(photo(0))))
+        np.testing.assert_array_equal(tiles.levels(output(found.pixels)), seen[-1])
+    np.testing.assert_array_equal(*seen)
+    assert np.abs(seen[1][9:] - photo(0)[9:]).mean() < 4
+
+
 def test_weights_of_no_use_are_told_before_the_work(dippas, tmp_path, monkeypatch):
     (tmp_path / "bad.mpk").write_bytes(b"bad")
     monkeypatch.setenv("DIPPAS_LEARNED", str(tmp_path / "bad.mpk"))
@@ -1888,6 +1926,13 @@ def test_moving_pixels_alone_does_not_hide_a_photo(dippas):
     assert line["settings"]["left_in_place"] > 0.5
     assert line["predicted_z"] < photo_record.TRACED
     assert code == (console.TRACED if line["traced"] else 0)
+
+
+def test_of_a_black_photo_that_was_moved_no_figure_is_made_up(dippas, tmp_path):
+    Image.fromarray(np.zeros((SIZE, SIZE, 3), np.uint8)).save(tmp_path / "b.png")
+    out = dippas("b.png", "--displace", "2")[1]
+    assert "nan" not in out
+    assert photo_record.UNMEASURED in out
 
 
 def test_fields_are_of_all_of_a_photo_and_not_of_32_bits_of_it():
