@@ -57,21 +57,28 @@ class Failures:
         if self._json:
             say(json_line({kind: str(path), "failed": reason}))
 
-    def catch(self, read: Callable[..., Any], path: Path, *rest: Any, name: str = "") -> Any:
+    def catch(
+        self,
+        read: Callable[..., Any],
+        path: Path,
+        *rest: Any,
+        name: str = "",
+        kind: str = "photo",
+    ) -> Any:
         """`read(path, *rest)`, or None after the failure was told, so that it stops no other.
 
-        `name`: What failed, where that is not the file alone.
+        `name`: What failed, where that is not the file alone; `kind`: What the file was to be.
         """
         try:
             return read(path, *rest)
         except InputError as error:
-            self.add(path, str(error))
+            self.add(path, str(error), kind=kind)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's
             what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
             said = f"could not be treated ({what}); free memory, or report this fault"
             if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
                 said = f"takes more memory than there is ({what}); free some, or crop it"
-            self.add(path, f"{name or path} {said}")
+            self.add(path, f"{name or path} {said}", kind=kind)
         return None
 
     def rows(self) -> list[dict[str, str]]:
@@ -232,14 +239,13 @@ def cameras(paths: Sequence[str], failed: Failures) -> dict[str, Fingerprint]:
     """The fingerprints to look for, by the paths of their files; one of no use has failed."""
     found = {}
     for path in dict.fromkeys(paths):
-        try:
-            found[path] = read_fingerprint(path)
-        except InputError as error:
-            failed.add(Path(path), str(error), kind="fingerprint")
+        camera = failed.catch(read_fingerprint, Path(path), kind="fingerprint")
+        if camera is not None:
+            found[path] = camera
     return found
 
 
-def read_fingerprint(path: str) -> Fingerprint:
+def read_fingerprint(path: Path | str) -> Fingerprint:
     """A fingerprint; what of its plane was changed is told on stderr."""
     found = files.read_fingerprint_file(path)
     if found.mean:

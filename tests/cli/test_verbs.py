@@ -982,6 +982,21 @@ def test_a_fingerprint_that_takes_too_much_memory_is_one_sentence(dippas, monkey
     )
 
 
+def test_a_fingerprint_too_large_for_the_memory_stops_no_other(dippas, monkeypatch):
+    honest = fingerprint_file.decode
+
+    def decode(path, data):
+        if str(path) == "B.npz":
+            raise MemoryError
+        return honest(path, data)
+
+    monkeypatch.setattr(fingerprint_file, "decode", decode)
+    code, out, err = dippas("identify", "A0.png", "--fingerprints", "B.npz", "A.npz", "--json")
+    assert code == console.FAILED
+    assert [one.get("fingerprint", one.get("photo")) for one in lines(out)] == ["B.npz", "A0.png"]
+    assert "B.npz takes more memory than there is (MemoryError)" in err
+
+
 def test_a_fault_of_the_program_stops_no_other_photo(dippas, monkeypatch):
     honest = identification.compare
 
