@@ -14,6 +14,7 @@ from dippas_jax.cli.own_photos import Known
 from dippas_jax.io import photo as photo_file
 from dippas_jax.io import photo_writer
 from dippas_jax.signal import image, tiles
+from dippas_jax.types import printable
 
 
 class Task(NamedTuple):
@@ -107,7 +108,7 @@ class Task(NamedTuple):
     def bar(self, **options: Any) -> tqdm.tqdm:
         """A bar that shows how far the photo is, where someone sees it."""
         off = not sys.stderr.isatty()
-        name = f"{self.place} {self.job.source.name}".strip()
+        name = printable(f"{self.place} {self.job.source.name}".strip())
         return tqdm.tqdm(desc=name, leave=False, dynamic_ncols=True, disable=off, **options)
 
 

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import jax
@@ -1032,6 +1033,13 @@ def test_names_do_nothing_to_a_terminal(dippas, tmp_path):
         assert r"a\x1b[31m\nred.jpg -> a\x1b[31m\nred.anon.jpg" in out
         assert "\x1b" not in out + err
         assert all(line.startswith(("a", "  ")) for line in out.splitlines())
+
+
+def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    job = SimpleNamespace(source=Path("a\x1b[31m\nred.jpg"))
+    with Task.bar(SimpleNamespace(place="1/2", job=job)) as bar:
+        assert bar.desc == r"1/2 a\x1b[31m\nred.jpg: "
 
 
 def layered(path):
