@@ -194,7 +194,7 @@ class Assembly:
         for name, smallest in (("sides", 8), ("averages", 1), ("thresholds", 1)):
             values = getattr(self, name)
             _check(
-                len(values) > 0 and min(values) >= smallest,
+                len(values) > 0 and all(smallest <= value < math.inf for value in values),
                 f"assembly.{name} is {values}; give one or more numbers of at least {smallest}",
             )
         _check(

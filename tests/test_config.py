@@ -105,6 +105,8 @@ OUT_OF_RANGE = [
     ("Assembly", "averages", (0,), "assembly.averages"),
     ("Assembly", "thresholds", (), "assembly.thresholds"),
     ("Assembly", "thresholds", (float("nan"),), "assembly.thresholds"),
+    ("Assembly", "thresholds", (38.0, float("nan")), "assembly.thresholds"),
+    ("Assembly", "thresholds", (38.0, float("inf")), "assembly.thresholds"),
     ("Sparse", "strength", "huge", "sparse.strength"),
     ("Sparse", "compensation", -0.1, "sparse.compensation"),
     ("Sparse", "compensation", 1.1, "sparse.compensation"),
