@@ -1039,7 +1039,7 @@ def test_a_name_does_nothing_to_a_terminal_in_the_bar(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     job = SimpleNamespace(source=Path("a\x1b[31m\nred.jpg"))
     with Task.bar(SimpleNamespace(place="1/2", job=job)) as bar:
-        assert bar.desc == r"1/2 a\x1b[31m\nred.jpg: "
+        assert bar.desc == r"1/2 a\x1b[31m\nred.jpg"
 
 
 def layered(path):
