@@ -91,13 +91,12 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
     if name == tables.ORIGINAL:
         return lambda index: (group.samples[index].pixels, 0.0)
     if base(name) in OURS:
-        made = folder / folder_name(name) / "photos"
 
         def inverted(index: int) -> tuple[np.ndarray, float] | None:
-            if not (made / f"{group.records[index].id}.json").exists():
+            known = _record_file(name, group.records[index], folder)
+            if not known.exists():
                 return None
-            record = runs.recorded(made / f"{group.records[index].id}.json")
-            return read(made / f"{record.id}.png"), record.seconds
+            return read(known.with_suffix(".png")), runs.recorded(known).seconds
 
         return inverted
     if name.startswith(PUBLISHED):
@@ -117,6 +116,21 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
         return pixels, time.monotonic() - started
 
     return anonymized
+
+
+def possible(name: str, group: places.Group, folder: Path) -> list[str]:
+    """Ids of a group's photos that the method of that name can give: of ours, those it has made."""
+    ours = base(name) in OURS
+    return [
+        record.id
+        for record in group.records
+        if not ours or _record_file(once(name), record, folder).exists()
+    ]
+
+
+def _record_file(name: str, record: Record, folder: Path) -> Path:
+    """What is known of a photo that one of this package's methods has made."""
+    return folder / folder_name(name) / "photos" / f"{record.id}.json"
 
 
 def require_weights(names: Sequence[str]) -> None:
@@ -244,8 +258,13 @@ def published(record: Record, name: str) -> Path:
 
 def invert(
     name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
-) -> list[report.PhotoRecord]:
-    """This package's own results; of all photos that could be done, the records of summary.json."""
+) -> tuple[list[report.PhotoRecord], str]:
+    """This package's own results.
+
+    Returns:
+      Of all photos that could be done, the records of summary.json; and which could not, with the
+      reasons, "" if all could.
+    """
     chosen = variant(name, config)
     pairs = [pair for g in groups for pair in zip(g.records, g.samples, strict=True)]
     records = [
@@ -260,7 +279,8 @@ def invert(
             found.append(record)
     except runs.FailedError as error:
         tasks.say(f"{name}: left out of the tables are {error}")
-    return found
+        return found, str(error)
+    return found, ""
 
 
 def _same(sample: Sample) -> Sample:

@@ -87,7 +87,7 @@ def make(
     folder: Path,
     place: str = "",
 ) -> Path:
-    """The file of a row, which is made if it is not there.
+    """The file of a row, which is made if it is not there, or if photos of it were made since.
 
     Args:
       name: Of the method; what one of this package's own makes is there already.
@@ -98,7 +98,8 @@ def make(
       place: Which group of how many, for the line that says so.
     """
     path = row_file(name, group.name, folder)
-    if not path.exists():
+    wanted = methods.possible(name, group, folder)
+    if not path.exists() or files.read_json(path)["photos"] != wanted:
         tasks.say(f"{name}: {group.name}, {place}")
         files.prepare_workdir(path.parent)
         files.prepare_workdir(folder / "photos" / methods.folder_name(name))

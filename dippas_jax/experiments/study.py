@@ -8,7 +8,7 @@ again; files other than the manifest's are refused. Many machines may make the r
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,17 @@ _NO_Z = (
 )  # not of one photo with a fingerprint, or no z
 
 
-def run(config: configuration.Study, workdir: str | Path) -> str:
+def run(
+    config: configuration.Study,
+    workdir: str | Path,
+    show: Callable[[str], None] = lambda text: None,
+) -> str:
     """The whole study, or what is left of it.
+
+    Args:
+      config: Of the study.
+      workdir: Its folder.
+      show: Told the tables, also where photos are missing in them.
 
     Returns:
       The tables in Markdown, as tables.md holds them.
@@ -41,6 +50,8 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     Raises:
       InputError: Settings, photos, fingerprints or the folder cannot be used, or files are no
         longer those of the folder's manifest.
+      runs.FailedError: After all work, if this package's methods could not do some of the photos;
+        before the tables, if parts could not be done that were spread over workers.
     """
     names = methods.named(config)
     methods.require_weights(names)
@@ -65,7 +76,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
         for name in made
         if methods.base(name) in methods.OURS
     }
-    for name, done in ours.items():
+    for name, (done, _) in ours.items():
         if not done:
             raise InputError(f"{name} could do none of the photos; choose other ones")
     every = []
@@ -93,7 +104,7 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
             )
             inverted.remove(name)
     for name in inverted:
-        grid = _grid(ours[name], every)
+        grid = _grid(ours[name][0], every)
         files.write_json(folder / f"{methods.folder_name(name)}.grid.json", grid)
         files.write_bytes(
             folder / f"{methods.folder_name(name)}.grid.png", plots.grid(grid, points)
@@ -109,6 +120,9 @@ def run(config: configuration.Study, workdir: str | Path) -> str:
     if front:
         files.write_bytes(folder / "front.png", plots.front(front))
     tasks.say(f"tables and figures are in {folder}")
+    show(text)
+    if missing := [f"{name}: {failed}" for name, (_, failed) in ours.items() if failed]:
+        raise runs.FailedError(f"left out of the tables are, by {'; by '.join(missing)}")
     return text
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from dippas_jax import config, main
 from dippas_jax.datasets import reader, synthetic
-from dippas_jax.experiments import inversions, methods, rows, study, tasks
+from dippas_jax.experiments import inversions, methods, rows, runs, study, tasks
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files, weights
 from dippas_jax.io import photo as photo_file
@@ -393,14 +393,21 @@ def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
             return anonymize.DivergedError("the loss is nan at step 3")
         return outcome(photo)
 
-    monkeypatch.setattr(inversions, "_outcome", fails)
+    shown = []
     chosen = settings(folder, attackers=("wavelet", "link"))
-    study.run(dataclasses.replace(chosen, methods=("prior-aware",)), tmp_path)
+    chosen = dataclasses.replace(chosen, methods=("prior-aware",))
+    with monkeypatch.context() as patch:
+        patch.setattr(inversions, "_outcome", fails)
+        with pytest.raises(runs.FailedError, match="by prior-aware: cam0_1: the loss is nan"):
+            study.run(chosen, tmp_path, shown.append)
     assert "left out of the tables are cam0_1: the loss is nan" in capsys.readouterr().err
+    assert shown == [(tmp_path / "tables.md").read_text()]
     _, found = files.read_json(tmp_path / "tables.json")
     assert (found["photos"], found["attacks"]["same-K"]["n"]) == (5, 5)
     grid = files.read_json(tmp_path / "prior-aware.grid.json")
     assert {one["n"] for one in grid} == {5}
+    study.run(chosen, tmp_path)
+    assert files.read_json(tmp_path / "tables.json")[1]["photos"] == 6, "it is done by now"
 
 
 def test_one_camera_is_not_enough(folder, tmp_path):
@@ -425,12 +432,22 @@ def test_simulated_cameras_can_be_studied(tmp_path):
 
 def test_the_program_runs_a_study_and_knows_its_settings(folder, tmp_path, monkeypatch, capsys):
     called = []
-    monkeypatch.setattr(study, "run", lambda *given: called.append(given) or "tables")
+
+    def run(*given):
+        *known, show = given
+        called.append(tuple(known))
+        show("tables")
+        if len(called) > 1:
+            raise runs.FailedError("left out of the tables are, by prior-blind: a: it is flat")
+
+    monkeypatch.setattr(study, "run", run)
     monkeypatch.setattr(main, "_settings", lambda _: (settings(folder), str(tmp_path)))
     monkeypatch.setattr(files, "cache_compilations", lambda: None)
     assert main.main(["main"]) == 0
     assert capsys.readouterr().out == "tables\n"
     assert called == [(settings(folder), str(tmp_path))]
+    assert main.main(["main"]) == 1
+    assert capsys.readouterr().out == "tables\n"
 
 
 @pytest.mark.slow
