@@ -22,13 +22,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from dippas_jax import config
 from dippas_jax.io import fingerprint_file, photo_kinds
 from dippas_jax.types import InputError
 
-PHOTOS = ("photos", "natural", "crop512")
+PHOTOS = config.Data.photos
 """Subfolders of a device in which photos are looked for, besides the device's own folder."""
 
-FLATS = "flat"
+FLATS = config.Study.flats
 """Subfolder of a device that holds its flat-field photos."""
 
 

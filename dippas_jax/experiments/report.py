@@ -289,7 +289,7 @@ def picture(
 
 
 def _draw_front(axis: Any, record: PhotoRecord) -> None:
-    """What is left of the fingerprint over the PSNR, a line for each extractor."""
+    """What is left of the fingerprint over the PSNR, a line for each extractor, or each cell."""
     rows = sorted(record.results, key=lambda row: row["psnr"])
     kind = "extractors" if rows[0]["extractors"] else "leakage"
     for index, name in enumerate(rows[0][kind]):
@@ -297,14 +297,16 @@ def _draw_front(axis: Any, record: PhotoRecord) -> None:
         values = [row[kind][name] for row in rows]
         axis.plot([row["psnr"] for row in rows], values, "o-", color=colour, label=name)
     if kind == "extractors":
+        title = "extractor"
         axis.axhspan(-2, 2, color=_GREY, alpha=0.25, linewidth=0)
         axis.set_ylabel("z of K (grey band: as other cameras')")
     else:
+        title = "band or texture"
         axis.axhline(0, color=_GREY, linewidth=1)
         axis.set_ylabel("leakage of a planted fingerprint")
     axis.axvline(record.psnr, color=_INK, linestyle=":", linewidth=1)
     axis.set_xlabel("PSNR, dB (dotted: the photo that was written)")
-    axis.legend(fontsize=8, frameon=False, title="extractor", title_fontsize=8)
+    axis.legend(fontsize=8, frameon=False, title=title, title_fontsize=8)
     for edge in ("top", "right"):
         axis.spines[edge].set_visible(False)
 

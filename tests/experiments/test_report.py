@@ -10,6 +10,7 @@ import math
 import numpy as np
 import pytest
 import scipy.ndimage
+from matplotlib import figure
 from PIL import Image
 
 from dippas_jax import config
@@ -294,3 +295,11 @@ def test_the_picture_of_a_rebuilt_photo_shows_its_trade_off(walked, rebuilt):
     sizes = [Image.open(io.BytesIO(data)).size for data in pictures]
     assert sizes[0] == sizes[1] == sizes[2]
     assert len(set(pictures)) == 3
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_lines_of_a_trade_off_are_called_what_they_are(rebuilt, known):
+    axis = figure.Figure().subplots()
+    report._draw_front(axis, rebuilt if known else blind(rebuilt))
+    title = axis.get_legend().get_title().get_text()
+    assert title == ("extractor" if known else "band or texture")
