@@ -249,8 +249,8 @@ def turned_back(array: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def tags(image: Image.Image) -> Image.Exif:
-    """The EXIF, none where a PNG's, which are text, are damaged."""
+    """The EXIF, none where they are damaged: viewers show such a picture all the same."""
     try:
         return image.getexif()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, SyntaxError, struct.error):
         return Image.Exif()

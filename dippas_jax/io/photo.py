@@ -10,6 +10,7 @@ cause raises `types.InputError`, with sizes as width x height.
 
 import contextlib
 import io
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from dippas_jax.io import (
     photo_reasons,
     png_colors,
     png_levels,
+    ringing,
     tiff_file,
 )
 from dippas_jax.io import exif as metadata
@@ -48,6 +50,7 @@ _UPRIGHT = ("tiff", "heic")
 _MAKE, _MODEL = 271, 272  # of EXIF
 _COARSEST = 255  # step of a table that every reader of JPEGs takes
 _START = 128  # bytes that tell what a file is
+_EXIF = re.compile(rb"(?:Exif\0\0){0,2}(?:II\*\0|MM\0\*)")  # some write the name of a segment
 _PRIMARIES_OF_SRGB = (1, 2)  # of ITU-T H.273; 2 is unspecified
 _TRANSFERS_OF_SRGB = (1, 2, 6, 13)  # those of video are shown as sRGB's
 _SAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
@@ -57,7 +60,7 @@ File = photo_reasons.File
 BELOW = "what lay below its transparent pixels is removed"
 """Among the words of a photo in whose file that still is."""
 
-_LOSSY, _RINGING = ("webp", "heic"), 8.0  # grey levels
+_LOSSY = ("webp", "heic")
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
 
@@ -228,7 +231,8 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
     """The photo in the bytes of a file; what a decoder raises of damage is not caught here."""
     words: list[str] = []
     converted = False
-    image, kind = _opened(path, io.BytesIO(data))
+    file, kind = _opened(path, io.BytesIO(data))
+    image = file  # until it is converted, and forgets what else its file holds
     bits = _require_one_photo(path, image, data)
     turn = _orientation(image)  # and a PNG is read to its end, where more may stand
     _forget_texts(image)
@@ -288,7 +292,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         lossless,
         tuple(words),
         colours,
-        unkept=photo_extras.unkept(image),
+        unkept=photo_extras.unkept(file),
         srgb=converted,
     )
 
@@ -307,7 +311,7 @@ def _seen(pixels: np.ndarray, alpha: np.ndarray, words: list[str], *, lossy: boo
     below = pixels[hidden]
     if not len(below) or (below == below[0]).all():
         return pixels
-    if not lossy or below.std(0).max() > _RINGING:
+    if not lossy or not ringing.is_alone(pixels, hidden):
         words.append(BELOW)
     pixels = pixels.copy()
     pixels[hidden] = np.rint(pixels[~hidden].mean(0)) if not hidden.all() else 0
@@ -361,9 +365,8 @@ def _forget_texts(image: Image.Image) -> None:
             del image.info[name]
     if isinstance(image.info.get("transparency"), str):
         del image.info["transparency"]
-    exif = image.info.get("exif", b"II")
-    if image.format == "PNG" and not exif.startswith((b"Exif\0\0", b"II", b"MM")):
-        del image.info["exif"]
+    if image.format == "PNG" and not _EXIF.match(image.info.get("exif", b"")):
+        image.info.pop("exif", None)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,5 +1,6 @@
 """Photos of any kind: read, written again, and nothing of the original but what was asked for."""
 
+import contextlib
 import io
 import json
 import os
@@ -15,7 +16,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageOps, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
 from dippas_jax.io import exif as metadata
-from dippas_jax.io import files, icc_profile, photo_kinds, photo_writer
+from dippas_jax.io import files, icc_profile, photo_kinds, photo_writer, ringing
 from dippas_jax.io import photo as photo_file
 from dippas_jax.types import InputError
 from tests import oracles
@@ -991,6 +992,69 @@ def test_what_lies_below_transparent_pixels_does_not_go_along(tmp_path):
     np.testing.assert_array_equal(back, same.pixels)
 
 
+def hiding(below, hidden):
+    """A lossy WebP, and a HEIC where those can be written, of a photo with something hidden."""
+    levels = np.where(hidden[..., None], below, pixels(*hidden.shape))
+    image = Image.fromarray(np.dstack([levels, 255 * ~hidden]).astype(np.uint8))
+    found = {quality: saved(image, "WEBP", quality=quality, exact=True) for quality in (95, 80, 50)}
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        for quality in (90, 50):
+            buffer = io.BytesIO()
+            pillow_heif.from_pillow(image).save(buffer, quality=quality)
+            found[f"HEIC {quality}"] = buffer.getvalue()
+    return found
+
+
+def shapes():
+    """What may be hidden: a sky, all around a disc, and a window."""
+    down, right = np.mgrid[:300, :320]
+    yield down < 180
+    yield np.hypot(down - 150, right - 160) > 120
+    yield (abs(down - 150) < 99) & (abs(right - 160) < 101)
+
+
+def test_ringing_below_transparent_pixels_is_nothing(tmp_path):
+    for hidden in shapes():
+        for colour in (0, 255, 97):
+            for kind, data in hiding(colour, hidden).items():
+                photo = photo_file.read(put(tmp_path, data))
+                assert photo.words == (), (kind, colour)
+                below = photo.pixels[photo_file.is_hidden(photo.alpha)]
+                assert (below == below[0]).all()
+
+
+@pytest.mark.parametrize("sigma", [1.0, 3.0])
+def test_noise_below_transparent_pixels_of_a_lossy_file_is_told(tmp_path, sigma):
+    """Whose standard deviation is that of ringing, but everywhere."""
+    sky = 140 + sigma * np.random.default_rng(0).normal(0, 1, (300, 320, 3))
+    found = hiding(sky.round(), np.arange(300)[:, None] + np.zeros(320) < 180)
+    for kind in (95, "HEIC 90") if sigma < 2 else (95, 80, "HEIC 90", "HEIC 50"):
+        if kind in found:
+            assert photo_file.BELOW in photo_file.read(put(tmp_path, found[kind])).words, kind
+
+
+@pytest.mark.parametrize("sigma", [10, 50])
+def test_a_small_part_below_many_transparent_pixels_is_told(tmp_path, sigma):
+    """Of a hundredth of what is hidden, so that the standard deviation of all is small."""
+    below = np.full((400, 400, 3), 140.0)
+    below[100:136, 210:246] += sigma * np.random.default_rng(0).normal(0, 1, (36, 36, 3))
+    hidden = np.arange(400)[:, None] + np.zeros(400) < 380
+    for kind, data in hiding(below.clip(0, 255), hidden).items():
+        assert photo_file.BELOW in photo_file.read(put(tmp_path, data)).words, kind
+
+
+def test_pixels_far_from_visible_ones_are_those_beyond_a_square():
+    seen = np.zeros((90, 70), bool)
+    seen[40, 30] = seen[0, 0] = True
+    for reach in (1, 2, 5, 16):
+        expected = np.zeros_like(seen)
+        expected[40 - reach : 41 + reach, 30 - reach : 31 + reach] = True
+        expected[: reach + 1, : reach + 1] = True
+        np.testing.assert_array_equal(ringing._widened(seen, reach), expected)
+
+
 def test_long_and_damaged_texts_of_a_png_do_not_damage_its_picture(tmp_path):
     long, odd = PngImagePlugin.PngInfo(), PngImagePlugin.PngInfo()
     long.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta/>" * 200_000, zip=True)
@@ -1209,6 +1273,66 @@ def test_texts_of_a_png_that_are_called_like_its_metadata_are_texts(tmp_path, na
         np.testing.assert_array_equal(photo.pixels[..., 0], expected)
         assert (photo.icc, photo.alpha, photo.unkept) == (None, None, ("text",))
         assert b"Ann" not in photo_writer.encode(photo, photo.pixels, kept="keep")
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"garbage", b"Exif\0\0garbage", b"MM", b"II*\0", b"MM\0*\0\0", b"II+\0\x08\0\0\0aaaa"],
+)
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "text"])
+def test_exif_that_are_none_do_not_damage_the_picture(tmp_path, kind, block):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", f"\nexif\n{len(block):8}\n{block.hex()}\n")
+    options = {"pnginfo": text} if kind == "text" else {"exif": block}
+    data = saved(pixels(), "PNG" if kind == "text" else kind, **options)
+    path = put(tmp_path, data)
+    photo = photo_file.read(path)
+    np.testing.assert_array_equal(photo.pixels, np.asarray(opened(data)))
+    assert (photo.orientation, photo_file.orientation(path), photo.words) == (1, 1, ())
+    assert photo_writer.encode(photo, photo.pixels)
+
+
+def test_the_name_of_a_segment_may_precede_exif(tmp_path):
+    for times in range(3):
+        block = b"Exif\0\0" * times + exif(6).tobytes().removeprefix(b"Exif\0\0")
+        path = put(tmp_path, saved(pixels(), "PNG", exif=block))
+        assert (photo_file.read(path).orientation, photo_file.orientation(path)) == (6, 6)
+
+
+@pytest.mark.parametrize("text", ["MMy holiday", "Italy", "II", "IIII"])
+def test_a_text_that_begins_like_exif_is_a_text(tmp_path, text):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("exif", text)
+    photo = photo_file.read(put(tmp_path, saved(pixels(), "PNG", pnginfo=info), "a.png"))
+    np.testing.assert_array_equal(photo.pixels, pixels())
+    assert (photo.exif, photo.unkept) == (b"", ("text",))
+    assert photo_writer.encode(photo, photo.pixels, kept="keep")
+
+
+@pytest.mark.parametrize("name", ["srgb", "palette", "clear", "grey and clear", "grey, srgb"])
+def test_texts_that_are_left_out_are_said_of_a_photo_that_is_converted(tmp_path, name):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Author", "Ann")
+    image = Image.fromarray(pixels())
+    if "palette" in name:
+        image = image.quantize(64)
+    elif "grey" in name:
+        image = image.convert("L")
+    options = {"icc_profile": (grey_profile if "grey" in name else icc)()} if "srgb" in name else {}
+    options |= {"transparency": 7 if "grey" in name else (1, 2, 3)} if "clear" in name else {}
+    path = put(tmp_path, saved(image, "PNG", pnginfo=info, **options))
+    assert photo_file.read(path, srgb="srgb" in name).unkept == ("text",)
+
+
+@pytest.mark.parametrize("srgb", [False, True], ids=["keep", "srgb"])
+def test_what_else_a_jpeg_holds_is_said_whatever_becomes_of_its_colours(tmp_path, srgb):
+    data = saved(pixels(), "JPEG", icc_profile=swapped_profile(), comment="by Ann")
+    jumb = b"JP\0\1\0\0\0\1" + b"\0\0\0\x20jumbc2pa"
+    data = data[:2] + b"\xff\xeb" + struct.pack(">H", 2 + len(jumb)) + jumb + data[2:]
+    photo = photo_file.read(put(tmp_path, data), srgb=srgb)
+    assert photo.unkept == ("comment", "C2PA manifest")
+    said = photo_writer.not_kept(photo, kind="same", kept="keep")
+    assert said == ["its comment and C2PA manifest is left out"]
 
 
 def test_an_orientation_that_is_no_whole_number_is_none():
