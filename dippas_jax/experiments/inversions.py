@@ -17,7 +17,7 @@ import numpy as np
 
 from dippas_jax import config as configuration
 from dippas_jax.experiments import report, tasks
-from dippas_jax.io import checkpoint
+from dippas_jax.io import checkpoint, confinement
 from dippas_jax.prior import anonymize as prior
 from dippas_jax.prior import batch, tiling
 from dippas_jax.prior import progress as progress_line
@@ -164,6 +164,8 @@ def _photo(task: tasks.Task) -> _Photo:
     config, name = task.config, task.record.id
     key = image.photo_key(config.seed, name)
     tiled = tiling.cut(key, task.sample.pixels, task.known, config)
+    if not tiled.alone:
+        _require_memory(tiled, config)
     photo = _Photo(task, tiled, {}, set(tiling.noisy(tiled, config)))
     for index in () if tiled.alone else sorted(photo.left):
         if found := checkpoint.latest(_place(photo, index, "made"), _blank(tiled, config)):
@@ -173,6 +175,25 @@ def _photo(task: tasks.Task) -> _Photo:
     if photo.made:
         tasks.say(f"{name}: {len(photo.made)} of {len(tiled.every)} tiles were finished before")
     return photo
+
+
+def _require_memory(tiled: tiling.Tiled, config: configuration.Config) -> None:
+    """`InputError` where the versions of the tiles and of the photo will not fit into memory."""
+    versions, (height, width, _) = _versions(config), tiled.photo.shape
+    pixels = height * width + sum(tile.height * tile.width for tile in tiled.every)
+    needed, there = 3 * pixels * versions, confinement.physical_memory()
+    if needed > there:
+        raise InputError(
+            f"{versions} versions of a photo of {width}x{height} pixels need "
+            f"{needed / 2**30:.0f} GiB of memory, and the machine has {there / 2**30:.0f}; give "
+            "fewer assembly.sides, assembly.averages or assembly.thresholds, or a data.crop"
+        )
+
+
+def _versions(config: configuration.Config) -> int:
+    """How many come from one inversion."""
+    assembly = config.assembly
+    return len(assembly.sides) * len(assembly.averages) * len(assembly.thresholds)
 
 
 class _Watch:
@@ -290,8 +311,7 @@ def _tree(made: _TileResult, seconds: np.ndarray) -> dict[str, Any]:
 
 def _blank(tiled: tiling.Tiled, config: configuration.Config) -> dict[str, Any]:
     """A `_tree` for a tile of this photo."""
-    assembly, tile = config.assembly, tiled.every[0]
-    count = len(assembly.sides) * len(assembly.averages) * len(assembly.thresholds)
+    count, tile = _versions(config), tiled.every[0]
     return {
         "pixels": np.zeros((count, tile.height, tile.width, 3), np.uint8),
         "settings": {name: np.zeros(count, kind) for name, kind in _SETTINGS.items()},

@@ -57,7 +57,7 @@ def confine(limits: Limits) -> list[str]:
       What holds from now on, as clauses.
     """
     landlock = _landlock()
-    memory = min(limits.memory, _physical())
+    memory = min(limits.memory, physical_memory())
     bounds = {
         "RLIMIT_CORE": (0, ""),
         "RLIMIT_FSIZE": (0, ""),
@@ -85,7 +85,8 @@ def _bounded(name: str, bound: int) -> bool:
     return True
 
 
-def _physical() -> int:
+def physical_memory() -> int:
+    """Of the machine, bytes; more than there can be where that is not known."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from dippas_jax import config
 from dippas_jax.experiments import report, runs
-from dippas_jax.io import checkpoint, files
+from dippas_jax.io import checkpoint, confinement, files
 from dippas_jax.prior import anonymize, batch, tiling, whole
 from dippas_jax.signal import image
 from dippas_jax.types import InputError, Record, Sample, Window
@@ -298,6 +298,17 @@ def test_a_photo_where_the_fingerprint_says_nothing_is_named_and_the_others_done
     (record,) = done(tmp_path / "blind", blind, records[:1])
     assert math.isnan(record.z_after)
     assert "runs end" not in capsys.readouterr().err
+
+
+def test_more_versions_than_memory_holds_are_refused_before_the_work(tmp_path, monkeypatch):
+    needed = 4 * 3 * (64 * 128 + 3 * 64 * 64)  # versions, channels, the photo and its tiles
+    monkeypatch.setattr(confinement, "physical_memory", lambda: needed - 1)
+    monkeypatch.setattr(tiling, "stated", None)
+    with pytest.raises(runs.FailedError, match=r"cam_1: 4 versions .* 128x64 .*; give fewer assem"):
+        done(tmp_path)
+    monkeypatch.setattr(confinement, "physical_memory", lambda: needed)
+    with pytest.raises(TypeError, match="not callable"):
+        done(tmp_path)
 
 
 def test_tiles_of_several_photos_share_the_slots_with_photos_of_their_size(tmp_path, monkeypatch):
