@@ -277,7 +277,8 @@ def markdown(summaries: Sequence[dict[str, Any]]) -> str:
             ],
         ),
         _table(
-            "Seconds a photo, median (table 5)",
+            "Seconds a photo, median (table 5); of prior-*, on devices that invert several photos "
+            "at a time, with what the others took meanwhile",
             ["method", "seconds"],
             [[one["method"], _number(one["seconds"], 2)] for one in summaries],
         ),

@@ -87,6 +87,7 @@ def test_a_study_leaves_rows_tables_and_figures(finished):
     assert abs(subtracted["attacks"]["same-K"]["mean_z"]) < 0.5
     for name in ("prior-aware.grid.png", "prior-aware.trade.png"):
         assert (workdir / name).read_bytes().startswith(b"\x89PNG")
+    assert "of prior-*, on devices that invert several photos at a time, with what the oth" in text
     manifest = json.loads((workdir / "manifest.json").read_text())
     assert len(manifest["records"]) == 6
 
