@@ -248,7 +248,8 @@ def verdict(record: PhotoRecord) -> str:
         return f"can probably be traced (z of about {record.predicted_z:.1f} to be expected)"
     if _is_found_by_search(record):
         z = place_z(record)
-        return f"can probably be traced by a search place by place (z of about {z:.1f} in each)"
+        figure = "" if math.isnan(z) else f" (z of about {z:.1f} in each)"
+        return f"can probably be traced by a search place by place{figure}"
     if known := baselines.found(record.method):
         return f"can probably be traced: {known}"
     if looked_for(record, known=False):

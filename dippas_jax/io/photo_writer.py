@@ -196,7 +196,8 @@ def not_kept(photo: photo_file.PhotoFile, *, kind: str, kept: str, icc: bool = T
         pictures = len(photo.xmp) <= _MOST_XMP and _holds_pictures(photo.xmp)
         said.append(f"its XMP{', which holds pictures,' if pictures else ''} is left out")
     if kept == "keep" and photo.unkept:
-        said.append(f"its {' and '.join(photo.unkept)} is left out")
+        be = "is" if len(photo.unkept) == 1 else "are"
+        said.append(f"its {' and '.join(photo.unkept)} {be} left out")
     return said
 
 
