@@ -19,6 +19,7 @@ from dippas_jax.prior import convolution
 from dippas_jax.prior.state import Params
 
 EPSILON = 1e-5  # of the normalisation, PyTorch's default
+_ROWS = 4  # around whose mean the variance is summed
 SLOPE = 0.2  # of the LeakyReLU, as in the authors' program: the text gives none
 
 
@@ -65,25 +66,34 @@ def normalize(
 ) -> Float[Array, "h w c"]:
     """Zero mean and unit variance over the pixels, scaled and shifted; then a LeakyReLU.
 
-    Its gradients are written out: those that JAX derives sum over all pixels twice as often.
+    Its gradients are written out: those that JAX derives sum over all pixels twice as often. The
+    variance is not summed around the mean, which would have to be known first, but around that of a
+    few rows. Of n pixels, these m differ from the mean by √(n/m) standard deviations at most, so
+    what cancels is n/m times the variance at most, whatever the mean.
     """
     return _normalized(x, scale, offset, slope)[0]
 
 
 def _normalized(x: Array, scale: Array, offset: Array, slope: float):
-    mean = x.mean((0, 1))
-    inverse = jax.lax.rsqrt(jnp.square(x - mean).mean((0, 1)) + EPSILON)
-    y = (x - mean) * (inverse * scale) + offset
-    return nn.leaky_relu(y, slope), (x, mean, inverse, scale, offset)
+    near, mean = x[:_ROWS].mean((0, 1)), x.mean((0, 1))
+    variance = jnp.square(x - near).mean((0, 1)) - jnp.square(mean - near)
+    inverse = jax.lax.rsqrt(jnp.maximum(variance, 0) + EPSILON)
+    factor = inverse * scale
+    y = x * factor + (offset - mean * factor)
+    return nn.leaky_relu(y, slope), (x, mean, inverse, factor, offset)
 
 
 def _gradients(slope: float, saved: tuple[Array, ...], g: Array) -> tuple[Array, Array, Array]:
-    x, mean, inverse, scale, offset = saved
-    standard = (x - mean) * inverse
-    g = jnp.where(standard * scale + offset >= 0, g, slope * g)
-    to_offset, to_scale = g.sum((0, 1)), (g * standard).sum((0, 1))
-    shared = (to_offset + standard * to_scale) / (x.shape[0] * x.shape[1])
-    return inverse * scale * (g - shared), to_scale, to_offset
+    x, mean, inverse, factor, offset = saved
+    g = jnp.where(x * factor + (offset - mean * factor) >= 0, g, slope * g)
+    to_offset, to_scale = g.sum((0, 1)), inverse * (g * (x - mean)).sum((0, 1))
+    pixels = x.shape[0] * x.shape[1]
+    turned = factor * inverse * to_scale / pixels
+    return (
+        factor * g - turned * x + (turned * mean - factor * to_offset / pixels),
+        to_scale,
+        to_offset,
+    )
 
 
 normalize.defvjp(_normalized, _gradients)

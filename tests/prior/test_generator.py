@@ -94,6 +94,21 @@ def test_normalization_and_its_gradients_are_those_that_jax_derives(slope):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("mean", [0.0, 100.0])
+@pytest.mark.parametrize("others", [0, 4])
+def test_normalization_is_exact_far_from_zero_and_where_the_first_rows_are_others(mean, others):
+    """Four rows of 256 that hold nearly all of the variance are as far from the mean as can be."""
+    rng = np.random.default_rng(0)
+    x = mean + (0.1 if others else 1.0) * rng.standard_normal((256, 16, 3))
+    x[:others] += 8
+    x = x.astype(np.float32)
+    weights = {"scale": np.ones(3), "offset": np.zeros(3)}
+    expected = network.normalize(x.astype(np.float64), weights)
+    found = generator.normalize(*map(jax.numpy.asarray, (x, np.ones(3), np.zeros(3))), 1.0)
+    rtol = 1e-4 if others else 2e-5  # what cancels is 64 times the variance
+    np.testing.assert_allclose(found, expected, rtol=rtol, atol=2e-5)
+
+
 def test_gradients_are_finite_where_every_channel_is_flat():
     """A constant input leaves the normalisation nothing to divide by."""
     weights, z = tiny.weights(tiny.ONE_SCALE), jax.numpy.ones((6, 4, 3))
