@@ -9,16 +9,30 @@ import re
 import simplejpeg
 
 _DAMAGE = re.compile("(?:Corrupt JPEG data|Premature end)[: ]*(.*)")
+_MORE = re.compile("([1-9][0-9]*) extraneous bytes before marker 0xd9")  # the end of the picture
 
 
 def said(data: bytes) -> str:
     """What a decoder finds wrong within a JPEG's data; "" if nothing, or it cannot be asked.
 
-    It sees what its code forbids: most changed bytes leave such a trace, but not all.
+    It sees what its code forbids: most changed bytes leave such a trace, but not all. Zeros with
+    which a camera pads the picture before its end are no damage; other bytes that are left there
+    are, since a decoder that was led astray leaves them.
 
     Args:
       data: The whole file, which another decoder has read to the end.
     """
+    found = _said(data)
+    more = _MORE.match(found)
+    if not more:
+        return found
+    end, zeros = _end(data), bytes(int(more[1]))
+    padded = end > 0 and data[:end].endswith(zeros)
+    return said(data[: end - len(zeros)] + data[end:]) if padded else found
+
+
+def _said(data: bytes) -> str:
+    """A decoder's one complaint, behind which there may be another."""
     try:
         simplejpeg.decode_jpeg(data, strict=True, min_height=1, min_width=1)  # an eighth a side
     except ValueError as error:
@@ -27,3 +41,11 @@ def said(data: bytes) -> str:
     except MemoryError:
         return ""
     return ""
+
+
+def _end(data: bytes) -> int:
+    """Where the picture's end marker stands, behind a header that may hold others; -1 if nowhere."""
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return data.find(b"\xff\xd9", at)

@@ -21,7 +21,16 @@ from benchmarks import fuzz_seeds
 from dippas_jax.cli import examine, outputs
 from dippas_jax.datasets import manifests
 from dippas_jax.experiments import report, runs
-from dippas_jax.io import checkpoint, exif, files, mat5, photo, photo_writer, tiff_file
+from dippas_jax.io import (
+    checkpoint,
+    exif,
+    files,
+    jpeg_damage,
+    mat5,
+    photo,
+    photo_writer,
+    tiff_file,
+)
 from dippas_jax.parallel import manifest
 from dippas_jax.signal import dncnn
 from dippas_jax.types import InputError, Record, Sample, Window
@@ -281,6 +290,26 @@ def test_damage_in_the_middle_of_a_jpeg_is_told(progressive):
     (word,) = photo.from_bytes("a.jpg", bytes(data)).words
     assert word.startswith("its data is damaged (")
     assert word.endswith("part of the picture may be wrong")
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_zeros_before_the_end_of_a_jpeg_are_no_damage(progressive):
+    """Cameras pad their pictures, and their previews; every pixel is there."""
+    pixels = np.random.default_rng(0).integers(0, 256, (128, 192, 3), np.uint8)
+    kept = io.BytesIO()
+    Image.fromarray(pixels).save(kept, "JPEG", quality=90, progressive=progressive)
+    whole, end = kept.getvalue()[:-2], b"\xff\xd9"
+    preview = b"\xff\xed\0\x44" + bytes(64) + end
+    behind = end + b"another picture" + bytes(64) + end  # as an MPO has them
+    data = whole[:2] + preview + whole[2:]
+    for count in (16, 5000):
+        assert jpeg_damage.said(data + bytes(count) + end) == ""
+        assert jpeg_damage.said(data + bytes(count) + behind) == ""
+        assert "extraneous bytes" in jpeg_damage.said(data + b"12" * count + end)
+        assert "extraneous bytes" in jpeg_damage.said(data + b"1" * 16 + bytes(count) + end)
+    odd = bytearray(data)
+    odd[len(odd) // 2 : len(odd) // 2 + 40] = bytes(40)
+    assert jpeg_damage.said(bytes(odd) + bytes(16) + end)
 
 
 def test_colours_that_were_converted_are_said_to_be_so(tmp_path):
