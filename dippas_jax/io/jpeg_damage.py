@@ -44,7 +44,7 @@ def _said(data: bytes) -> str:
 
 
 def _end(data: bytes) -> int:
-    """Where the picture's end marker stands, behind a header that may hold others; -1 if nowhere."""
+    """Where the end marker stands, behind a header that may hold others; -1 if nowhere."""
     at = 2
     while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
