@@ -33,6 +33,8 @@ _LARGEST = 4 << 20  # bytes of a profile; those of printers have one or two
 _VERSIONS, _CONNECTIONS, _INTENTS = (2, 4), (b"XYZ ", b"Lab "), range(4)
 _DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
 _D50 = struct.pack(">3i", 0xF6D6, 0x10000, 0xD32D)  # the one illuminant of part 7.2.16
+_WHITE = b"XYZ " + bytes(4) + _D50
+_PLAIN = bytes([2, 0x10])  # version 2.1, which every viewer knows
 _PARAMETERS = (1, 3, 4, 5, 7)  # of curves of the kinds 0 to 4
 _MATRIX = 48  # bytes of a matrix and its offsets
 _COPYRIGHT = "none"  # a text that every profile has to have
@@ -53,10 +55,11 @@ def telling_name(icc: bytes) -> str:
     Common are those of a common name that have its numbers (`common_profiles`).
     """
     found = name(icc)
-    if found.lower() not in common_profiles.KNOWN:
+    common = common_profiles.spelled(found)
+    if not common:
         return found or "without a name"
     made = rebuilt(icc)
-    usual = made is None or common_profiles.fits(found.lower(), _tags(made))
+    usual = made is None or _usual(common, made[20:24], _tags(made))
     return "" if usual else f"{found} with other numbers"
 
 
@@ -78,6 +81,9 @@ def is_rgb(icc: bytes) -> bool:
 @functools.lru_cache(maxsize=8)  # it is asked for each time that a part of a photo is written
 def rebuilt(icc: bytes) -> bytes | None:
     """A profile of the same colours that holds nothing else; its name only if that is a common one.
+
+    One that has the numbers of a common name, but for rounding, is written with those that are
+    known here.
 
     Returns:
       The profile; None of one that is damaged, too large (`is_large`), or that neither RGB nor grey
@@ -101,21 +107,42 @@ def _rebuilt(icc: bytes) -> bytes | None:
     new = {tag: _allowed(tag, old[tag], channels) for tag in tags if tag in old}
     if not all(new.get(tag) for tag in needed) and not new.get(b"A2B0"):
         return None
-    own = name(icc)
-    common = own.lower() in common_profiles.KNOWN
-    write_text = _localised if version >= _VERSION_4 else _described
-    new[b"desc"] = write_text(own if common and own.isascii() else _UNNAMED)
-    new[b"cprt"] = (
-        _localised(_COPYRIGHT)
-        if version >= _VERSION_4
-        else b"text" + bytes(4) + _COPYRIGHT.encode() + b"\0"
-    )
+    common = common_profiles.spelled(name(icc))
+    if common and (usual := _usual(common, icc[20:24], new)):
+        return _titled(
+            usual | {b"wtpt": _WHITE}, _header(_PLAIN, b"mntr" + space + b"XYZ "), common
+        )
+    versions = bytes([version, icc[9] & 0xF0])
+    header = _header(versions, icc[12:24], intent if intent in _INTENTS else 0)
+    return _titled({kind: data for kind, data in new.items() if data}, header, common or _UNNAMED)
+
+
+def _usual(common: str, connection: bytes, tags: dict[bytes, bytes]) -> dict[bytes, bytes] | None:
+    """`common_profiles.usual` of a profile whose curves lead to light, as under XYZ they do."""
+    whole = {kind: data for kind, data in tags.items() if data}
+    return common_profiles.usual(common, whole) if connection == b"XYZ " else None
+
+
+def _header(version: bytes, kind: bytes, intent: int = 0) -> bytes:
+    """Of a profile; `kind` is its class and its two spaces."""
     header = bytearray(_HEADER)
-    header[8:10] = bytes([version, icc[9] & 0xF0])
-    header[12:24], header[36:40] = icc[12:24], b"acsp"  # class and spaces
+    header[8:10], header[12:24], header[36:40] = version, kind, b"acsp"
     header[24:36], header[68:80] = _DATE, _D50
-    header[64:68] = struct.pack(">I", intent if intent in _INTENTS else 0)
-    return _written(bytes(header), {kind: data for kind, data in new.items() if data})
+    header[64:68] = struct.pack(">I", intent)
+    return bytes(header)
+
+
+def _titled(tags: dict[bytes, bytes], header: bytes, title: str) -> bytes:
+    """A profile with a name and the text that it has to have."""
+    version = header[8]
+    write_text = _localised if version >= _VERSION_4 else _described
+    texts = {
+        b"desc": write_text(title),
+        b"cprt": _localised(_COPYRIGHT)
+        if version >= _VERSION_4
+        else b"text" + bytes(4) + _COPYRIGHT.encode() + b"\0",
+    }
+    return _written(header, tags | texts)
 
 
 def _tags(icc: bytes) -> dict[bytes, bytes]:
