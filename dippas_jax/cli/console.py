@@ -279,7 +279,7 @@ def scores(match: identification.Match) -> dict[str, Any]:
 
 
 def judged(
-    found: dict[str, Any], look: Callable[[], drawn.Drawn], threshold: float
+    found: dict[str, Any], look: Callable[[], drawn.Drawn], threshold: float, *, positions: int = 1
 ) -> dict[str, bool | float]:
     """Whether scores are those of one camera, and how much of them lies where something is drawn.
 
@@ -287,28 +287,37 @@ def judged(
     drawn decides, nothing is told: what is left around a frame or of a watermark looks like noise.
 
     Lines agree at many shifts along themselves, which makes the spread of z large: then what is
-    beside them is asked for too, though the scores are not those of a match.
+    beside them is asked for too, though the scores are a match only if that spread is left out.
 
     Args:
       found: What `scores` gives.
-      look: Gives `drawn.Drawn`; asked where the scores are as large as those of a match.
+      look: Gives `drawn.Drawn`; asked where the scores are a match, or would be without lines.
       threshold: p-value below which they are.
+      positions: How many were tried, of which these scores are the best.
     """
     clear = min(found["p_value"], found["p_turned"]) < threshold
-    if not clear and not float(correlation.p_value(abs(found["z"]) / _WIDEST)) < threshold:
+    lines = found["spread"] > _WIDEST and _p_value(found["z"], positions) < threshold
+    if not clear and not lines:
         return dict.fromkeys(("drawn", "rest", "rest_spread"), math.nan) | {"match": False}
     share, rest, spread = look()
     match = clear and not drawn.decides(share, found["z"])
     return {"match": match, "drawn": share, "rest": rest, "rest_spread": spread}
 
 
-def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
-    """On stderr, what is to be known of scores as large as those of a match."""
+def _p_value(z: float, positions: int) -> float:
+    """Probability that another camera gives as much on that side of 0 at one of the positions."""
+    return float(correlation.p_value_over(correlation.p_value(abs(z)), positions))
+
+
+def tell_of_match(
+    names: str, found: dict[str, Any], threshold: float, *, positions: int = 1
+) -> None:
+    """On stderr, what is to be known of scores as large as those of a match; see `judged`."""
     if drawn.decides(found["drawn"], found["z"]):
         note(
             f"{names}: {100 * found['drawn']:.0f} % of what agrees (z {found['z']:.1f}) lie where "
             "both have strong edges, as of a date, a frame, a watermark, the corners of a turned "
-            f"picture or one scene; {_rest_text(found, threshold)}"
+            f"picture or one scene; {_rest_text(found, threshold, positions)}"
         )
     elif found["match"] and found["z"] < 0:
         note(
@@ -318,12 +327,12 @@ def tell_of_match(names: str, found: dict[str, Any], threshold: float) -> None:
         )
 
 
-def _rest_text(found: dict[str, Any], threshold: float) -> str:
+def _rest_text(found: dict[str, Any], threshold: float, positions: int) -> str:
     """What the rest of two pictures tells, of which something drawn decides."""
     if math.isnan(found["rest"]):
         return "nothing else is left, so that one camera cannot be told from two"
     said = f"without these places z is {found['rest']:.1f}, "
-    if float(correlation.p_value(abs(found["rest"]) / found["rest_spread"])) >= threshold:
+    if _p_value(found["rest"] / found["rest_spread"], positions) >= threshold:
         return said + "which is no match of cameras"
     return said + (
         "which may be more of that, or one camera: cover them in both pictures, and ask again"

@@ -79,7 +79,7 @@ def identify(
         hint |= not match and any(result["window"][-2:] != size for result in results)
         if json:
             rows = [
-                {k: v for k, v in row.items() if k != "window"}
+                {k: v for k, v in row.items() if k not in ("window", "positions")}
                 | {"pixels": console.size_text(row["window"][-2:])}
                 for row in results
             ]
@@ -87,7 +87,8 @@ def identify(
         else:
             print(_table(path, size, results), flush=True)
         for row in results:
-            console.tell_of_match(f"{path} and {row['fingerprint']}", row, threshold)
+            both = f"{path} and {row['fingerprint']}"
+            console.tell_of_match(both, row, threshold, positions=row["positions"])
     if hint:
         console.note(
             "photos without a match were compared in part, as the column of pixels tells; --full "
@@ -110,7 +111,7 @@ def _compared(
             scores = console.scores(identification.Match(*columns))
             look = functools.partial(identification.drawn, part, plane)
             scores |= console.judged(scores, look, threshold)
-            results.append({"fingerprint": name, **scores, "window": window})
+            results.append({"fingerprint": name, **scores, "window": window, "positions": 1})
     return results
 
 
@@ -158,8 +159,10 @@ def _searched(
         plane = np.roll(camera.plane, -match.shift, (0, 1))[: window.height, : window.width]
         scores = console.scores(match)
         look = functools.partial(identification.drawn, part, plane)
-        scores |= console.judged(scores, look, threshold)
-        results.append({"fingerprint": name, **scores, "shift": place.tolist(), "window": window})
+        tried = identification.positions(window[-2:], camera.plane.shape)
+        scores |= console.judged(scores, look, threshold, positions=tried)
+        where = {"shift": place.tolist(), "window": window, "positions": tried}
+        results.append({"fingerprint": name, **scores, **where})
     return results
 
 

@@ -58,6 +58,8 @@ def look(
     pair: tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]],
     one: Float[np.ndarray, "h w"],
     other: Float[np.ndarray, "h w"],
+    *,
+    shifted: tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]] | None = None,
 ) -> Drawn:
     """The share of what is drawn in a correlation, and the correlation without it.
 
@@ -67,6 +69,9 @@ def look(
       pair: What is correlated.
       one: A residual, `relative` to the brightness.
       other: Another one, or a fingerprint.
+      shifted: Two planes of the same products, of which the second is the fingerprint alone: its
+        shifts tell the spread, since the photo's brightness and noise stay together. None for
+        `pair`.
     """
     a, b = (plane.astype(np.float64) for plane in pair)
     both = _stands_out(one) & _stands_out(other)
@@ -79,13 +84,15 @@ def look(
     if not norms:
         return Drawn(share, np.nan, np.nan)
     z = float((a * b).sum() / norms * np.sqrt(rest.sum()))
-    return Drawn(share, z, float(_spread(a, b)))
+    fixed, moved = (np.where(rest, plane.astype(np.float64), 0) for plane in shifted or pair)
+    scale = fixed.std() * moved.std() * rest.size / norms  # from the norms of that form to these
+    return Drawn(share, z, float(_spread(fixed, moved, scale)))
 
 
 @jax.jit
-def _spread(a: Array, b: Array) -> Array:
+def _spread(a: Array, b: Array, scale: Array) -> Array:
     parts = correlation.whole_blocks(a), correlation.whole_blocks(b)
-    return correlation.spread(correlation.circular_cross_correlation(*parts))
+    return correlation.spread(correlation.circular_cross_correlation(*parts) * scale)
 
 
 def _around(places: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

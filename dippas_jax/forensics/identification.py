@@ -10,6 +10,7 @@ Each function takes one photo, works on the device in float32 one fingerprint at
 NumPy arrays: p-values need float64. The memory is that of one photo and one fingerprint.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -101,7 +102,8 @@ def search(
 
     Args:
       pixels: The photo, at least 32 pixels high and wide.
-      fingerprint: K of the whole sensor, at least as high and as wide.
+      fingerprint: K of the whole sensor, at least as high and as wide. A mean is subtracted, as by
+        `compare`, but of the whole.
       sigma: Standard deviation of the noise that the extractor looks for, grey levels.
 
     Returns:
@@ -118,15 +120,19 @@ def search(
             f"photo of {size[0]}x{size[1]} pixels does not fit into a fingerprint of "
             f"{whole[0]}x{whole[1]}; give the fingerprint of the whole sensor"
         )
-    pixels, plane = jnp.asarray(pixels, jnp.float32), jnp.asarray(fingerprint)
+    pixels, plane = jnp.asarray(pixels, jnp.float32), correlation.centred(np.asarray(fingerprint))
     scores = _searched(extractors.extract(pixels, sigma=sigma), pixels, plane)
     ncc, pce, spread, best = jax.device_get(scores)
-    tried = [n if n == side else n - side + 1 for n, side in zip(whole, size, strict=True)]
     shift = [
         (place + n // 2) % n - n // 2 if n == side else place
         for place, n, side in zip(best.tolist(), whole, size, strict=True)
     ]
-    return _match(ncc, pce, spread, np.array(shift), size, positions=tried[0] * tried[1])
+    return _match(ncc, pce, spread, np.array(shift), size, positions=positions(size, whole))
+
+
+def positions(size: tuple[int, ...], whole: tuple[int, ...]) -> int:
+    """How many `search` tries for a photo of one size and a fingerprint of another."""
+    return math.prod(n if n == side else n - side + 1 for n, side in zip(whole, size, strict=True))
 
 
 def link(
@@ -172,7 +178,9 @@ def drawn(
     noise = extractors.extract(pixels, sigma=sigma)
     plane = np.asarray(correlation.centred(np.asarray(fingerprint)))
     found, grey = np.asarray(noise), np.asarray(image.luma(pixels))
-    return drawn_places.look((found, grey * plane), drawn_places.relative(found, grey), plane)
+    relative = drawn_places.relative(found, grey)
+    pair = found, grey * plane
+    return drawn_places.look(pair, relative, plane, shifted=(found * grey, plane))
 
 
 def drawn_in_both(

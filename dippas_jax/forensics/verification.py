@@ -89,10 +89,11 @@ def verify(
       before: The original.
       after: Its anonymised version, of the same size.
       fingerprints: Of one camera, or of several: a second one of the same camera, from other
-        photos, is the stronger attacker.
+        photos, is the stronger attacker. A mean is subtracted (`correlation.centred`).
       learned: Weights of the learned extractor, if they are at hand.
       names: Of the attackers to run; None for all.
     """
+    fingerprints = np.stack([correlation.centred(plane) for plane in fingerprints])
     evidence = attackers.Evidence(fingerprints, learned=learned)
     spreads = identification.compare(before, fingerprints).spread.tolist()
     findings = []

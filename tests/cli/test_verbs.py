@@ -477,6 +477,32 @@ def test_what_is_drawn_clears_nobody(capsys, drawn, match, words, spread):
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("z", "spread", "positions", "asked"),
+    [
+        (9.0, 2.5, 1, True),
+        (-9.0, 2.5, 1, True),
+        (4.0, 2.5, 1, False),
+        (7.0, 1.9, 1, False),
+        (5.5, 2.5, 1, True),
+        (5.5, 2.5, 10**6, False),
+    ],
+)
+def test_lines_are_looked_for_where_they_may_hide_a_camera(z, spread, positions, asked):
+    """A spread that no noise has is theirs; of many positions the best is large by chance."""
+    found = {"z": z, "spread": spread, "p_value": 0.5, "p_turned": 0.5}
+    rest = drawn_places.Drawn(0.4, 8.0, 1.0)
+    told = console.judged(found, lambda: rest, 1e-6, positions=positions)
+    assert (told["match"], told["rest"] == 8.0) == (False, asked)
+
+
+def test_what_is_left_of_many_positions_is_judged_as_the_best_of_them(capsys):
+    found = {"drawn": 0.9, "z": 30.0, "rest": 5.5, "rest_spread": 1.0, "match": False}
+    for positions, words in ((1, "or one camera"), (10**6, "no match of cameras")):
+        console.tell_of_match("A and B", found, 1e-6, positions=positions)
+        assert words in capsys.readouterr().err
+
+
 def test_one_photo_that_lies_otherwise_does_not_stop_the_others(dippas, tmp_path):
     """Square ones, of which a tag alone tells how they lie."""
     for number, pixels in enumerate(synthetic.flats(CAMERAS[0], SIZE, SIZE, 4)):

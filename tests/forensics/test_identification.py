@@ -63,6 +63,19 @@ def test_the_camera_that_took_the_photo_is_found_and_no_other():
         assert min(np.delete(match.p_value, own)) > 1e-3
 
 
+def test_the_rest_where_nothing_is_drawn_is_judged_as_the_whole_is():
+    """A photo with noise where it is bright alone: other cameras spread by more than 1."""
+    height, width = 128, 128
+    plane, other = planes(2, height, width)
+    pixels = shot(0, plane)
+    pixels[:, : width // 2] = 20
+    match = identification.compare(pixels, other[None])
+    found = identification.drawn(pixels, other)
+    assert match.spread[0] > 1.2
+    assert found.rest == pytest.approx(match.z[0], abs=1e-2)
+    assert found.spread == pytest.approx(match.spread[0], rel=1e-3)
+
+
 def test_another_sigma_is_another_residual():
     cameras = planes(1)
     pixels = shot(0, cameras[0])
@@ -103,6 +116,20 @@ def test_search_agrees_with_compare_where_the_photo_was_cut(sensor):
     assert match.shift.tolist() == [8, 24]
     assert match.ncc == pytest.approx(aligned.ncc[0], abs=1e-5)
     assert match.p_value < 1e-6
+
+
+@pytest.mark.parametrize("mean", [5.0, -0.5])
+def test_a_mean_of_the_fingerprint_changes_no_search(sensor, mean):
+    """It belongs to no camera, and agrees with every scene."""
+    sensor = sensor - sensor.mean()
+    own, other = shot(2, sensor)[8:72, 24:88], shot(3, tiny.fingerprint(*SENSOR, seed=6))[:64, :64]
+    for pixels in (own, other):
+        found = identification.search(pixels, sensor)
+        moved = identification.search(pixels, sensor + np.float32(mean))
+        np.testing.assert_array_equal(moved.shift, found.shift)
+        assert moved.ncc == pytest.approx(found.ncc, abs=1e-4)
+    assert identification.positions(PHOTO, SENSOR) == 17 * 33
+    assert identification.positions(PHOTO, (64, 96)) == 64 * 33
 
 
 def test_search_finds_a_fingerprint_whose_sign_is_turned(sensor):

@@ -46,6 +46,15 @@ def test_nothing_is_claimed_where_nothing_was_found_before():
     assert "says nothing" in verification.verdict(findings)
 
 
+def test_a_mean_of_the_fingerprint_changes_no_finding():
+    plane = synthetic.estimate(CAMERA, SIZE, SIZE, 6)
+    plane = plane - plane.mean()
+    plain, moved = (verification.verify(photo(0), photo(1), (plane + x)[None]) for x in (0, 0.5))
+    for one, other in zip(plain, moved, strict=True):
+        expected = pytest.approx((one.before, one.after), abs=0.02, nan_ok=True)
+        assert (other.before, other.after) == expected, one.attacker
+
+
 def test_over_subtraction_is_found_by_every_attacker_that_found_the_camera():
     plane = synthetic.estimate(CAMERA, SIZE, SIZE, 6)
     findings = verification.verify(photo(0), photo(0), np.stack([plane, -plane]))
