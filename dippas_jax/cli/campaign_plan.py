@@ -121,7 +121,7 @@ def _header(item: Item, start: bytes, length: int, folder: Path) -> _Header | In
     at = storage.place(item.photo)
     if at.local:
         return _size_of(at.local, item, length)
-    copy = folder / f"photo{Path(item.photo).suffix}"
+    copy = folder / f"photo{storage.suffix(item.photo)}"
     copy.write_bytes(start)
     found = _size_of(copy, item, length)
     if isinstance(found, InputError) and length > len(start):  # the header may be longer

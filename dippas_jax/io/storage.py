@@ -10,7 +10,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import fsspec
@@ -21,6 +21,8 @@ from dippas_jax.types import InputError, OutOfReachError, ShortageError
 
 _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What trying again does not mend, but for a server's permission, which may have run out."""
+
+_LONGEST = 16  # bytes of the ending of a name
 
 
 class Place(NamedTuple):
@@ -87,6 +89,15 @@ def _said(error: Exception) -> str:
 def is_url(name: str) -> bool:
     """Whether fsspec takes a name for a URL rather than a path."""
     return "://" in name
+
+
+def suffix(name: str) -> str:
+    """The ending of a file's name, with its dot, for a copy; "" of one too long for a file.
+
+    What a URL has behind a "?", as those that are signed do, is none of it.
+    """
+    ending = PurePosixPath(name.partition("?")[0] if is_url(name) else name).suffix
+    return ending if len(os.fsencode(ending)) <= _LONGEST else ""
 
 
 def read(at: Place, noun: str) -> bytes:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import dippas_jax
-from dippas_jax.io import private, storage
+from dippas_jax.io import files, private, storage
 from dippas_jax.io.storage import Place
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
@@ -117,6 +117,10 @@ class _PhotoError(Exception):
         self.final, self.away = final, away
 
 
+class _ProcessError(Exception):
+    """What this process lacks for any photo; no try of one has failed."""
+
+
 class _Held(NamedTuple):
     """A photo that is this worker's.
 
@@ -146,7 +150,7 @@ class _Worker:
         self._spent: dict[str, float] = {}  # seconds, likewise
         self._told = time.monotonic()
         self._fingerprints: dict[str, tuple[Path, str]] = {}  # copy and hash by name
-        self._away: dict[str, str] = {}  # why, by the photo's id
+        self._away: dict[str, str] = {}  # why this worker tries them no more, by the photo's id
         self._later: list[Item] = []
         self._tried: list[Item] = []
 
@@ -154,7 +158,9 @@ class _Worker:
         """Do all of the photos that can be done now; those that are to be looked at later."""
         finished = ledger.finished(self._root)
         left = [item for item in waiting if item.id not in finished]
-        self._later, self._tried, self._away = [], [], {}
+        self._later = [item for item in left if item.id in self._away]
+        left = [item for item in left if item.id not in self._away]
+        self._tried = []
         if self._task.attempts > 1:
             self._treat(iter(left), untried=True)
             left = self._tried
@@ -171,9 +177,9 @@ class _Worker:
 
         def given() -> Iterator[Given]:
             with _noted(own):
-                for held, files in self._ready(items, untried=untried):
+                for held, copies in self._ready(items, untried=untried):
                     order.append(held)
-                    yield files
+                    yield copies
 
         def done(number: int, made: Made | Exception) -> None:
             with _noted(own):
@@ -258,7 +264,8 @@ class _Worker:
     def _prepared(self, held: _Held) -> tuple[Given, str, Mapping[str, Any] | None]:
         """Copies of a photo's files, its output's name, and the record if that is there already."""
         item, method = held.item, self._task.method
-        held.folder.mkdir(exist_ok=True)
+        with _own_folder():
+            held.folder.mkdir(exist_ok=True)
         photo, digest = _copied(held.folder, item.photo, "photo", held.names)
         if item.sha256 and digest != item.sha256:
             raise InputError(
@@ -298,7 +305,8 @@ class _Worker:
                 if not any(copy == kept for kept, _ in self._fingerprints.values()):
                     copy.unlink()
             path, digest = _copied(self._folder, name, "fingerprint", names)
-            self._fingerprints[name] = path.rename(path.with_stem(digest)), digest
+            with _own_folder():
+                self._fingerprints[name] = path.rename(path.with_stem(digest)), digest
         path, digest = self._fingerprints[name]
         names[str(path)] = name
         return path, digest
@@ -397,6 +405,8 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
 
     try:
         yield
+    except _ProcessError as error:
+        raise RuntimeError(str(error)) from None
     except InputError as error:
         final = not isinstance(error, ShortageError)
         away = isinstance(error, OutOfReachError)
@@ -406,12 +416,25 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
         raise _PhotoError(renamed(reason), final=False) from error
 
 
+@contextlib.contextmanager
+def _own_folder() -> Iterator[None]:
+    """`_ProcessError` where copies cannot be written, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise _ProcessError(
+            f"copies of photos cannot be written ({files.reason(error)}); free room in the "
+            "temporary folder, or set TMPDIR to another one"
+        ) from None
+
+
 def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[Path, str]:
     """A copy of a file and its hash: of one reading, whatever happens to the file meanwhile."""
     at = storage.place(name)
     storage.require_size(at, noun)
     data = storage.read(at, noun)
-    path = folder / (noun + PurePosixPath(name).suffix)
-    path.write_bytes(data)
+    path = folder / (noun + storage.suffix(name))
+    with _own_folder():
+        path.write_bytes(data)
     names[str(path)] = name
     return path, hashlib.sha256(data).hexdigest()

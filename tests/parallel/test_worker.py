@@ -1,5 +1,6 @@
 """Workers: every photo once, whatever happens to them; no engine is needed for that."""
 
+import errno
 import hashlib
 import json
 import os
@@ -298,6 +299,56 @@ def test_what_a_library_is_missing_for_on_one_machine_gives_no_photo_up(tmp_path
     assert not reasons(out)
     assert len(read(out, "done")) == 1
     assert [len(method.calls(name)) for name in (b"one", b"away too")] == [1, 1]
+
+
+def test_a_worker_claims_what_it_lacks_a_library_for_once(tmp_path, method, out):
+    """However long others are at work."""
+    slow = method._replace(seconds=1.0)
+    items = stand_in.photos(tmp_path / "in", "away", "one")
+    other = threading.Thread(target=work, args=(out, items[1:], slow, "a"), kwargs={"lease": 0.4})
+    other.start()
+    while not slow.calls():
+        time.sleep(0.02)
+    with pytest.raises(RuntimeError, match="needs a library"):
+        work(out, items, method, "b", lease=0.4)
+    other.join()
+    assert len(method.calls(b"away")) == 1
+    assert len([name for name in read(out, "claims") if name.startswith(items[0].id)]) == 1
+    assert len(read(out, "done")) == 1
+
+
+@pytest.mark.parametrize("where", ["write_bytes", "mkdir"])
+def test_no_room_for_copies_is_no_try_of_a_photo(tmp_path, method, out, monkeypatch, where):
+    items = stand_in.photos(tmp_path / "in", "one", "two")
+    usual, own = getattr(Path, where), {item.id for item in items}
+
+    def full(path, *rest, **options):
+        if own & {path.name, path.parent.name} and str(out) not in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(path, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, where, full)
+        with pytest.raises(RuntimeError, match="No space left on device"):
+            work(out, items, method, attempts=1)
+    assert [one["released"] for one in read(out, "claims").values()] == [True]
+    work(out, items, method, "x", attempts=1)
+    assert len(read(out, "done")) == 2
+
+
+def test_the_ending_of_a_signed_url_is_that_of_its_file(method):
+    system = fsspec.filesystem("memory")
+    query = "?X-Amz-Credential=a/b.c&X-Amz-Signature=" + 300 * "0"
+    name = "memory://in/signed.jpg" + query
+    system.pipe_file(storage.place(name).path, b"one")
+    items = [Item(name)]
+    root = ledger.begin("memory://out", method.settings())
+    worker.work(Task("memory://out", items, method), "w")
+    assert summary.summarise(root, items)["done"] == 1
+    assert [name.rpartition(".")[2] for name in storage.names(root / ledger.PHOTOS)] == ["jpg"]
+    system.rm("/out", recursive=True)
+    assert storage.suffix("a.b?c.tiff") == ".tiff", "a path may have any letter"
+    assert storage.suffix("a." + 300 * "b") == ""
 
 
 def test_a_worker_waits_for_others_and_leaves_nothing_behind(tmp_path, method, out):
