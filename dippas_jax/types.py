@@ -34,6 +34,10 @@ class ShortageError(InputError):
     """The machine lacks memory or processes for now; another try may succeed."""
 
 
+class NoProcessError(ShortageError):
+    """The machine has no process for a file, whatever that holds."""
+
+
 class OutOfReachError(ShortageError):
     """A file is out of reach, perhaps of this machine alone or for a while.
 

@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from dippas_jax.io import confinement, decoder_process, files, photo, photo_kinds, photo_reasons
-from dippas_jax.types import InputError, OutOfReachError, ShortageError, printable
+from dippas_jax.types import InputError, NoProcessError, OutOfReachError, ShortageError, printable
 
 _COMMAND = (sys.executable, "-P", "-m", "dippas_jax.io.decoder_process")
 """-P: modules are not looked for in the folder of the photos."""
@@ -153,8 +153,8 @@ class Decoder:
                 self.stop()  # whatever it is at, its next answer would not be to the next question
                 if not isinstance(error, OSError):
                     raise
-                short = _short(path, f"start ({files.reason(error)})")
-                raise (short if error.errno in _MOMENTARY else InputError(str(short))) from None
+                kind = NoProcessError if error.errno in _MOMENTARY else InputError
+                raise kind(_short(path, f"start ({files.reason(error)})")) from None
         if "died" in head:
             raise _harmful(path, head["died"])
         if "failed" in head:
@@ -203,7 +203,8 @@ class Decoder:
         if not died:
             return head, blocks
         if code in (decoder_process.NO_PROCESS, -signal.SIGKILL):
-            raise _short(path, "get enough memory")
+            kind = NoProcessError if code == decoder_process.NO_PROCESS else ShortageError
+            raise kind(_short(path, "get enough memory"))
         if code == -signal.SIGXCPU:
             return {"died": _slow(float(self._limits.seconds))}, {}
         return {"died": f"{_CRASHED} ({_name(code)})"}, {}
@@ -220,8 +221,8 @@ def _name(code: int) -> str:
     return f"exit code {code}"
 
 
-def _short(path: str, what: str) -> ShortageError:
-    return ShortageError(
+def _short(path: str, what: str) -> str:
+    return (
         f"photo {path} cannot be decoded, since the process for that does not {what}; end other "
         "programs, and try again"
     )

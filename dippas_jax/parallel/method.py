@@ -41,8 +41,8 @@ class Given(NamedTuple):
 
 Done = Callable[[int, Made | Exception], None]
 """Hears the number of a photo, from 0 in the order in which they were given, and its output or what
-went wrong: `InputError` if the photo or the fingerprint cannot be used, anything else if another
-try may succeed."""
+went wrong: `InputError` if the photo or the fingerprint cannot be used; `ShortageError` (and those
+that are one) or anything else if another try may succeed."""
 
 
 class Method(Protocol):

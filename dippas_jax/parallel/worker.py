@@ -25,7 +25,7 @@ from dippas_jax.io.storage import Place
 from dippas_jax.parallel import ledger
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.method import Given, Made, Method
-from dippas_jax.types import InputError, OutOfReachError, ShortageError
+from dippas_jax.types import InputError, NoProcessError, OutOfReachError, ShortageError
 
 _WAIT = 1.0  # seconds between two looks at what others hold
 _BEATS = 6  # signs of life in a lease
@@ -405,8 +405,8 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
 
     try:
         yield
-    except _ProcessError as error:
-        raise RuntimeError(str(error)) from None
+    except (_ProcessError, NoProcessError) as error:
+        raise RuntimeError(renamed(str(error))) from None
     except InputError as error:
         final = not isinstance(error, ShortageError)
         away = isinstance(error, OutOfReachError)

@@ -19,7 +19,7 @@ import tifffile
 from PIL import Image
 
 from dippas_jax.io import confinement, decoder, decoder_process, photo
-from dippas_jax.types import InputError, OutOfReachError, ShortageError
+from dippas_jax.types import InputError, NoProcessError, OutOfReachError, ShortageError
 from tests.io import hostile_decoder
 from tests.io.test_photo import bad_files, exif, grey_profile, heic_brand, icc, pixels, put, saved
 from tests.messages import assert_one_sentence
@@ -252,15 +252,21 @@ def test_a_process_that_cannot_be_started_again_is_no_fault_of_the_photo(good, m
     made.stop()
 
 
-@pytest.mark.parametrize("code", [decoder_process.NO_PROCESS, -signal.SIGKILL])
-def test_a_machine_without_memory_or_processes_is_no_fault_of_the_photo(good, monkeypatch, code):
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [(decoder_process.NO_PROCESS, NoProcessError), (-signal.SIGKILL, ShortageError)],
+)
+def test_a_machine_without_memory_or_processes_is_no_fault_of_the_photo(
+    good, monkeypatch, code, kind
+):
     made = decoder.Decoder()
     made.read(good)
     with monkeypatch.context() as patch:
         patch.setattr(decoder_process, "receive", mock.Mock(side_effect=EOFError))
         patch.setattr(decoder_process, "status", lambda control, until: code)
-        with pytest.raises(ShortageError, match=r"enough memory; end other programs"):
+        with pytest.raises(kind, match=r"enough memory; end other programs") as refusal:
             made.read(good)
+        assert refusal.type is kind
     made.stop()
     np.testing.assert_array_equal(made.read(good).pixels, pixels())
     made.stop()

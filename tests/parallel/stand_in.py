@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.method import Made, one_by_one
-from dippas_jax.types import InputError, OutOfReachError, ShortageError
+from dippas_jax.types import InputError, NoProcessError, OutOfReachError, ShortageError
 
 
 class Method(NamedTuple):
@@ -42,6 +42,8 @@ class Method(NamedTuple):
             raise ShortageError(f"photo {photo} cannot be decoded for now; try again")
         if data.startswith(b"away"):
             raise OutOfReachError(f"photo {photo} needs a library; install it")
+        if data.startswith(b"no process"):
+            raise NoProcessError(f"photo {photo} cannot be decoded; end other programs")
         if data.startswith(b"poison"):
             os._exit(9)
         if data.startswith(b"broken") or (data.startswith(b"flaky") and len(self.calls(data)) < 3):

@@ -336,6 +336,15 @@ def test_no_room_for_copies_is_no_try_of_a_photo(tmp_path, method, out, monkeypa
     assert len(read(out, "done")) == 2
 
 
+def test_no_process_for_a_photo_is_no_try_of_it(tmp_path, method, out):
+    items = stand_in.photos(tmp_path / "in", "no process")
+    with pytest.raises(RuntimeError, match=f"photo {items[0].photo} cannot be decoded"):
+        work(out, items, method, attempts=1)
+    Path(items[0].photo).write_text("one")
+    work(out, items, method, "x", attempts=1)
+    assert len(read(out, "done")) == 1
+
+
 def test_the_ending_of_a_signed_url_is_that_of_its_file(method):
     system = fsspec.filesystem("memory")
     query = "?X-Amz-Credential=a/b.c&X-Amz-Signature=" + 300 * "0"
