@@ -25,12 +25,10 @@ from jaxtyping import UInt8
 from dippas_jax.forensics import drawn, identification
 from dippas_jax.io import decoder, files, photo_kinds, photo_reasons
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import correlation, placement
+from dippas_jax.signal import correlation, placement, tiles
 from dippas_jax.types import Fingerprint, InputError, Window, printable
 
 _NAMED = 5  # of the files that are skipped
-
-_DAMAGED = "its data is damaged"  # the start of what `photo.read` says of that
 
 RAW = "RAW by the name, to be developed to a TIFF or JPEG"
 """Why a RAW file in a folder is skipped."""
@@ -76,7 +74,7 @@ class Failures:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this file's
             what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
             said = f"could not be treated ({what}); free memory, or report this fault"
-            if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+            if tiles.is_out_of_memory(error):
                 said = f"takes more memory than there is ({what}); free some, or crop it"
             self.add(path, f"{name or path} {said}", kind=kind)
         return None
@@ -197,7 +195,7 @@ def why_skipped(path: Path) -> str:
 
 def damage(photo: photo_file.PhotoFile) -> str:
     """A clause on damage within a photo's data, over which its decoder went; "" if none shows."""
-    return next((word for word in photo.words if word.startswith(_DAMAGED)), "")
+    return next((word for word in photo.words if word.startswith(photo_file.DAMAGED)), "")
 
 
 def read_pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -265,7 +263,6 @@ def read_fingerprint(path: Path | str) -> Fingerprint:
 
 # ------------------------------------------------------------------------------------------- lines
 
-_NO_MEMORY = "RESOURCE_EXHAUSTED"  # among the words of an error of XLA
 _WIDEST = 2.0  # spread of z of other cameras where nothing is drawn (`correlation.spread`)
 _BY_CHANCE = 0.01  # matches of a command, from which chance is told of
 

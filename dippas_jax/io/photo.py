@@ -60,6 +60,9 @@ File = photo_reasons.File
 BELOW = "what lay below its transparent pixels is removed"
 """Among the words of a photo in whose file that still is."""
 
+DAMAGED = "its data is damaged"
+"""The start of what is said, among the words of a photo, of damage that its decoder goes over."""
+
 _LOSSY = ("webp", "heic")
 _PROFILE_KEPT = "colours of 16 bits cannot be converted to sRGB; the profile is kept"
 
@@ -260,7 +263,7 @@ def decoded(path: Path | str, data: bytes, *, srgb: bool = False) -> PhotoFile:
         if kind == "tiff" and tiff_file.drops_extra(image):
             words.append(tiff_file.LEFT_OUT)
         if kind == "jpeg" and (damage := jpeg_damage.said(data)):
-            words.append(f"its data is damaged ({damage}), and part of the picture may be wrong")
+            words.append(f"{DAMAGED} ({damage}), and part of the picture may be wrong")
         image = png_levels.completed(image, data, words) if image.format == "PNG" else image
         image = color_profiles.without_palette(image, words)
         came = image

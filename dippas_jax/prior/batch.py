@@ -34,7 +34,7 @@ from dippas_jax.prior import anonymize
 from dippas_jax.prior.anonymize import DivergedError, Progress
 from dippas_jax.prior.balance import Planted
 from dippas_jax.prior.state import Problem
-from dippas_jax.signal import correlation, image
+from dippas_jax.signal import correlation, image, tiles
 from dippas_jax.types import InputError, Result, ShortageError
 
 WAYS = ("map", "vmap")
@@ -48,7 +48,8 @@ TOGETHER = 256 * 256
 OUT_OF_MEMORY = (MemoryError, jax.errors.JaxRuntimeError)
 """What may mean that memory ran out (`is_out_of_memory`)."""
 
-_NO_MEMORY = "RESOURCE_EXHAUSTED"  # among the words of an error of XLA
+is_out_of_memory = tiles.is_out_of_memory
+"""Whether an error means that memory ran out."""
 
 
 class Job(NamedTuple):
@@ -224,13 +225,6 @@ def _result(progress: Progress, one: _AtWork, config: configuration.Config) -> R
         return error
     results = anonymize.assemble(progress, one.photo, config, one.planted, one.fingerprint)
     return anonymize.scored(results[0], one.fingerprint)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the machine or a device has no memory left."""
-    return isinstance(error, OUT_OF_MEMORY) and (
-        isinstance(error, MemoryError) or _NO_MEMORY in str(error)
-    )
 
 
 def _no_memory(size: tuple[int, int]) -> ShortageError:

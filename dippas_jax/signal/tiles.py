@@ -137,6 +137,12 @@ def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
 Stack = tuple[np.ndarray, ...]
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the machine or a device has no memory left: XLA tells that in words."""
+    xla = isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return xla or isinstance(error, MemoryError)
+
+
 class Batches:
     """Tiles through a device, as many at a time as its memory holds.
 
@@ -172,7 +178,7 @@ class Batches:
             try:
                 done = jax.device_get(function(*map(np.stack, zip(*full, strict=True))))
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error) or self.size == 1:
+                if not is_out_of_memory(error) or self.size == 1:
                     raise
                 self.size //= 2
                 self.say(f"the device's memory does not suffice; now {self.size} tiles at a time")

@@ -99,6 +99,19 @@ def test_where_the_memory_does_not_suffice_batches_are_halved_and_it_is_said():
     assert "2 tiles at a time" in said[1]
 
 
+@pytest.mark.parametrize(
+    ("error", "is_it"),
+    [
+        (MemoryError(), True),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"), True),
+        (jax.errors.JaxRuntimeError("INTERNAL: another one"), False),
+        (ValueError("RESOURCE_EXHAUSTED: Error writing\n'x': No space left on device"), False),
+    ],
+)
+def test_a_full_disk_is_no_full_memory(error, is_it):
+    assert tiles.is_out_of_memory(error) == is_it
+
+
 @pytest.mark.parametrize("error", ["RESOURCE_EXHAUSTED: one is too many", "INTERNAL: another one"])
 def test_what_halving_does_not_help_is_not_hidden(error):
     def work(numbers):
