@@ -116,6 +116,7 @@ class OwnPhotos:
         total, shown = self._learned[1]
         size = pixels.shape[0], pixels.shape[1]
         if total is None or total.numerator.shape[:2] != size:
+            _say_alone(path, 0)
             return None
         eight = decoder.read_pixels(path) if path in shown else photo_file.eight_bits(pixels)
         others = total
@@ -124,15 +125,21 @@ class OwnPhotos:
             others = jax.tree.map(jnp.subtract, others, _update(fingerprint.init(*size), same))
         count = int(others.count)
         if count < FEWEST - 1:
-            console.note(
-                f"{path}: only {count} other photos of its make, model and size count, as copies "
-                "and photos from one place count once; it is treated as if alone"
-            )
+            _say_alone(path, count)
             return None
         plane = np.asarray(_estimate(others))
         z = extractors.scores(eight, plane)["sigma-3"]
         share = identification.drawn(eight, plane).share if z >= CONFIRMED else math.nan
         return Known(plane, count, z, share)
+
+
+def _say_alone(path: Path, count: int) -> None:
+    """Says why a photo of which others seemed to be there is treated without them."""
+    console.note(
+        f"{path}: only {count} other photos of its make, model and size count, as copies and "
+        "photos from one place count once, and those that cannot be used not at all; it is "
+        "treated as if alone"
+    )
 
 
 def _kind(path: Path) -> Kind | None:

@@ -129,6 +129,20 @@ def test_without_enough_photos_there_is_no_fingerprint(tmp_path, changed):
     assert own_photos.OwnPhotos(paths).known(paths[0], photos[0]) is None
 
 
+@pytest.mark.parametrize(("readable", "count"), [(3, 2), (1, 0), (0, 0)])
+def test_a_photo_that_is_left_alone_since_others_cannot_be_used_is_told(
+    album, capsys, readable, count
+):
+    paths, photos = album
+    own = own_photos.OwnPhotos(paths)
+    for path in paths[readable:]:
+        path.write_bytes(path.read_bytes()[:2000])
+    assert own.known(paths[0], photos[0]) is None
+    err = capsys.readouterr().err
+    assert f"{paths[0]}: only {count} other photos of its make, model and size count" in err
+    assert "those that cannot be used not at all" in err
+
+
 @pytest.mark.slow
 @pytest.mark.xfail(strict=True, reason="the third photo keeps z 4.3 of 11.7 (WORKSPACE.md, Open)")
 def test_a_folder_of_one_cameras_photos_is_treated_with_what_they_tell(dippas, album):
