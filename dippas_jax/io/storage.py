@@ -7,6 +7,7 @@ several machines that try one succeeds.
 
 import contextlib
 import errno
+import ftplib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ from dippas_jax.types import InputError, OutOfReachError, ShortageError
 _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 """What trying again does not mend, but for a server's permission, which may have run out."""
 
+_MISSING = (404, 410)  # of HTTP: it is not there, or no more
 _LONGEST = 16  # bytes of the ending of a name
 
 
@@ -124,7 +126,7 @@ def read(at: Place, noun: str) -> bytes:
 def require_size(at: Place, noun: str) -> None:
     """`InputError` for a file that is larger than any that is read; raises as `read`.
 
-    And `OutOfReachError` where its very folder is not there.
+    And `OutOfReachError` where its very folder is not there, or its server does not answer.
     """
     try:
         size = os.stat(at.local).st_size if at.local else at.system.size(at.path)
@@ -135,6 +137,10 @@ def require_size(at: Place, noun: str) -> None:
                 "mount it, or correct the manifest"
             ) from None
         raise _unreadable(at, noun, error) from None
+    except Exception as error:
+        if at.local:
+            raise
+        raise out_of_reach(at, noun, error) from None
     if size is not None and size > files.LARGEST:  # None: the system does not know
         raise files.too_large(at.name, noun, size)
 
@@ -260,7 +266,17 @@ def prepare(folder: Place) -> None:
         files.prepare_workdir(folder.local)
 
 
+def out_of_reach(at: Place, noun: str, error: Exception) -> OutOfReachError:
+    """Of a file on a server that does not answer, or answers with an error of its own."""
+    return OutOfReachError(
+        f"{noun} {at.name} cannot be reached ({_said(error)}); check its address and the network, "
+        "and try again"
+    )
+
+
 def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
+    if not at.local and (cause := _silence(error)):
+        return out_of_reach(at, noun, cause)
     if isinstance(error, PermissionError) and not at.local:  # a server's, which may have run out
         return ShortageError(
             f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the "
@@ -269,3 +285,18 @@ def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
     if isinstance(error, FileNotFoundError):  # object stores say it without the system's words
         error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return files.unreadable(at.name, noun, error)
+
+
+def _silence(error: Exception) -> Exception | None:
+    """Why a server said nothing of a file that fsspec calls missing; None where it said so.
+
+    HTTP's is missing by fsspec whatever happened, FTP's where the server is busy.
+    """
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return None
+    if isinstance(status := getattr(cause, "status", None), int):
+        return None if status in _MISSING else cause
+    of_http = type(cause).__module__.startswith("aiohttp") and not isinstance(cause, ValueError)
+    lost = isinstance(cause, (ConnectionError, TimeoutError, EOFError, ftplib.error_temp))
+    return cause if lost or of_http else None

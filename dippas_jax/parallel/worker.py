@@ -432,7 +432,14 @@ def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[
     """A copy of a file and its hash: of one reading, whatever happens to the file meanwhile."""
     at = storage.place(name)
     storage.require_size(at, noun)
-    data = storage.read(at, noun)
+    try:
+        data = storage.read(at, noun)
+    except InputError:
+        raise
+    except Exception as error:
+        if at.local:
+            raise
+        raise storage.out_of_reach(at, noun, error) from None
     path = folder / (noun + storage.suffix(name))
     with _own_folder():
         path.write_bytes(data)

@@ -1,6 +1,7 @@
 """Workers: every photo once, whatever happens to them; no engine is needed for that."""
 
 import errno
+import ftplib
 import hashlib
 import json
 import os
@@ -299,6 +300,55 @@ def test_what_a_library_is_missing_for_on_one_machine_gives_no_photo_up(tmp_path
     assert not reasons(out)
     assert len(read(out, "done")) == 1
     assert [len(method.calls(name)) for name in (b"one", b"away too")] == [1, 1]
+
+
+class StatusError(Exception):
+    def __init__(self, status):
+        super().__init__(f"{status} says the server")
+        self.status = status
+
+
+class Silent(fsspec.AbstractFileSystem):
+    """Fails as fsspec's HTTP does: whatever happened, there is no such file."""
+
+    protocol = "silent"
+    cause, cachable = None, False
+
+    def info(self, path, **kwargs):
+        if path.endswith("ok"):
+            return {"name": path, "size": 1, "type": "file"}
+        raise FileNotFoundError(path) from self.cause
+
+    def cat_file(self, path, **kwargs):
+        raise self.cause
+
+
+@pytest.mark.parametrize(
+    ("cause", "gone"),
+    [
+        (None, True),
+        (StatusError(404), True),
+        (StatusError(410), True),
+        (KeyError("a"), True),
+        (StatusError(503), False),
+        (TimeoutError("no answer"), False),
+        (ConnectionResetError("it hung up"), False),
+        (ftplib.error_temp("421 busy"), False),
+    ],
+    ids=str,
+)
+def test_a_server_that_does_not_answer_puts_no_photo_aside(method, out, monkeypatch, cause, gone):
+    fsspec.register_implementation("silent", Silent, clobber=True)
+    monkeypatch.setattr(Silent, "cause", cause)
+    items = [Item("silent://in/a.jpg")]
+    if gone:
+        work(out, items, method)
+        assert "(No such file or directory)" in read(out, "quarantine").popitem()[1]["reason"]
+        return
+    for name in ("silent://in/a.jpg", "silent://in/ok"):
+        with pytest.raises(RuntimeError, match=f"cannot be reached .{cause}.; check its address"):
+            work(out, [Item(name)], method, name[-2:], attempts=1)
+    assert not read(out, "quarantine")
 
 
 def test_a_worker_claims_what_it_lacks_a_library_for_once(tmp_path, method, out):
