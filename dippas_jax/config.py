@@ -246,8 +246,8 @@ class Config:
       target_psnr: In dB, exactly this in place of what the strength or inversion.stop_psnr say; 0
         to leave it to them.
       max_minutes: For a photo, after which the best result so far is taken; 0 for no limit. Which
-        one that is depends on the machine's speed. Only runs and studies look at it: functions of
-        the library have a `deadline`.
+        one that is depends on the machine's speed. Only runs and studies look at it: of the public
+        functions `invert` alone has a `deadline`.
       seed: Of all randomness.
       sigma: Noise standard deviation assumed by the extractor, in grey levels.
       checkpoint_seconds: Time between two checkpoints of a photo being worked on; changes no

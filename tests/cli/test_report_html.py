@@ -122,6 +122,22 @@ def test_the_page_stands_alone_and_is_well_formed():
     assert "default-src 'none'" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "since the command ended before."),
+        ({"failed": [{"photo": "a", "reason": "no photo"}]}, "why, is said below."),
+        ({"skipped": [{"photo": "a", "reason": "done"}]}, "why, is said below."),
+    ],
+)
+def test_a_page_without_photos_says_why_and_claims_to_show_none(changes, said):
+    _, words = parsed(made(**changes))
+    assert said in words
+    assert ("Not done" in words or "Skipped" in words) == ("below" in said)
+    assert "It names files." in words
+    assert "It shows parts of the original" in parsed(made(record()))[1]
+
+
 def test_every_figure_and_every_warning_is_in_words():
     _, words = parsed(made(record()))
     for expected in (
