@@ -171,7 +171,8 @@ def campaign(
       json: JSON in place of text.
 
     Raises:
-      InputError: What was given cannot be used as a whole, or no worker can work.
+      InputError: What was given cannot be used as a whole, or no worker can work and nothing is
+        done; with a shard, whatever is done.
     """
     if summary_only and how.retry:
         raise InputError(
@@ -235,10 +236,25 @@ def campaign(
         )
     ledger.forget_checkpoints(root)
     task = Task(place, items, method, how.attempts, how.lease)
-    if len(ledger.finished(root).keys() & {item.id for item in items}) < len(items):
-        with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
-            _run(task, root, how, every)
-    return _say(root, items, how, json=json, every=every)
+    cut_off = False
+    if len(_finished(root, items)) < len(items):
+        try:
+            with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
+                _run(task, root, how, every)
+        except InputError as error:
+            # Of a shard the scheduler tries again what ends with 2, and the others are at work.
+            if how.shard or ledger.DONE not in _finished(root, items):
+                raise
+            console.note(str(error))
+            cut_off = True
+    code = _say(root, items, how, json=json, every=every)
+    return console.FAILED if cut_off else code
+
+
+def _finished(root: storage.Place, items: Sequence[Item]) -> list[str]:
+    """Of the photos that are finished, in which folder of the ledger they stand."""
+    found = ledger.finished(root)
+    return [found[item.id] for item in items if item.id in found]
 
 
 def _run(task: Task, root: storage.Place, how: How, every: Sequence[Item]) -> None:

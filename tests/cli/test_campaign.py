@@ -531,6 +531,28 @@ def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, mo
     assert dippas("campaign", "list.csv", "-o", "out")[0] == console.UNUSABLE
 
 
+def test_what_is_done_is_told_where_no_worker_can_go_on(dippas, monkeypatch):
+    """As where the library of HEIC is missing on the only machine, and all else is done."""
+
+    def some(task, root, how, every):
+        (root.local / ledger.PHOTOS / "x.jpg").touch()
+        facts = {"output": "x.jpg", "device": "", "seconds": 1.0, "units": 1.0}
+        facts |= {"reused": False, "traced": True}
+        for item in task.items[:number]:
+            ledger.write(root, ledger.DONE, item.id, {**item._asdict(), **facts})
+        raise InputError("no worker can work")
+
+    monkeypatch.setattr(campaign, "_run", some)
+    number, command = 0, ("campaign", "list.csv", "-o", "out")
+    assert dippas(*command)[0] == console.UNUSABLE
+    number = 1
+    shard = dippas(*command, "--shard", "0/2")
+    assert (shard[0], shard[1]) == (console.UNUSABLE, ""), "a scheduler tries it again"
+    code, out, err = dippas(*command, "--json")
+    assert (code, json.loads(out)["done"], json.loads(out)["left"]) == (console.FAILED, 1, 3)
+    assert "dippas: no worker can work\n" in err
+
+
 def test_notes_of_a_photo_are_heard_and_its_bars_are_not(capsys):
     with campaign._one_voice():
         assert not sys.stderr.isatty()
