@@ -79,15 +79,6 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
 
         return compressed
 
-    def read(path: Path) -> np.ndarray:
-        """The group's part of a file that shows it, or the whole photo."""
-        pixels, window = photo_file.read_pixels(path), group.samples[0].window
-        size = pixels.shape[0], pixels.shape[1]
-        if size == window.photo:
-            return placement.cut(pixels, window, offset=(0, 0))
-        _require_size(path, size, window.photo, (window.height, window.width))
-        return pixels
-
     if name == tables.ORIGINAL:
         return lambda index: (group.samples[index].pixels, 0.0)
     if base(name) in OURS:
@@ -96,13 +87,13 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
             known = _record_file(name, group.records[index], folder)
             if not known.exists():
                 return None
-            return read(known.with_suffix(".png")), runs.recorded(known).seconds
+            return photo_file.read_pixels(known.with_suffix(".png")), runs.recorded(known).seconds
 
         return inverted
     if name.startswith(PUBLISHED):
         subfolder = name.removeprefix(PUBLISHED)
         return lambda index: (
-            read(published(group.records[index], subfolder)),
+            _part(published(group.records[index], subfolder), group, config),
             float("nan"),
         )
     method = baselines.METHODS[name]
@@ -116,6 +107,16 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
         return pixels, time.monotonic() - started
 
     return anonymized
+
+
+def _part(path: Path, group: places.Group, config: configuration.Study) -> np.ndarray:
+    """The group's part of a published file that shows it, or the whole photo."""
+    pixels, window = photo_file.read_pixels(path), group.samples[0].window
+    size = pixels.shape[0], pixels.shape[1]
+    if size == window.photo:
+        return placement.cut(pixels, window, offset=(0, 0))
+    _require_size(path, size, window.photo, config.data)
+    return pixels
 
 
 def possible(name: str, group: places.Group, folder: Path) -> list[str]:
@@ -224,19 +225,26 @@ def require_published(records: Sequence[Record], config: configuration.Study) ->
     """`InputError` where a published photo is missing or, by its header, of no use."""
     for files_of in published_files(records, config).values():
         for photo, file in files_of.items():
-            whole, side = photo_file.size(photo), config.data.crop
-            _require_size(file, photo_file.size(file), whole, (side, side) if side else whole)
+            _require_size(file, photo_file.size(file), photo_file.size(photo), config.data)
 
 
 def _require_size(
-    file: Path, size: tuple[int, int], whole: tuple[int, int], crop: tuple[int, int]
+    file: Path, size: tuple[int, int], whole: tuple[int, int], data: configuration.Data
 ) -> None:
-    if size not in (whole, crop):
+    """`InputError` for a file that shows neither the whole photo nor its one crop."""
+    if size == whole or (data.crops == 1 and size == (data.crop, data.crop)):
+        return
+    found = f"{file} is of {size[0]}x{size[1]} pixels"
+    if data.crops != 1:  # of which it shows one at most, and nothing tells which
         raise InputError(
-            f"{file} is of {size[0]}x{size[1]} pixels, neither those of the whole photo "
-            f"({whole[0]}x{whole[1]}) nor of the crop ({crop[0]}x{crop[1]}); choose the data.crop "
-            "that was published"
+            f"{found}, not those of the whole photo ({whole[0]}x{whole[1]}); with data.crops of "
+            f"{data.crops} give whole photos, or choose data.crops=1"
         )
+    side = data.crop
+    raise InputError(
+        f"{found}, neither those of the whole photo ({whole[0]}x{whole[1]}) nor of the crop "
+        f"({side}x{side}); choose the data.crop that was published"
+    )
 
 
 def published(record: Record, name: str) -> Path:

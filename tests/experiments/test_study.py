@@ -211,10 +211,10 @@ def pair(root, sizes, flat_sizes=None):
     return config.Study((), ("wavelet", "link"), fingerprints="halves", data=data)
 
 
-def published(root, size=(64, 64), names=("a", "b")):
+def published(root, size=(64, 64), names=("a", "b"), whole=(64, 64)):
     """`pair` with its photos in the cameras' folders themselves, each with a published version."""
     chosen = dataclasses.replace(
-        pair(root, [(64, 64), (64, 64)]), methods=("published:soft",), attackers=("wavelet",)
+        pair(root, [whole, whole]), methods=("published:soft",), attackers=("wavelet",)
     )
     for device in names:
         (root / device / "published" / "soft").mkdir(parents=True)
@@ -240,6 +240,19 @@ def test_published_photos_are_those_of_their_camera_and_pinned(tmp_path):
     files.write_png(changed, np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(InputError, match=r"published photo b/published/soft/1.png of soft is not"):
         study.run(chosen, tmp_path / "out")
+
+
+def test_a_published_photo_of_crop_size_is_that_of_no_crop_among_several(tmp_path):
+    one = published(tmp_path / "data", whole=(128, 128))
+    records = rows.load(one)
+    methods.require_published(records, one)
+    several = dataclasses.replace(one, data=dataclasses.replace(one.data, crops=0))
+    with pytest.raises(InputError, match=r"64x64 pixels, not those of the whole .*data.crops=1$"):
+        study.run(several, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+    (group, *_) = rows.ready(several, files.prepare_workdir(tmp_path / "row")).groups
+    with pytest.raises(InputError, match=r"64x64 pixels, not those of the whole"):
+        methods.maker("published:soft", group, several, tmp_path)(0)
 
 
 def test_published_photos_of_no_use_are_found_before_the_work(tmp_path):
