@@ -120,6 +120,7 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
     """PHOTO, one or more."""
     parser.add_argument(
         "photos",
+        type=path,
         nargs="+",
         metavar="PHOTO",
         help='photos, folders of photos, or patterns such as "*.jpg"',

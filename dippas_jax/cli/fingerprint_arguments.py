@@ -84,7 +84,7 @@ def _add_show(parsers: argparse._SubParsersAction) -> None:
         "Print what a fingerprint file says. With -o, also draw the centre of the plane, the "
         "histogram of its values and its spectrum; a good fingerprint looks like even noise.",
     )
-    parser.add_argument("fingerprint", metavar="FILE", help="fingerprint file")
+    parser.add_argument("fingerprint", type=arguments.path, metavar="FILE", help="fingerprint file")
     arguments.add_output(parser, "picture to write: .png")
     arguments.add_json(parser)
 
@@ -98,7 +98,12 @@ def _add_convert(parsers: argparse._SubParsersAction) -> None:
         "(HDF5, needs h5py), or .npy, which holds the plane alone. MATLAB 7.3 files can be read "
         "as well.",
     )
-    parser.add_argument("source", metavar="IN", help="fingerprint file")
-    parser.add_argument("target", metavar="OUT", help="file to write; its extension is the format")
+    parser.add_argument("source", type=arguments.path, metavar="IN", help="fingerprint file")
+    parser.add_argument(
+        "target",
+        type=arguments.path,
+        metavar="OUT",
+        help="file to write; its extension is the format",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     arguments.add_json(parser)

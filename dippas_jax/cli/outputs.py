@@ -267,15 +267,15 @@ def _single(path: Path, target: Path, kind: str) -> Job:
     found = photo_kinds.kind_of(path) if kind == "same" else kind
     if photo_kinds.suits(target.suffix, found):
         return Job(path, target, kind)
+    folder = "" if target.suffix else f"; for a folder, give {target}/"
     if kind != "same":
         raise InputError(
             f"output {target} does not have the extension of {kind}, which --format asks for; give "
-            f"it {photo_kinds.FORMATS[kind]}, or leave --format out"
+            f"it {photo_kinds.FORMATS[kind]}, or leave --format out{folder}"
         )
     named = [one for one in photo_kinds.FORMATS if photo_kinds.suits(target.suffix, one)]
     if not named:
         known = " ".join(photo_kinds.FORMATS.values())
-        folder = "" if target.suffix else f"; for a folder, give {target}/"
         raise InputError(
             f"output {target} does not have the extension of a format; give it one of {known}"
             f"{folder}"

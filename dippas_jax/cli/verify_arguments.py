@@ -33,9 +33,18 @@ many figures:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `dippas verify`."""
-    parser.add_argument("original", metavar="ORIGINAL", help="the photo as the camera wrote it")
     parser.add_argument(
-        "anonymised", nargs="+", metavar="ANONYMISED", help="versions of it, of the same size"
+        "original",
+        type=arguments.path,
+        metavar="ORIGINAL",
+        help="the photo as the camera wrote it",
+    )
+    parser.add_argument(
+        "anonymised",
+        type=arguments.path,
+        nargs="+",
+        metavar="ANONYMISED",
+        help="versions of it, of the same size",
     )
     parser.add_argument(
         "--fingerprint",

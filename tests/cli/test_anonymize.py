@@ -257,7 +257,20 @@ def test_a_folder_called_like_a_home_is_a_folder(dippas, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert dippas("a.jpg", "-o", "./~/out/")[0] in DONE
     assert os.listdir(tmp_path / "~" / "out") == ["a.anon.jpg"]
+    save(tmp_path / "~" / "in" / "b.jpg")
+    assert dippas("./~/in/b.jpg")[0] in DONE
+    assert (tmp_path / "~" / "in" / "b.anon.jpg").exists()
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("given", ["~/Photos/*.jpg", "~/Photos", "~/Photos/b.jpg"])
+def test_the_home_of_photos_is_put_in(dippas, tmp_path, monkeypatch, given):
+    """A shell leaves a pattern in quotes as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    save(tmp_path / "home" / "Photos" / "b.jpg")
+    code, _, err = dippas(given)
+    assert code in DONE, err
+    assert (tmp_path / "home" / "Photos" / "b.anon.jpg").exists()
 
 
 def test_a_dry_run_keeps_no_secret(dippas, tmp_path, monkeypatch):
@@ -499,6 +512,7 @@ def test_what_cannot_be_used_as_a_whole_is_refused_before_anything_is_written(
     refused(dippas("a.jpg", "-o", "b.xyz"), "extension")
     refused(dippas("a.jpg", "-o", "b.png", "--format", "tiff"), "extension", "give it .tif, or")
     refused(dippas("a.jpg", "-o", "newfolder"), "for a folder, give newfolder/")
+    refused(dippas("a.jpg", "-o", "new", "--format", "png"), "leave --format out; for a folder, gi")
     refused(dippas("a.jpg", "--fingerprint", "nothing.npy"), "nothing.npy")
     refused(dippas("a.jpg", "--fingerprint", "wide.npy"), "64x64", "96x64")
     refused(dippas("a.jpg", "--fingerprint", "K.npy", "--blind"), "not allowed")

@@ -1137,6 +1137,20 @@ def test_the_home_of_a_fingerprint_is_put_in(dippas, world, monkeypatch):
     assert (code, lines(out)[0]["results"][0]["fingerprint"]) == (3, str(world / "A.npz"))
 
 
+def test_the_home_of_files_that_are_given_by_place_is_put_in(dippas, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("A0.png", "A1.png", "A.npz"):
+        shutil.copy(name, home / name)
+    monkeypatch.setenv("HOME", str(home))
+    code, out, _ = dippas("verify", "~/A0.png", "~/A0.png", "--fingerprint=~/A.npz", "--json")
+    assert (code, lines(out)[0]["anonymised"]) == (3, str(home / "A0.png"))
+    assert dippas("link", "~/A*.png")[0] == 3
+    assert dippas("fingerprint", "show", "~/A.npz")[0] == 0
+    assert dippas("fingerprint", "convert", "~/A.npz", "~/B.npy")[0] == 0
+    assert (home / "B.npy").exists()
+
+
 def test_the_version_is_told(dippas):
     assert dippas("--version") == (0, f"dippas {dippas_jax.__version__}\n", "")
 
