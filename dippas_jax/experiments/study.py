@@ -19,7 +19,6 @@ from dippas_jax.experiments import methods, plots, report, rows, runs, spread, t
 from dippas_jax.forensics import attackers, scores, tables
 from dippas_jax.io import files, weights
 from dippas_jax.signal import residual
-from dippas_jax.types import InputError
 
 _NO_Z = (
     "shifts",
@@ -76,11 +75,9 @@ def run(
         for name in made
         if methods.base(name) in methods.OURS
     }
-    for name, (done, _) in ours.items():
-        if not done:
-            raise InputError(f"{name} could do none of the photos; choose other ones")
+    lost = [name for name, (done, _) in ours.items() if not done]
     every = []
-    for name in names:
+    for name in (name for name in names if methods.once(name) not in lost):
         for number, group in enumerate(ready.groups, 1):
             place = f"{number} of {len(ready.groups)}"
             every.append(files.read_json(rows.make(name, group, ready, config, folder, place)))
@@ -95,7 +92,7 @@ def run(
         and methods.base(one["method"]) not in methods.PRIOR
         and "same-K" in one["attacks"]
     ]
-    inverted = [name for name in ours if methods.base(name) in methods.PRIOR]
+    inverted = [n for n in ours if n not in lost and methods.base(n) in methods.PRIOR]
     for name in list(inverted):
         if (sigma := methods.variant(name, config).sigma) != residual.SIGMA:
             tasks.say(

@@ -424,6 +424,27 @@ def test_a_photo_that_could_not_be_inverted_is_left_out_and_named(
     assert files.read_json(tmp_path / "tables.json")[1]["photos"] == 6, "it is done by now"
 
 
+def test_a_method_that_could_do_no_photo_is_left_out_with_its_reasons(
+    folder, tmp_path, monkeypatch
+):
+    def full(*_):
+        raise MemoryError("no room for it")
+
+    names = ("sparse-blind", "sparse-blind@jpeg-75", "prior-blind", "denoising_sigma3_times1")
+    chosen = dataclasses.replace(settings(folder, attackers=("wavelet",)), methods=names)
+    monkeypatch.setattr(runs, "_sparse", full)
+    monkeypatch.setattr(inversions, "_photo", full)
+    shown = []
+    with pytest.raises(
+        runs.FailedError, match=r"by sparse-blind: cam0_0: .*memory.*; by prior-blind: cam0_0: "
+    ):
+        study.run(chosen, tmp_path, shown.append)
+    assert shown == [(tmp_path / "tables.md").read_text()]
+    found = [one["method"] for one in files.read_json(tmp_path / "tables.json")]
+    assert "denoising_sigma3_times1" in found
+    assert not [name for name in found if name.startswith(("sparse", "prior"))]
+
+
 def test_one_camera_is_not_enough(folder, tmp_path):
     data = config.Data(folder=str(folder), devices=("cam0",))
     with pytest.raises(InputError, match="at least two cameras"):
