@@ -35,7 +35,7 @@ def show(
     whole: bool,
     json: bool,
 ) -> int:
-    """What there is to do, on stdout; the exit code is that of a campaign which does it.
+    """What there is to do, on stdout.
 
     Args:
       items: The photos.
@@ -44,12 +44,17 @@ def show(
       retry: Photos that were put aside are tried again.
       whole: The photos are all of the manifest, no shard.
       json: JSON in place of text.
+
+    Returns:
+      The exit code of a campaign which does it, if all that is left to do goes well and no camera
+      can be found there.
     """
     over = ledger.finished(root)
     finished = over.keys() - ledger.lost(root, {item.id for item in items})
     if retry:
         finished -= {item for item, folder in over.items() if folder == ledger.QUARANTINE}
     waiting = [item for item in items if item.id not in finished]
+    earlier = summary.summarise(root, [item for item in items if item.id in finished])
     headers: list[_Header] = []
     units = 0.0
     reasons: dict[str, str] = {}
@@ -66,6 +71,7 @@ def show(
     plan = {
         "photos": len(items),
         "finished": len(items) - len(waiting),
+        "quarantined": earlier["quarantined"],
         "unusable": len(reasons),
         "sizes": {
             console.size_text(size): count
@@ -79,10 +85,11 @@ def show(
         "reasons": reasons,
     }
     print(console.json_line(plan) if json else _plan_text(plan), flush=True)
-    done = any(item.id in finished and over[item.id] == ledger.DONE for item in items)
-    if whole and not headers and not done:
+    if whole and not headers and not earlier["done"]:
         return console.UNUSABLE
-    return console.FAILED if reasons else console.DONE
+    if reasons or earlier["quarantined"]:
+        return console.FAILED
+    return console.TRACED if earlier["traced"] else console.DONE
 
 
 def _fingerprints_of_no_use(items: Sequence[Item]) -> dict[str, str]:
@@ -169,6 +176,11 @@ def _plan_text(plan: Mapping[str, Any]) -> str:
     lines = [
         f"{'photos':<10} {plan['photos']}, {plan['finished']} finished, "
         f"{plan['unusable']} cannot be used",
+        *(
+            [f"{'put aside':<10} {plan['quarantined']} of these; --retry tries them again"]
+            if plan["quarantined"]
+            else []
+        ),
         f"{'to do':<10} {', '.join(sizes) or 'nothing'}{f' and {more} sizes more' * (more > 0)}",
         f"{'steps':<10} {plan['steps']}, each of 512x512 pixels",
         *(

@@ -293,6 +293,40 @@ def test_a_plan_of_photos_that_are_all_of_no_use_ends_as_the_campaign_would(dipp
     assert plan == console.FAILED, "one is done"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "code"),
+    [
+        ("done", "aside", console.FAILED),
+        ("aside", "aside", console.UNUSABLE),
+        ("traced", "done", console.TRACED),
+        ("done", "done", console.DONE),
+        ("aside", "", console.FAILED),
+        ("traced", "", console.TRACED),
+    ],
+)
+def test_a_plan_counts_what_became_of_photos_earlier(dippas, first, second, code):
+    Path("two.txt").write_text("a.jpg\nb.png\n")
+    items, _ = manifest.read("two.txt")
+    root = ledger.begin(
+        "out", {**campaign.Anonymiser(outputs.Options()).settings(), "fingerprint": None}
+    )
+    (root.local / ledger.PHOTOS / "x.jpg").touch()
+    facts = {"output": "x.jpg", "device": "", "seconds": 1.0, "units": 1.0, "reused": False}
+    for item, state in zip(items, (first, second), strict=True):
+        if state == "aside":
+            ledger.write(root, ledger.QUARANTINE, item.id, {**item._asdict(), "reason": "bad"})
+        elif state:
+            ledger.write(root, ledger.DONE, item.id, {**facts, "traced": state == "traced"})
+    aside = (first, second).count("aside")
+    found, out, _ = dippas("campaign", "two.txt", "-o", "out", "-n")
+    assert found == code
+    assert (f"put aside  {aside} of these; --retry tries them again" in out) == bool(aside)
+    plan = dippas("campaign", "two.txt", "-o", "out", "-n", "--json")[1]
+    assert json.loads(plan)["quarantined"] == aside
+    if second:
+        assert dippas("campaign", "two.txt", "-o", "out")[0] == code
+
+
 def test_a_plan_rests_on_what_the_campaign_has_done(dippas):
     items, _ = manifest.read("list.csv")
     root = ledger.begin("out", campaign.Anonymiser(outputs.Options()).settings())
