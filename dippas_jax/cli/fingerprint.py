@@ -56,22 +56,22 @@ def build(
     window = _window(headers, crop)
     used = flats.Used()
 
-    def estimate(_: Path) -> flat_field.Result | None:
+    def estimate(_: Path) -> tuple[flat_field.Result, np.ndarray, bool] | None:
         pixels = flats.readable(list(headers), window, failed, used)
         first = next(pixels, None)
         if first is None:
             return None
         found = flat_field.estimate(itertools.chain([first], pixels), sigma=sigma)
-        return jax.block_until_ready(found)  # it fails here if it does
+        plane = np.asarray(jax.block_until_ready(found).plane)  # it fails here if it does
+        told, clean = flats.told_by_halves(used), True
+        if len(used.photos) > 1:
+            plane, clean = _without_drawn(plane)
+        return found, plane, told and clean
 
-    result = failed.catch(estimate, Path(output), name=f"fingerprint {output}")
-    if result is None:
+    estimated = failed.catch(estimate, Path(output), name=f"fingerprint {output}")
+    if estimated is None:
         return console.UNUSABLE
-    plane = np.asarray(result.plane)
-    told = flats.told_by_halves(used)
-    if len(used.photos) > 1:
-        plane, clean = _without_drawn(plane)
-        told = told and clean
+    result, plane, told = estimated
     chance = _BY_CHANCE / plane.size**0.5
     if told and result.reliability < chance:  # not of one photo, which is nan
         console.note(

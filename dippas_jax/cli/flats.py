@@ -105,12 +105,16 @@ def readable(
     paths: Sequence[Path], window: Window, failed: console.Failures, used: Used
 ) -> Iterator[np.ndarray]:
     """The window's pixels of every photo that can be read and is no copy of an earlier one."""
+
+    def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+        part = placement.cut(console.read_pixels(path), window, offset=(0, 0))
+        return part, copies.noise(part)
+
     for path in console.bar(paths, "photo"):
-        pixels = failed.catch(console.read_pixels, path)
-        if pixels is None:
+        found = failed.catch(read, path)
+        if found is None:
             continue
-        part = placement.cut(pixels, window, offset=(0, 0))
-        noise = copies.noise(part)
+        part, noise = found
         if not noise.any():
             reason = f"photo {path} has no noise, as where all is black or burnt out; leave it out"
             failed.add(path, reason)

@@ -11,6 +11,7 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ import tifffile
 from PIL import Image
 
 import dippas_jax
-from dippas_jax.cli import console, outputs, verify
+from dippas_jax.cli import console, flats, outputs, verify
 from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.forensics import attackers, identification, verification
 from dippas_jax.forensics import drawn as drawn_places
 from dippas_jax.io import files, fingerprint_file, photo_writer, weights
 from dippas_jax.io import photo as photo_file
-from dippas_jax.signal import correlation, flat_field
+from dippas_jax.signal import copies, correlation, flat_field
 from tests import oracles
 
 SIZE = 128
@@ -1006,6 +1007,32 @@ def test_a_fingerprint_that_takes_too_much_memory_is_one_sentence(dippas, monkey
     refused(
         dippas("fingerprint", "build", "flats/A", "-o", output), output, "more memory than there is"
     )
+
+
+@pytest.mark.parametrize(
+    ("room", "name"), [(flats, "told_by_halves"), (drawn_places, "in_fingerprint")]
+)
+def test_what_fails_behind_the_estimate_is_said(dippas, monkeypatch, tmp_path, room, name):
+    monkeypatch.setattr(room, name, mock.Mock(side_effect=MemoryError))
+    output = tmp_path / "K.npz"
+    code, out, err = dippas("fingerprint", "build", "flats/A", "-o", output)
+    assert (code, out) == (console.UNUSABLE, "")
+    assert f"fingerprint {output} takes more memory than there is" in err
+
+
+def test_a_flat_that_fails_behind_its_reading_stops_no_other(dippas, monkeypatch, tmp_path):
+    honest, calls = copies.noise, []
+
+    def noise(part):
+        calls.append(part)
+        if len(calls) == 2:
+            raise MemoryError
+        return honest(part)
+
+    monkeypatch.setattr(copies, "noise", noise)
+    code, out, err = dippas("fingerprint", "build", "flats/A", "-o", tmp_path / "K.npz")
+    assert (code, "photos       5" in out) == (console.FAILED, True)
+    assert "1.png takes more memory than there is (MemoryError)" in err
 
 
 def test_a_fingerprint_too_large_for_the_memory_stops_no_other(dippas, monkeypatch):
