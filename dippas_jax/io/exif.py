@@ -74,6 +74,9 @@ _LONGEST, _MOST = 2000, 256  # bytes of a field that may be anything, and number
 _NUMBERS = (int, float)
 _RESOLUTION = {282, 283, 296}
 _NAME = b"Exif\0\0"  # of the segment of a JPEG
+_DAMAGE = (ValueError, TypeError, SyntaxError, struct.error)
+"""What Pillow raises of EXIF that are none."""
+
 _BIG_TIFF = {b"II+\0": "<", b"MM\0+": ">"}
 
 
@@ -252,5 +255,13 @@ def tags(image: Image.Image) -> Image.Exif:
     """The EXIF, none where they are damaged: viewers show such a picture all the same."""
     try:
         return image.getexif()
-    except (ValueError, TypeError, SyntaxError, struct.error):
+    except _DAMAGE:
         return Image.Exif()
+
+
+def directory(found: Image.Exif, number: int) -> Mapping[int, Any]:
+    """An inner directory of a picture's EXIF, empty where it is damaged: likewise."""
+    try:
+        return found.get_ifd(number)
+    except _DAMAGE:
+        return {}

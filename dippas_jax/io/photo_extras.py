@@ -64,7 +64,8 @@ def left_out(image: Image.Image, data: bytes, xmp: bytes | None, *, srgb: bool) 
         if (bits := info.get("bit_depth", 8)) > 8:
             said.append(f"{bits} bits reduced to 8")
     tags = metadata.tags(image)
-    adobe = tags.get_ifd(_INTEROP).get(1) == "R03" or tags.get_ifd(_EXIF).get(_COLORSPACE) == 2
+    inner, others = (metadata.directory(tags, one) for one in (_EXIF, _INTEROP))
+    adobe = others.get(1) == "R03" or inner.get(_COLORSPACE) == 2
     if adobe and not info.get("icc_profile"):
         stay = ", and they are not converted" if srgb else ""
         said.append(

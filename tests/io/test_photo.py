@@ -1277,8 +1277,11 @@ def test_texts_of_a_png_that_are_called_like_its_metadata_are_texts(tmp_path, na
 
 @pytest.mark.parametrize(
     "block",
-    [b"garbage", b"Exif\0\0garbage", b"MM", b"II*\0", b"MM\0*\0\0", b"II+\0\x08\0\0\0aaaa"],
-)
+    [
+        b"garbage", b"Exif\0\0garbage", b"MM", b"II*\0", b"MM\0*\0\0", b"II+\0\x08\0\0\0aaaa",
+        b"Exif\0\0II*\0" + struct.pack("<IHHHIiI", 8, 1, 34665, 9, 1, -5, 0),
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "text"])
 def test_exif_that_are_none_do_not_damage_the_picture(tmp_path, kind, block):
     text = PngImagePlugin.PngInfo()
@@ -1332,7 +1335,7 @@ def test_what_else_a_jpeg_holds_is_said_whatever_becomes_of_its_colours(tmp_path
     photo = photo_file.read(put(tmp_path, data), srgb=srgb)
     assert photo.unkept == ("comment", "C2PA manifest")
     said = photo_writer.not_kept(photo, kind="same", kept="keep")
-    assert said == ["its comment and C2PA manifest is left out"]
+    assert said == ["its comment and C2PA manifest are left out"]
 
 
 def test_an_orientation_that_is_no_whole_number_is_none():
