@@ -88,9 +88,10 @@ def _bounded(name: str, bound: int) -> bool:
 def physical_memory() -> int:
     """Of the machine, bytes; more than there can be where that is not known."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
+        found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
         return sys.maxsize
+    return found if found > 0 else sys.maxsize
 
 
 def _landlock() -> str:

@@ -272,6 +272,15 @@ def test_a_machine_without_memory_or_processes_is_no_fault_of_the_photo(
     made.stop()
 
 
+def test_memory_that_the_system_does_not_tell_bounds_nothing(monkeypatch):
+    assert 0 < confinement.physical_memory() < sys.maxsize
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sysconf", lambda name: -1 if name == "SC_PHYS_PAGES" else 4096)
+        assert confinement.physical_memory() == sys.maxsize
+    monkeypatch.delattr(os, "sysconf")
+    assert confinement.physical_memory() == sys.maxsize
+
+
 def test_a_process_that_the_system_does_not_give_is_told(monkeypatch):
     ours, theirs = socket.socketpair()
     with open(os.devnull, "rb") as handed:
