@@ -150,7 +150,8 @@ def _together(
     runs: list[_Run] = []
     with progress_line.Lines(config.inversion) as lines:
         watch = _Watch(runs, lines, config, slots * len(devices))
-        jobs = (watch.job(*part) for part in parts)
+        # Those that were asked for ahead may be of a photo that is lost by now.
+        jobs = (watch.job(photo, index) for photo, index in parts if index in photo.left)
         for number, progress in batch.inverted(
             jobs, config, slots=slots, devices=devices, on_chunk=watch.chunk
         ):

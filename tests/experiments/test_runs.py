@@ -263,6 +263,23 @@ def test_where_memory_runs_out_the_photos_at_work_are_named_and_the_others_done(
         done(tmp_path, records=[of(PHOTO)])
 
 
+def test_no_tile_of_a_photo_that_is_lost_is_inverted(tmp_path, monkeypatch):
+    """Not those either that were asked for ahead, to fill the slots."""
+    inverted, stated, tiles = batch.inverted, tiling.stated, []
+
+    def full(jobs, *given, **options):
+        if not tiles:
+            next(jobs)
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+        return inverted(jobs, *given, **options)
+
+    monkeypatch.setattr(batch, "inverted", full)
+    monkeypatch.setattr(tiling, "stated", lambda *given: tiles.append(given[1]) or stated(*given))
+    with pytest.raises(runs.FailedError, match=r"^cam_1: memory ran out"):
+        done(tmp_path, dataclasses.replace(SETTINGS, batch=2))
+    assert len(tiles) == 1
+
+
 @pytest.mark.parametrize("method", ["prior", "sparse"])
 def test_a_photo_that_cannot_be_used_any_more_stops_no_other(method, tmp_path, monkeypatch):
     def gone():
