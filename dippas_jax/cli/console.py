@@ -316,6 +316,12 @@ def tell_of_match(
             "both have strong edges, as of a date, a frame, a watermark, the corners of a turned "
             f"picture or one scene; {_rest_text(found, threshold, positions)}"
         )
+    elif not found["match"] and _is_clear(found, threshold, positions):
+        note(
+            f"{names}: z is too uneven for a match (its spread is {found['spread']:.1f}), as where "
+            f"both have lines; without what stands out in both it is {found['rest']:.1f}, which "
+            "may be one camera: cover the lines in both pictures, and ask again"
+        )
     elif found["match"] and found["z"] < 0:
         note(
             f"{names}: a z of {found['z']:.1f} tells a camera as clearly as one of "
@@ -329,11 +335,17 @@ def _rest_text(found: dict[str, Any], threshold: float, positions: int) -> str:
     if math.isnan(found["rest"]):
         return "nothing else is left, so that one camera cannot be told from two"
     said = f"without these places z is {found['rest']:.1f}, "
-    if _p_value(found["rest"] / found["rest_spread"], positions) >= threshold:
+    if not _is_clear(found, threshold, positions):
         return said + "which is no match of cameras"
     return said + (
         "which may be more of that, or one camera: cover them in both pictures, and ask again"
     )
+
+
+def _is_clear(found: dict[str, Any], threshold: float, positions: int) -> bool:
+    """Whether the rest is as large as that of one camera; not where there is none."""
+    rest, spread = found["rest"], found["rest_spread"]
+    return not math.isnan(rest) and _p_value(rest / spread, positions) < threshold
 
 
 def tell_of_chance(comparisons: int, threshold: float) -> None:
