@@ -84,7 +84,7 @@ def maker(name: str, group: places.Group, config: configuration.Study, folder: P
     if base(name) in OURS:
 
         def inverted(index: int) -> tuple[np.ndarray, float] | None:
-            known = _record_file(name, group.records[index], folder)
+            known = _record_file(name, group.records[index].id, folder)
             if not known.exists():
                 return None
             return photo_file.read_pixels(known.with_suffix(".png")), runs.recorded(known).seconds
@@ -119,19 +119,15 @@ def _part(path: Path, group: places.Group, config: configuration.Study) -> np.nd
     return pixels
 
 
-def possible(name: str, group: places.Group, folder: Path) -> list[str]:
-    """Ids of a group's photos that the method of that name can give: of ours, those it has made."""
+def possible(name: str, photos: Sequence[str], folder: Path) -> list[str]:
+    """Of photos, by their ids, those that the method can give: of ours, those it has made."""
     ours = base(name) in OURS
-    return [
-        record.id
-        for record in group.records
-        if not ours or _record_file(once(name), record, folder).exists()
-    ]
+    return [one for one in photos if not ours or _record_file(once(name), one, folder).exists()]
 
 
-def _record_file(name: str, record: Record, folder: Path) -> Path:
-    """What is known of a photo that one of this package's methods has made."""
-    return folder / folder_name(name) / "photos" / f"{record.id}.json"
+def _record_file(name: str, photo: str, folder: Path) -> Path:
+    """What is known of a photo, by its id, that one of this package's methods has made."""
+    return folder / folder_name(name) / "photos" / f"{photo}.json"
 
 
 def require_weights(names: Sequence[str]) -> None:
@@ -265,9 +261,21 @@ def published(record: Record, name: str) -> Path:
 
 
 def invert(
-    name: str, groups: Sequence[places.Group], config: configuration.Study, folder: Path
+    name: str,
+    groups: Sequence[places.Group],
+    config: configuration.Study,
+    folder: Path,
+    *,
+    tried: bool = False,
 ) -> tuple[list[report.PhotoRecord], str]:
     """This package's own results.
+
+    Args:
+      name: Of the method.
+      groups: The photos.
+      config: Of the study.
+      folder: Likewise.
+      tried: All photos were tried; only what was made of them is read.
 
     Returns:
       Of all photos that could be done, the records of summary.json; and which could not, with the
@@ -278,6 +286,7 @@ def invert(
     records = [
         record._replace(read=functools.partial(_same, sample))  # K as the study has it
         for record, sample in pairs
+        if not tried or _record_file(name, record.id, folder).exists()
     ]
     files.prepare_workdir(folder / folder_name(name))
     found = []

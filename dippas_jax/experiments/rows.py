@@ -98,14 +98,20 @@ def make(
       place: Which group of how many, for the line that says so.
     """
     path = row_file(name, group.name, folder)
-    wanted = methods.possible(name, group, folder)
-    if not path.exists() or files.read_json(path)["photos"] != wanted:
+    if not stands(name, group.name, [record.id for record in group.records], folder):
         tasks.say(f"{name}: {group.name}, {place}")
         files.prepare_workdir(path.parent)
         files.prepare_workdir(folder / "photos" / methods.folder_name(name))
         maker = methods.maker(name, group, config, folder)
         files.write_json(path, _row(name, group, maker, ready.learned, config, folder))
     return path
+
+
+def stands(name: str, group: str, photos: Sequence[str], folder: Path) -> bool:
+    """Whether a row is there, with all photos of its group that the method can give."""
+    path = row_file(name, group, folder)
+    wanted = methods.possible(name, photos, folder)
+    return path.exists() and files.read_json(path)["photos"] == wanted
 
 
 def row_file(name: str, group: str, folder: Path) -> Path:

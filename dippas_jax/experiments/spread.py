@@ -34,10 +34,14 @@ _EVERY = 10.0  # seconds between two lines that say how far it is
 _SHOWN = 3  # parts that could not be done, in a message
 
 
-def make(config: configuration.Study, folder: Path) -> None:
+def make(config: configuration.Study, folder: Path) -> dict[str, str]:
     """Make the rows that are not there, on the devices of `config.cluster` or of this machine.
 
-    This process does not ask JAX for a device meanwhile: GPUs are the workers'.
+    Parts of which photos are missing are made again. This process does not ask JAX for a device
+    meanwhile: GPUs are the workers'.
+
+    Returns:
+      By method, which photos it could not do and why, as of `methods.invert`.
 
     Raises:
       InputError: The photos cannot be used, or no worker can work.
@@ -53,14 +57,18 @@ def make(config: configuration.Study, folder: Path) -> None:
         reasons = _done(root, parts, [first])
         if reasons:
             raise InputError(reasons[first])
-        (group_names,) = _outputs(root)
+        (looked,) = _outputs(root)
         every = [
             part
             for method in dict.fromkeys(map(methods.once, methods.named(config)))
-            for part in (_Part(method, group) for group in group_names)
-            if not all(path.exists() for path in part.files(config, folder))
+            for part in (_Part(method, group) for group in looked["groups"])
+            if not part.is_done(looked["groups"][part.group], config, folder)
         ]
         reasons = _done(root, parts, every) if every else {}
+        failed: dict[str, list[str]] = {}
+        for one in _outputs(root):
+            if one["failed"]:
+                failed.setdefault(one["method"], []).append(one["failed"])
     if reasons:
         some = [f"{part.method} of {part.group}: {why}" for part, why in reasons.items()]
         more = f"; and {len(some) - _SHOWN} more" if len(some) > _SHOWN else ""
@@ -68,6 +76,7 @@ def make(config: configuration.Study, folder: Path) -> None:
             f"{len(some)} of {len(every)} parts of the study could not be done, and the same "
             f"command tries them again: {'; '.join(some[:_SHOWN])}{more}"
         )
+    return {method: "; ".join(sorted(some)) for method, some in failed.items()}
 
 
 class _Part(NamedTuple):
@@ -80,9 +89,11 @@ class _Part(NamedTuple):
         """All methods of the study that this part makes."""
         return [one for one in methods.named(config) if methods.once(one) == self.method]
 
-    def files(self, config: configuration.Study, folder: Path) -> list[Path]:
-        """The rows."""
-        return [rows.row_file(name, self.group, folder) for name in self.names(config)]
+    def is_done(self, photos: Sequence[str], config: configuration.Study, folder: Path) -> bool:
+        """Whether all photos of the group, by their ids, are made and in the rows."""
+        made = methods.possible(self.method, photos, folder)
+        names = self.names(config)
+        return made == photos and all(rows.stands(n, self.group, photos, folder) for n in names)
 
 
 class _Parts(NamedTuple):
@@ -131,15 +142,16 @@ class _Parts(NamedTuple):
     def _treat(self, photo: Path, fingerprint: Path | None) -> Made:
         part, folder = _Part(**files.read_json(photo)), Path(self.folder)
         with contextlib.redirect_stderr(io.StringIO()):  # of several workers on one terminal
-            ready = _ready(self.config, folder)
-            found = [group.name for group in ready.groups]
+            ready, failed = _ready(self.config, folder), ""
+            found = {one.name: [record.id for record in one.records] for one in ready.groups}
             if part.method:
-                group = ready.groups[found.index(part.group)]
+                (group,) = (one for one in ready.groups if one.name == part.group)
                 if methods.base(part.method) in methods.OURS:
-                    methods.invert(part.method, [group], self.config, folder)
+                    _, failed = methods.invert(part.method, [group], self.config, folder)
                 for name in part.names(self.config):
                     rows.make(name, group, ready, self.config, folder)
-        return Made(files.json_bytes(found), {}, 1.0, traced=False)
+        said = {"method": part.method, "groups": found, "failed": failed}
+        return Made(files.json_bytes(said), {}, 1.0, traced=False)
 
 
 _ready = functools.lru_cache(maxsize=1)(rows.ready)

@@ -58,8 +58,8 @@ def run(
     records = rows.load(config)
     methods.require_published(records, config)  # before the work, not in the middle of it
     runs.claim(folder, dataclasses.replace(config, cluster="", workers=0))
-    if config.cluster or config.workers:
-        spread.make(config, folder)
+    spread_out = bool(config.cluster or config.workers)
+    failed = spread.make(config, folder) if spread_out else {}
     ready = rows.ready(config, folder)
     if ready.learned is None and (not config.attackers or "learned" in config.attackers):
         tasks.say(
@@ -71,10 +71,11 @@ def run(
         )
     made = dict.fromkeys(methods.once(name) for name in names)
     ours = {
-        name: methods.invert(name, ready.groups, config, folder)
+        name: methods.invert(name, ready.groups, config, folder, tried=spread_out)
         for name in made
         if methods.base(name) in methods.OURS
     }
+    failed |= {name: why for name, (_, why) in ours.items() if why}
     lost = [name for name, (done, _) in ours.items() if not done]
     every = []
     for name in (name for name in names if methods.once(name) not in lost):
@@ -118,7 +119,7 @@ def run(
         files.write_bytes(folder / "front.png", plots.front(front))
     tasks.say(f"tables and figures are in {folder}")
     show(text)
-    if missing := [f"{name}: {failed}" for name, (_, failed) in ours.items() if failed]:
+    if missing := [f"{name}: {failed[name]}" for name in ours if name in failed]:
         raise runs.FailedError(f"left out of the tables are, by {'; by '.join(missing)}")
     return text
 

@@ -128,6 +128,32 @@ def test_parts_that_fail_are_named_and_the_others_stand(
     assert len(at_once[-1].items) == 2
 
 
+@pytest.mark.parametrize("others", [True, False], ids=["some", "none"])
+def test_photos_that_workers_could_not_do_are_told_and_given_to_workers_again(
+    folder, tmp_path, at_once, monkeypatch, others
+):
+    usual, tried = runs._sparse, []
+
+    def fails(task):
+        if task.record.id == "cam0_1" or not others:
+            tried.append(task.record.id)
+            raise MemoryError
+        return usual(task)
+
+    sparse = dataclasses.replace(quick(folder).run, sparse=config.Sparse(strength="fast"))
+    chosen = dataclasses.replace(quick(folder, workers=1), methods=("sparse-blind",), run=sparse)
+    monkeypatch.setattr(runs, "_sparse", fails)
+    with pytest.raises(runs.FailedError, match=r"by sparse-blind: .*cam0_1: memory ran out"):
+        study.run(chosen, tmp_path)
+    assert len(tried) == len(set(tried)), "not again by the command's own process"
+    assert files.read_json(tmp_path / "tables.json")[-1]["photos"] == (5 if others else 6)
+    monkeypatch.setattr(runs, "_sparse", usual)
+    study.run(chosen, tmp_path)
+    assert len(at_once[-1].items) == (1 if others else 4)
+    made = files.read_json(tmp_path / "tables.json")[-1]
+    assert (made["method"], made["photos"]) == ("sparse-blind", 6)
+
+
 def test_a_machine_without_the_weights_is_no_worker(folder, tmp_path, monkeypatch):
     parts = spread._Parts(quick(folder), str(tmp_path), os.getcwd(), True)
     monkeypatch.setattr(weights, "load", lambda: None)
