@@ -9,7 +9,8 @@ import re
 import simplejpeg
 
 _DAMAGE = re.compile("(?:Corrupt JPEG data|Premature end)[: ]*(.*)")
-_MORE = re.compile("([1-9][0-9]*) extraneous bytes before marker 0xd9")  # the end of the picture
+_MORE = re.compile("[0-9]+ extraneous bytes before marker 0xd9")  # the end of the picture
+_LAST = 1  # zeros that may be the end of a whole picture, as the last bits of a code
 
 
 def said(data: bytes) -> str:
@@ -22,13 +23,16 @@ def said(data: bytes) -> str:
     Args:
       data: The whole file, which another decoder has read to the end.
     """
-    found = _said(data)
-    more = _MORE.match(found)
-    if not more:
+    found, end = _said(data), _end(data)
+    if not _MORE.match(found) or end < 0:
         return found
-    end, zeros = _end(data), bytes(int(more[1]))
-    padded = end > 0 and data[:end].endswith(zeros)
-    return said(data[: end - len(zeros)] + data[end:]) if padded else found
+    # Zeros are codes as well, so all of them go: a picture that was overwritten by them lacks them.
+    whole = len(data[:end].rstrip(b"\0"))
+    whole += data[:whole].endswith(b"\xff")  # behind which a zero belongs to it
+    if end - whole < 2:
+        return found
+    kept = (_said(data[: whole + zeros] + data[end:]) for zeros in range(_LAST + 1))
+    return "" if "" in kept else found
 
 
 def _said(data: bytes) -> str:

@@ -312,6 +312,19 @@ def test_zeros_before_the_end_of_a_jpeg_are_no_damage(progressive):
     assert jpeg_damage.said(bytes(odd) + bytes(16) + end)
 
 
+@pytest.mark.parametrize("quality", [75, 90, 97])
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_a_jpeg_of_which_the_rest_is_zeros_is_damaged(quality, share):
+    """As a download that broke off leaves one: some zeros pass for picture, some are left."""
+    pixels = np.random.default_rng(0).normal(128, 30, (256, 384, 3)).clip(0, 255).astype(np.uint8)
+    kept = io.BytesIO()
+    Image.fromarray(pixels).save(kept, "JPEG", quality=quality)
+    data = bytearray(kept.getvalue())
+    start = len(data) - int(share * len(data))
+    data[start:-2] = bytes(len(data) - 2 - start)
+    assert jpeg_damage.said(bytes(data))
+
+
 def test_colours_that_were_converted_are_said_to_be_so(tmp_path):
     """EXIF that says Adobe RGB would be wrong in the output, and in part be followed."""
     inner = {40961: 2, 33434: 0.01}
