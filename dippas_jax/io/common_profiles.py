@@ -155,14 +155,15 @@ def _stored(curve: _Curve) -> bytes:
 
 
 def _points(data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """Levels and the light that a curve gives them (parts 10.6 and 10.18): all that it lists."""
+    """Levels, those it lists and others, and the light a curve gives them (parts 10.6, 10.18)."""
     if data[:4] == b"para":
         return _GRID, _parametric(data)
     (count,) = struct.unpack_from(">I", data, 8)
     listed = np.frombuffer(data, ">u2", count, 12)
     if count < 2:
         return _GRID, _GRID ** (listed[0] / 256 if count else 1.0)
-    return np.linspace(0, 1, count), listed / 65535
+    x, y = np.linspace(0, 1, count), listed / 65535
+    return np.concatenate([x, _GRID]), np.concatenate([y, np.interp(_GRID, x, y)])
 
 
 def _parametric(data: bytes) -> np.ndarray:

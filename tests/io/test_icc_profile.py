@@ -239,10 +239,21 @@ def tabulated(curve):
     return b"curv" + struct.pack(">II", 0, 1024) + (65535 * curve).round().astype(">u2").tobytes()
 
 
+def listed(*numbers):
+    return b"curv" + struct.pack(">II", 0, len(numbers)) + np.array(numbers, ">u2").tobytes()
+
+
 def parameters(kind, *numbers):
     numbers = (round(65536 * x) for x in numbers)
     made = b"para" + struct.pack(">IHH", 0, kind, 0)
     return made + b"".join(struct.pack(">i", x) for x in numbers)
+
+
+C2 = listed(
+    0, 203, 457, 867, 1426, 2155, 3062, 4159, 5457, 6964, 8689, 10640, 12824, 15250, 17925, 20855,
+    24045, 27504, 31237, 35249, 39548, 44137, 49021, 54211, 59696, 65535,
+)  # fmt: skip
+"""The curve of the profile "c2": few points, yet within a level of that of sRGB."""
 
 
 def test_numbers_other_than_those_of_its_name_make_a_profile_uncommon():
@@ -253,6 +264,7 @@ def test_numbers_other_than_those_of_its_name_make_a_profile_uncommon():
     line = (1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
     usual = [
         tabulated(srgb),
+        C2,
         tabulated(x**2.2),
         parameters(0, 2.2),
         parameters(1, 2.2, 1.0, 0.0),
@@ -268,6 +280,8 @@ def test_numbers_other_than_those_of_its_name_make_a_profile_uncommon():
         (b"gTRC", tabulated(bent)),
         (b"gTRC", tabulated(x**2.2)),  # beside two of sRGB
         (b"gTRC", tabulated(x)),
+        (b"gTRC", listed(0, 65535)),  # two points that lie on every curve, and a line between
+        (b"gTRC", listed(*np.rint(65535 * srgb[::341]))),
         (b"gTRC", curve(SECRET * 9)),
         (b"gTRC", b"curv" + bytes(8)),
         (b"gTRC", b"curv" + struct.pack(">IIH", 0, 1, 460)),
@@ -281,6 +295,7 @@ def test_numbers_other_than_those_of_its_name_make_a_profile_uncommon():
     for tag, data in odd:
         found = icc_profile.telling_name(with_tag(icc(), tag, data))
         assert found == "sRGB built-in with other numbers", (tag, data[:4])
+    assert_same_colours(with_curves(icc(), listed(0, 65535)))
     assert icc_profile.telling_name(swapped_profile()) == "sRGB built-in with other numbers"
     grey = with_tag(grey_profile(), b"desc", icc_profile._described("sGray"))
     assert icc_profile.telling_name(with_tag(grey, b"kTRC", tabulated(srgb))) == ""
