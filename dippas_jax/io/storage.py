@@ -24,6 +24,8 @@ _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryErr
 """What trying again does not mend, but for a server's permission, which may have run out."""
 
 _MISSING = (404, 410)  # of HTTP: it is not there, or no more
+_CLOSED = (401, 403)  # nobody is let in, or no more, as with a signed URL that has run out
+_LATER = (407, 408, 425, 429)  # a proxy that wants a password, and servers that have no time
 _LONGEST = 16  # bytes of the ending of a name
 
 
@@ -140,7 +142,7 @@ def require_size(at: Place, noun: str) -> None:
     except Exception as error:
         if at.local:
             raise
-        raise out_of_reach(at, noun, error) from None
+        raise not_given(at, noun, error) from None
     if size is not None and size > files.LARGEST:  # None: the system does not know
         raise files.too_large(at.name, noun, size)
 
@@ -266,37 +268,61 @@ def prepare(folder: Place) -> None:
         files.prepare_workdir(folder.local)
 
 
-def out_of_reach(at: Place, noun: str, error: Exception) -> OutOfReachError:
-    """Of a file on a server that does not answer, or answers with an error of its own."""
+def not_given(at: Place, noun: str, error: Exception) -> InputError:
+    """Why a server did not give a file: `OutOfReachError` where it does not answer, or is busy.
+
+    `ShortageError` where it lets nobody in, or memory is short; what HTTP refuses else is final.
+    """
+    if isinstance(error, MemoryError):
+        return no_memory(at, noun)
+    status = getattr(error, "status", None)
+    if status in _CLOSED:
+        return _closed(at, noun, error)
+    if isinstance(status, int) and 400 <= status < 500 and status not in _LATER:
+        return InputError(f"{noun} {at.name} cannot be read ({_said(error)}); check its address")
     return OutOfReachError(
         f"{noun} {at.name} cannot be reached ({_said(error)}); check its address and the network, "
         "and try again"
     )
 
 
+def no_memory(at: Place, noun: str) -> ShortageError:
+    """Of a file that does not fit into memory."""
+    return ShortageError(
+        f"{noun} {at.name} does not fit into the memory that is left; end other programs, or give "
+        "another file"
+    )
+
+
+def _closed(at: Place, noun: str, error: Exception) -> ShortageError:
+    return ShortageError(
+        f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the clock of "
+        "this machine, and try again"
+    )
+
+
 def _unreadable(at: Place, noun: str, error: Exception) -> InputError:
     if not at.local and (cause := _silence(error)):
-        return out_of_reach(at, noun, cause)
+        return not_given(at, noun, cause)
     if isinstance(error, PermissionError) and not at.local:  # a server's, which may have run out
-        return ShortageError(
-            f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the "
-            "clock of this machine, and try again"
-        )
+        return _closed(at, noun, error)
     if isinstance(error, FileNotFoundError):  # object stores say it without the system's words
         error = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return files.unreadable(at.name, noun, error)
 
 
 def _silence(error: Exception) -> Exception | None:
-    """Why a server said nothing of a file that fsspec calls missing; None where it said so.
+    """Why a server did not give a file that fsspec calls missing; None where it is.
 
     HTTP's is missing by fsspec whatever happened, FTP's where the server is busy.
     """
-    cause = error.__cause__
-    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+    cause = error.__cause__ if isinstance(error, FileNotFoundError) else error
+    if not isinstance(cause, Exception):
         return None
     if isinstance(status := getattr(cause, "status", None), int):
         return None if status in _MISSING else cause
-    of_http = type(cause).__module__.startswith("aiohttp") and not isinstance(cause, ValueError)
+    # A certificate that cannot be checked is a ValueError too, as is an address that is none.
+    unusable = isinstance(cause, ValueError) and not isinstance(cause, OSError)
+    of_http = type(cause).__module__.startswith("aiohttp") and not unusable
     lost = isinstance(cause, (ConnectionError, TimeoutError, EOFError, ftplib.error_temp))
     return cause if lost or of_http else None

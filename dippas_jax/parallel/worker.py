@@ -436,10 +436,12 @@ def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[
         data = storage.read(at, noun)
     except InputError:
         raise
+    except MemoryError:
+        raise storage.no_memory(at, noun) from None
     except Exception as error:
         if at.local:
             raise
-        raise storage.out_of_reach(at, noun, error) from None
+        raise storage.not_given(at, noun, error) from None
     path = folder / (noun + storage.suffix(name))
     with _own_folder():
         path.write_bytes(data)

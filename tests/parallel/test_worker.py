@@ -5,6 +5,8 @@ import ftplib
 import hashlib
 import json
 import os
+import re
+import ssl
 import subprocess
 import sys
 import threading
@@ -308,6 +310,12 @@ class StatusError(Exception):
         self.status = status
 
 
+class CertificateError(ssl.SSLCertVerificationError):
+    """As aiohttp's, which derives from it."""
+
+    __module__ = "aiohttp.client_exceptions"
+
+
 class Silent(fsspec.AbstractFileSystem):
     """Fails as fsspec's HTTP does: whatever happened, there is no such file."""
 
@@ -331,6 +339,8 @@ class Silent(fsspec.AbstractFileSystem):
         (StatusError(410), True),
         (KeyError("a"), True),
         (StatusError(503), False),
+        (StatusError(429), False),
+        (CertificateError("unable to get local issuer certificate"), False),
         (TimeoutError("no answer"), False),
         (ConnectionResetError("it hung up"), False),
         (ftplib.error_temp("421 busy"), False),
@@ -346,9 +356,30 @@ def test_a_server_that_does_not_answer_puts_no_photo_aside(method, out, monkeypa
         assert "(No such file or directory)" in read(out, "quarantine").popitem()[1]["reason"]
         return
     for name in ("silent://in/a.jpg", "silent://in/ok"):
-        with pytest.raises(RuntimeError, match=f"cannot be reached .{cause}.; check its address"):
+        words = re.escape(f"cannot be reached ({cause}); check its address")
+        with pytest.raises(RuntimeError, match=words):
             work(out, [Item(name)], method, name[-2:], attempts=1)
     assert not read(out, "quarantine")
+
+
+@pytest.mark.parametrize(("status", "tries"), [(400, 1), (451, 1), (401, 2), (403, 2)])
+@pytest.mark.parametrize("name", ["silent://in/a.jpg", "silent://in/ok"])
+def test_a_photo_that_a_server_refuses_is_put_aside(method, out, monkeypatch, status, tries, name):
+    """Such as one of a signed URL that has run out: no worker dies for it."""
+    fsspec.register_implementation("silent", Silent, clobber=True)
+    monkeypatch.setattr(Silent, "cause", StatusError(status))
+    work(out, [Item(name)], method, attempts=2)
+    known = read(out, "quarantine").popitem()[1]
+    assert f"cannot be read ({status} says the server)" in known["reason"]
+    assert known["tries"] == tries
+
+
+def test_a_file_that_memory_has_no_room_for_is_not_told_as_out_of_reach(method, out, monkeypatch):
+    fsspec.register_implementation("silent", Silent, clobber=True)
+    monkeypatch.setattr(Silent, "cause", MemoryError())
+    work(out, [Item("silent://in/ok")], method, attempts=2)
+    reason = read(out, "quarantine").popitem()[1]["reason"]
+    assert "does not fit into the memory" in reason
 
 
 def test_a_worker_claims_what_it_lacks_a_library_for_once(tmp_path, method, out):
