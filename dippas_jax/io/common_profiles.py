@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_APART = 0.001  # of colorants: of rounding
+_APART = 0.0003  # of colorants: by so much programs differ that compute them for one name
 _LEVEL = 1 / 255  # so far a curve may be off along its levels; a viewer shows no less
 _PRIMARIES, _CURVES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC", b"kTRC")
 _TABLES = (b"A2B", b"B2A")  # and a digit

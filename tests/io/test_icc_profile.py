@@ -15,11 +15,19 @@ from tests.io.test_photo import grey_profile, icc, swapped_profile, written_prof
 SECRET = b"Jane Doe 4711"
 GHOSTSCRIPT = sorted(Path("/usr/share/color/icc/ghostscript").glob("*.icc"))
 
+LEVELS = np.concatenate(
+    [
+        np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8),
+        17 * np.indices((16, 16, 16), np.uint8).T.reshape(64, 64, 3),  # pure colours among them
+        np.arange(256, dtype=np.uint8).reshape(4, 64, 1).repeat(3, 2),
+    ]
+)
+GREY = LEVELS.max(-1) == LEVELS.min(-1)
+
 
 def shown(profile, mode, intent):
     """Colours by lcms, which computes with what it finds in a profile."""
-    levels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    picture = Image.fromarray(levels if mode == "RGB" else levels[..., 0])
+    picture = Image.fromarray(LEVELS if mode == "RGB" else LEVELS[..., 0])
     screen = ImageCms.createProfile("sRGB")
     transform = ImageCms.buildTransform(
         io.BytesIO(profile), screen, mode, "RGB", renderingIntent=intent
@@ -302,6 +310,71 @@ def test_numbers_other_than_those_of_its_name_make_a_profile_uncommon():
     assert icc_profile.telling_name(grey) == "sGray with other numbers"
     grey = with_tag(grey, b"desc", icc_profile._described("sRGB"))
     assert icc_profile.telling_name(with_tag(grey, b"kTRC", tabulated(srgb))), "grey is no sRGB"
+
+
+def with_colorants(profile, colorants):
+    """The profile with X, Y, Z of red, green and blue exchanged."""
+    numbers = np.rint(65536 * np.array(colorants)).astype(int).reshape(3, 3)
+    for tag, one in zip((b"rXYZ", b"gXYZ", b"bXYZ"), numbers, strict=True):
+        profile = with_tag(profile, tag, b"XYZ " + struct.pack(">4i", 0, *one))
+    return profile
+
+
+COMPUTED = {
+    "Hewlett-Packard": (
+        0.43607, 0.22249, 0.01392, 0.38515, 0.71687, 0.09708, 0.14307, 0.06061, 0.71410,
+    ),
+    "Argyll": (0.43604, 0.22249, 0.01392, 0.38512, 0.71690, 0.09706, 0.14305, 0.06061, 0.71391),
+    "lcms 1": (0.43585, 0.22238, 0.01392, 0.38533, 0.71704, 0.09714, 0.14302, 0.06058, 0.71384),
+}  # fmt: skip
+"""Colorants of sRGB, as programs wrote them."""
+
+
+@pytest.mark.parametrize("program", COMPUTED)
+def test_colorants_that_programs_compute_are_those_of_the_name(program):
+    profile = with_colorants(icc(), COMPUTED[program])
+    assert icc_profile.telling_name(profile) == ""
+    assert_same_colours(profile)
+
+
+def named(name):
+    """An RGB profile of a common name, with the colorants that are known; and these."""
+    known = common_profiles._KNOWN[name]
+    plain = with_tag(icc(), b"desc", icc_profile._localised(name))
+    plain = with_curves(plain, common_profiles._stored(known.curves[0]))
+    return with_colorants(plain, known.colorants), np.array(known.colorants)
+
+
+@pytest.mark.parametrize("name", ["sRGB", "Display P3", "eciRGB v2"])
+def test_colorants_further_off_than_those_stay(name):
+    """As they would move pure colours by levels."""
+    plain, known = named(name)
+    assert icc_profile.telling_name(plain) == ""
+    for n in range(9):
+        other = with_colorants(plain, known + 0.0005 * (np.arange(9) == n))
+        assert icc_profile.telling_name(other) == f"{name} with other numbers"
+        assert_same_colours(other)
+
+
+@pytest.mark.parametrize("name", ["sRGB", "Adobe RGB (1998)", "ProPhoto RGB"])
+def test_known_numbers_move_no_grey_by_more_than_a_level(name):
+    """With colorants that are all as far off as they may be, to one side of a channel or other."""
+    plain, known = named(name)
+    most = 0
+    for channel in np.linalg.inv(known.reshape(3, 3)).T:
+        for off in (-0.00029, 0.00029):
+            other = with_colorants(plain, known + off * np.tile(np.sign(channel), 3))
+            assert icc_profile.telling_name(other) == ""
+            assert moved(other)[GREY].max() <= 1
+            most = max(most, moved(other).max())
+    assert 2 <= most <= 11
+
+
+def moved(profile):
+    """By how many levels its colours are moved when it is written anew."""
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    made = icc_profile.rebuilt(profile)
+    return np.abs(shown(made, "RGB", intent).astype(int) - shown(profile, "RGB", intent))
 
 
 def noisy(data, most):
