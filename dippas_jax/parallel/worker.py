@@ -9,6 +9,7 @@ failed is therefore tried again alone, so that it costs the others one try at mo
 """
 
 import contextlib
+import enum
 import hashlib
 import json
 import shutil
@@ -30,6 +31,7 @@ from dippas_jax.types import InputError, NoProcessError, OutOfReachError, Shorta
 _WAIT = 1.0  # seconds between two looks at what others hold
 _BEATS = 6  # signs of life in a lease
 _BEAT = 60.0  # seconds between two at most: after three times as many a summary counts nobody
+_USUAL = 16 << 20  # bytes of a photo: with room for so many, a larger one is too large
 _BROKEN = 3  # photos in a row that failed, after which this process is to blame, not they
 
 
@@ -107,18 +109,34 @@ def _telling(root: Place, owner: str, tally: dict[str, Any], lease: float) -> It
 
 
 class _PhotoError(Exception):
-    """A photo could not be done; `final` if trying again would not help.
+    """A photo could not be done.
 
-    `away`: Something for it is not on this machine, which is neither its fault nor that of a try.
+    Attributes:
+      final: Trying again would not help.
+      away: Something for it is not on this machine, which is neither its fault nor that of a try.
+      lack: This machine has no room or process for it; where others are at work, they may hold it.
     """
 
-    def __init__(self, reason: str, *, final: bool, away: bool = False):
+    def __init__(
+        self, reason: str, *, final: bool = False, away: bool = False, lack: "_Lack | None" = None
+    ):
         super().__init__(reason)
-        self.final, self.away = final, away
+        self.final, self.away, self.lack = final, away, lack
 
 
-class _ProcessError(Exception):
-    """What this process lacks for any photo; no try of one has failed."""
+class _Lack(enum.Enum):
+    """Whether what a machine lacks for a photo that is at work alone, it lacks for any photo."""
+
+    OF_THIS = enum.auto()  # a try of the photo has failed
+    OF_ANY = enum.auto()  # none has: this process is to blame
+
+
+class _LackError(Exception):
+    """There is no room for a copy."""
+
+    def __init__(self, reason: str, lack: _Lack):
+        super().__init__(reason)
+        self.lack = lack
 
 
 class _Held(NamedTuple):
@@ -152,6 +170,7 @@ class _Worker:
         self._fingerprints: dict[str, tuple[Path, str]] = {}  # copy and hash by name
         self._away: dict[str, str] = {}  # why this worker tries them no more, by the photo's id
         self._later: list[Item] = []
+        self._full = False  # photos at work hold what another one needs
         self._tried: list[Item] = []
 
     def round(self, waiting: Sequence[Item]) -> list[Item]:
@@ -172,6 +191,7 @@ class _Worker:
 
     def _treat(self, items: Iterator[Item], *, untried: bool) -> None:
         """Claim the photos and have them done, several at a time if the method likes."""
+        self._full = False
         order: list[_Held] = []
         own: list[Exception] = []  # what no photo that is at work is to blame for
 
@@ -225,6 +245,9 @@ class _Worker:
         """Those of the photos that are this worker's and have no output yet, with their files."""
         task, root = self._task, self._root
         for item in items:
+            if self._full:
+                self._later.append(item)
+                return
             if ledger.is_finished(root, item.id):
                 continue
             claim = ledger.claim(
@@ -353,15 +376,25 @@ class _Worker:
             self._let_go(held)
             return
         if failure.away:
-            ledger.release(self._root, held.item.id, held.number, self._owner)
             self._away[held.item.id] = str(failure)
-            self._let_go(held)
-            self._later.append(held.item)
+            self._give_back(held)
             return
+        if failure.lack and len(self._held) > 1:
+            self._full = True
+            self._give_back(held)
+            return
+        if failure.lack is _Lack.OF_ANY:
+            raise RuntimeError(str(failure)) from None
         self._try_again(held, str(failure))
         self._tally["failing"] = [*{*self._tally["failing"], held.item.photo}]
         if len(self._tally["failing"]) >= _BROKEN:
             raise RuntimeError(f"{_BROKEN} photos failed one after the other: {failure}") from None
+
+    def _give_back(self, held: _Held) -> None:
+        """For later, without a try of it."""
+        ledger.release(self._root, held.item.id, held.number, self._owner)
+        self._let_go(held)
+        self._later.append(held.item)
 
     def _try_again(self, held: _Held, reason: str) -> None:
         ledger.failed(self._root, held.item.id, held.number, self._owner, reason)
@@ -405,26 +438,29 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
 
     try:
         yield
-    except (_ProcessError, NoProcessError) as error:
-        raise RuntimeError(renamed(str(error))) from None
+    except _LackError as error:
+        raise _PhotoError(renamed(str(error)), lack=error.lack) from None
+    except NoProcessError as error:
+        raise _PhotoError(renamed(str(error)), lack=_Lack.OF_ANY) from None
     except InputError as error:
         final = not isinstance(error, ShortageError)
         away = isinstance(error, OutOfReachError)
         raise _PhotoError(renamed(str(error)), final=final, away=away) from None
     except Exception as error:
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        raise _PhotoError(renamed(reason), final=False) from error
+        raise _PhotoError(renamed(reason)) from error
 
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[None]:
-    """`_ProcessError` where copies cannot be written, as on a full disk."""
+    """`_LackError` where nothing can be written, as on a full disk."""
     try:
         yield
     except OSError as error:
-        raise _ProcessError(
+        raise _LackError(
             f"copies of photos cannot be written ({files.reason(error)}); free room in the "
-            "temporary folder, or set TMPDIR to another one"
+            "temporary folder, or set TMPDIR to another one",
+            _Lack.OF_ANY,
         ) from None
 
 
@@ -443,7 +479,23 @@ def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[
             raise
         raise storage.not_given(at, noun, error) from None
     path = folder / (noun + storage.suffix(name))
-    with _own_folder():
-        path.write_bytes(data)
+    _write_copy(path, data, f"{noun} {name}")
     names[str(path)] = name
     return path, hashlib.sha256(data).hexdigest()
+
+
+def _write_copy(path: Path, data: bytes, name: str) -> None:
+    """`_LackError` where there is no room, which is the file's own fault if others would fit."""
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        try:
+            with _own_folder():
+                path.write_bytes(data[:_USUAL])
+        finally:
+            path.unlink(missing_ok=True)
+        raise _LackError(
+            f"{name} of {len(data) / 2**20:.0f} MiB does not fit into the temporary folder "
+            f"({files.reason(error)}); free room there, or set TMPDIR to another one",
+            _Lack.OF_THIS,
+        ) from None

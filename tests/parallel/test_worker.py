@@ -21,7 +21,7 @@ from dippas_jax.io import private, storage
 from dippas_jax.parallel import ledger, summary, supervisor, worker
 from dippas_jax.parallel.manifest import Item
 from dippas_jax.parallel.worker import Task
-from dippas_jax.types import InputError
+from dippas_jax.types import InputError, NoProcessError
 from tests.parallel import stand_in
 
 
@@ -424,6 +424,61 @@ def test_no_process_for_a_photo_is_no_try_of_it(tmp_path, method, out):
     Path(items[0].photo).write_text("one")
     work(out, items, method, "x", attempts=1)
     assert len(read(out, "done")) == 1
+
+
+def test_a_photo_too_large_for_the_temporary_folder_ends_no_worker(
+    tmp_path, method, out, monkeypatch
+):
+    items = stand_in.photos(tmp_path / "in", "huge photo", "one", "two")
+    usual = Path.write_bytes
+
+    def small(path, data):
+        if str(out) not in str(path) and len(data) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(path, data)
+
+    monkeypatch.setattr(worker, "_USUAL", 4)
+    monkeypatch.setattr(Path, "write_bytes", small)
+    work(out, items, method, attempts=2, lease=0.2)
+    assert len(read(out, "done")) == 2
+    assert list(reasons(out)) == ["0.jpg"]
+    assert "does not fit into the temporary folder (No space left on device)" in str(reasons(out))
+    assert items[0].photo in str(reasons(out))
+
+
+def test_where_photos_at_work_take_all_room_another_one_waits(tmp_path, method, out, monkeypatch):
+    items = stand_in.photos(tmp_path / "in", *(f"photo {n}" for n in range(5)))
+    usual, refused = Path.write_bytes, []
+
+    def room_for_two(path, data):
+        if str(out) not in str(path) and len(list(path.parent.parent.glob("*/photo.jpg"))) > 1:
+            refused.append(path)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return usual(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", room_for_two)
+    together = method._replace(together=3)
+    work(out, items, together)
+    assert refused
+    assert most(together) == 2
+    assert len(read(out, "done")) == 5
+    assert not any("failed" in one for one in read(out, "claims").values())
+    assert len(together.calls(b"photo")) == 5, "none was at work in vain"
+
+
+def test_no_process_for_a_moment_costs_photos_at_work_nothing(tmp_path, method, out):
+    class Short(stand_in.Method):
+        def treat(self, photo, fingerprint):
+            if photo.read_bytes() == b"later" and not self.calls(b"later"):
+                Path(self.log, "later").touch()
+                raise NoProcessError(f"photo {photo} cannot be decoded; end other programs")
+            return super().treat(photo, fingerprint)
+
+    items = stand_in.photos(tmp_path / "in", "one", "two", "later", "four", "five")
+    together = Short(method.log, together=3)
+    work(out, items, together)
+    assert sorted(read(out, "photos").values()) == [b"eno", b"evif", b"owt", b"retal", b"ruof"]
+    assert [len(together.calls(name)) for name in (b"one", b"two", b"later")] == [1, 1, 2]
 
 
 def test_the_ending_of_a_signed_url_is_that_of_its_file(method):
