@@ -228,19 +228,20 @@ def _require_size(
     file: Path, size: tuple[int, int], whole: tuple[int, int], data: configuration.Data
 ) -> None:
     """`InputError` for a file that shows neither the whole photo nor its one crop."""
-    if size == whole or (data.crops == 1 and size == (data.crop, data.crop)):
+    crop, several = (data.crop, data.crop), data.crops != 1
+    if size == whole or (size == crop and not several):
         return
-    found = f"{file} is of {size[0]}x{size[1]} pixels"
-    if data.crops != 1:  # of which it shows one at most, and nothing tells which
-        raise InputError(
-            f"{found}, not those of the whole photo ({whole[0]}x{whole[1]}); with data.crops of "
-            f"{data.crops} give whole photos, or choose data.crops=1"
-        )
-    side = data.crop
-    raise InputError(
-        f"{found}, neither those of the whole photo ({whole[0]}x{whole[1]}) nor of the crop "
-        f"({side}x{side}); choose the data.crop that was published"
-    )
+    sizes = f"those of the whole photo ({whole[0]}x{whole[1]})"
+    if several or not data.crop:
+        sizes = f"not {sizes}"
+    else:
+        sizes = f"neither {sizes} nor of the crop ({crop[0]}x{crop[1]})"
+    advice = "give whole photos"
+    if several:  # of which it shows one at most, and nothing tells which
+        advice = f"with data.crops of {data.crops} {advice}"
+    if size[0] == size[1] and configuration.SMALLEST_PHOTO <= size[0] <= min(whole):
+        advice += f", or choose data.crop={size[0]}" + (" and data.crops=1" if several else "")
+    raise InputError(f"{file} is of {size[0]}x{size[1]} pixels, {sizes}; {advice}")
 
 
 def published(record: Record, name: str) -> Path:

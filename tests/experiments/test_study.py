@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 
 import jax
 import numpy as np
@@ -253,6 +254,25 @@ def test_a_published_photo_of_crop_size_is_that_of_no_crop_among_several(tmp_pat
     (group, *_) = rows.ready(several, files.prepare_workdir(tmp_path / "row")).groups
     with pytest.raises(InputError, match=r"64x64 pixels, not those of the whole"):
         methods.maker("published:soft", group, several, tmp_path)(0)
+
+
+@pytest.mark.parametrize(
+    ("size", "crop", "crops", "words"),
+    [
+        ((96, 80), 0, 1, "not those of the whole photo (128x160); give whole photos"),
+        ((96, 96), 0, 1, "photo (128x160); give whole photos, or choose data.crop=96"),
+        ((192, 192), 0, 1, "not those of the whole photo (128x160); give whole photos"),
+        ((32, 32), 0, 1, "not those of the whole photo (128x160); give whole photos"),
+        ((96, 80), 64, 1, "photo (128x160) nor of the crop (64x64); give whole photos"),
+        ((96, 96), 64, 1, "crop (64x64); give whole photos, or choose data.crop=96"),
+        ((96, 80), 64, 0, "with data.crops of 0 give whole photos"),
+        ((96, 96), 64, 2, "give whole photos, or choose data.crop=96 and data.crops=1"),
+    ],
+)
+def test_a_crop_is_spoken_of_only_where_there_may_be_one(tmp_path, size, crop, crops, words):
+    data = config.Data(folder=str(tmp_path), crop=crop, crops=crops)
+    with pytest.raises(InputError, match=re.escape(words) + "$"):
+        methods._require_size(tmp_path / "0.png", size, (128, 160), data)
 
 
 def test_published_photos_of_no_use_are_found_before_the_work(tmp_path):
