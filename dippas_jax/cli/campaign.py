@@ -171,8 +171,8 @@ def campaign(
       json: JSON in place of text.
 
     Raises:
-      InputError: What was given cannot be used as a whole, or no worker can work and nothing is
-        done; with a shard, whatever is done.
+      InputError: What was given cannot be used as a whole, or no worker can work and this start
+        has finished nothing; with a shard, whatever is done.
     """
     if summary_only and how.retry:
         raise InputError(
@@ -238,15 +238,8 @@ def campaign(
     task = Task(place, items, method, how.attempts, how.lease)
     cut_off = False
     if len(_finished(root, items)) < len(items):
-        try:
-            with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
-                _run(task, root, how, every)
-        except InputError as error:
-            # Of a shard the scheduler tries again what ends with 2, and the others are at work.
-            if how.shard or ledger.DONE not in _finished(root, items):
-                raise
-            console.note(str(error))
-            cut_off = True
+        with _terminated(), contextlib.redirect_stdout(sys.stderr):  # where Ray tells its news
+            cut_off = _run(task, root, how, every)
     code = _say(root, items, how, json=json, every=every)
     return console.FAILED if cut_off else code
 
@@ -257,7 +250,8 @@ def _finished(root: storage.Place, items: Sequence[Item]) -> list[str]:
     return [found[item.id] for item in items if item.id in found]
 
 
-def _run(task: Task, root: storage.Place, how: How, every: Sequence[Item]) -> None:
+def _run(task: Task, root: storage.Place, how: How, every: Sequence[Item]) -> bool:
+    """Whether photos are left, as no worker could go on; `InputError` if none was finished."""
     if how.cluster:
         engine = cluster.engine(task, how.cluster, how.workers, how.platform)
         where = f"the cluster {how.cluster}"
@@ -278,7 +272,17 @@ def _run(task: Task, root: storage.Place, how: How, every: Sequence[Item]) -> No
                 now = summary.summarise(root, every, known)
                 storage.write_json(root / "summary.json", now)
 
-    supervisor.supervise(engine, task, note=console.note, on_look=look)
+    before = len(_finished(root, task.items))
+    try:
+        supervisor.supervise(engine, task, note=console.note, on_look=look)
+    except InputError as error:
+        after = _finished(root, task.items)
+        # Of a shard the scheduler tries again what ends with 2, and the others are at work.
+        if how.shard or len(after) == before or ledger.DONE not in after:
+            raise
+        console.note(str(error))
+        return True
+    return False
 
 
 @contextlib.contextmanager

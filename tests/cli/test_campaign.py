@@ -27,6 +27,7 @@ from dippas_jax.cli import main as cli
 from dippas_jax.datasets import synthetic
 from dippas_jax.io import checkpoint, files, storage
 from dippas_jax.parallel import (
+    cluster,
     devices,
     ledger,
     manifest,
@@ -568,7 +569,8 @@ def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, mo
 def test_what_is_done_is_told_where_no_worker_can_go_on(dippas, monkeypatch):
     """As where the library of HEIC is missing on the only machine, and all else is done."""
 
-    def some(task, root, how, every):
+    def some(engine, task, *, note, on_look):
+        root = storage.place(task.root)
         (root.local / ledger.PHOTOS / "x.jpg").touch()
         facts = {"output": "x.jpg", "device": "", "seconds": 1.0, "units": 1.0}
         facts |= {"reused": False, "traced": True}
@@ -576,15 +578,31 @@ def test_what_is_done_is_told_where_no_worker_can_go_on(dippas, monkeypatch):
             ledger.write(root, ledger.DONE, item.id, {**item._asdict(), **facts})
         raise InputError("no worker can work")
 
-    monkeypatch.setattr(campaign, "_run", some)
-    number, command = 0, ("campaign", "list.csv", "-o", "out")
+    monkeypatch.setattr(supervisor, "supervise", some)
+    number, command = 0, ("campaign", "list.csv", "-o", "out", "--device", "cpu")
     assert dippas(*command)[0] == console.UNUSABLE
     number = 1
     shard = dippas(*command, "--shard", "0/2")
     assert (shard[0], shard[1]) == (console.UNUSABLE, ""), "a scheduler tries it again"
+    number = 2
     code, out, err = dippas(*command, "--json")
-    assert (code, json.loads(out)["done"], json.loads(out)["left"]) == (console.FAILED, 1, 3)
+    assert (code, json.loads(out)["done"], json.loads(out)["left"]) == (console.FAILED, 2, 2)
     assert "dippas: no worker can work\n" in err
+    assert dippas(*command)[:2] == (console.UNUSABLE, ""), "nothing was finished this time"
+
+
+def test_a_cluster_that_is_none_is_refused_whatever_was_done_earlier(dippas, monkeypatch):
+    def none(task, address, workers, platform):
+        for item in task.items[:1]:  # by another command, meanwhile
+            ledger.write(storage.place(task.root), ledger.DONE, item.id, item._asdict())
+        raise InputError(f"cluster {address} cannot be reached")
+
+    monkeypatch.setattr(cluster, "engine", none)
+    command = ("campaign", "list.csv", "-o", "out", "--cluster", "mistyped:1")
+    for _ in range(2):
+        code, out, err = dippas(*command)
+        assert (code, out) == (console.UNUSABLE, "")
+        assert "cluster mistyped:1 cannot be reached" in err
 
 
 def test_notes_of_a_photo_are_heard_and_its_bars_are_not(capsys):
