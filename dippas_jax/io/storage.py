@@ -10,6 +10,7 @@ import errno
 import ftplib
 import json
 import os
+import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryErr
 _MISSING = (404, 410)  # of HTTP: it is not there, or no more
 _CLOSED = (401, 403)  # nobody is let in, or no more, as with a signed URL that has run out
 _LATER = (407, 408, 425, 429)  # a proxy that wants a password, and servers that have no time
+_LOST = (ConnectionError, TimeoutError, EOFError, ssl.SSLError, ftplib.error_temp)
+"""The network or a server failed. A certificate that cannot be checked is a ValueError too."""
+
 _LONGEST = 16  # bytes of the ending of a name
 
 
@@ -72,17 +76,23 @@ def place(name: str | Path) -> Place:
             f"{name} needs a library that is not installed ({error}); install it, as s3fs for "
             "s3:// or gcsfs for gs://"
         ) from None
+    except ssl.SSLError as error:  # some are a ValueError
+        raise _no_server(name, error) from None
     except ValueError as error:
         raise InputError(
             f"{name} is no URL that can be used ({error}); give a path, or a URL such as "
             "s3://BUCKET/NAME"
         ) from None
     except Exception as error:  # noqa: BLE001 - ftp and sftp log in here, with errors of their own
-        raise OutOfReachError(
-            f"{name} cannot be reached ({_said(error)}); check its address, the network, and the "
-            "name and password for its server"
-        ) from None
+        raise _no_server(name, error) from None
     return Place(system, path.rstrip("/"), name.rstrip("/"))
+
+
+def _no_server(name: str, error: Exception) -> OutOfReachError:
+    return OutOfReachError(
+        f"{name} cannot be reached ({_said(error)}); check its address, the network, and the "
+        "name and password for its server"
+    )
 
 
 def _said(error: Exception) -> str:
@@ -321,8 +331,5 @@ def _silence(error: Exception) -> Exception | None:
         return None
     if isinstance(status := getattr(cause, "status", None), int):
         return None if status in _MISSING else cause
-    # A certificate that cannot be checked is a ValueError too, as is an address that is none.
-    unusable = isinstance(cause, ValueError) and not isinstance(cause, OSError)
-    of_http = type(cause).__module__.startswith("aiohttp") and not unusable
-    lost = isinstance(cause, (ConnectionError, TimeoutError, EOFError, ftplib.error_temp))
-    return cause if lost or of_http else None
+    of_http = type(cause).__module__.startswith("aiohttp") and not isinstance(cause, ValueError)
+    return cause if of_http or isinstance(cause, _LOST) else None

@@ -362,6 +362,20 @@ def test_a_server_that_does_not_answer_puts_no_photo_aside(method, out, monkeypa
     assert not read(out, "quarantine")
 
 
+def test_a_login_whose_certificate_cannot_be_checked_puts_no_photo_aside(method, out):
+    class Login(Silent):
+        protocol = "login"
+
+        def __init__(self, **options):
+            super().__init__(**options)
+            raise ssl.SSLCertVerificationError(1, "self-signed certificate")
+
+    fsspec.register_implementation("login", Login, clobber=True)
+    with pytest.raises(RuntimeError, match=r"cannot be reached \(self-signed certificate\)"):
+        work(out, [Item("login://in/a.jpg")], method)
+    assert not read(out, "quarantine")
+
+
 @pytest.mark.parametrize(("status", "tries"), [(400, 1), (451, 1), (401, 2), (403, 2)])
 @pytest.mark.parametrize("name", ["silent://in/a.jpg", "silent://in/ok"])
 def test_a_photo_that_a_server_refuses_is_put_aside(method, out, monkeypatch, status, tries, name):
