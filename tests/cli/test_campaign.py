@@ -566,16 +566,20 @@ def test_a_shard_whose_photos_are_all_put_aside_is_like_any_with_some(dippas, mo
     assert dippas("campaign", "list.csv", "-o", "out")[0] == console.UNUSABLE
 
 
+def finish(root, items):
+    """The ledger's entries of photos that are done, and an output."""
+    (root.local / ledger.PHOTOS / "x.jpg").touch()
+    facts = {"output": "x.jpg", "device": "", "seconds": 1.0, "units": 1.0}
+    facts |= {"reused": False, "traced": True}
+    for item in items:
+        ledger.write(root, ledger.DONE, item.id, {**item._asdict(), **facts})
+
+
 def test_what_is_done_is_told_where_no_worker_can_go_on(dippas, monkeypatch):
     """As where the library of HEIC is missing on the only machine, and all else is done."""
 
     def some(engine, task, *, note, on_look):
-        root = storage.place(task.root)
-        (root.local / ledger.PHOTOS / "x.jpg").touch()
-        facts = {"output": "x.jpg", "device": "", "seconds": 1.0, "units": 1.0}
-        facts |= {"reused": False, "traced": True}
-        for item in task.items[:number]:
-            ledger.write(root, ledger.DONE, item.id, {**item._asdict(), **facts})
+        finish(storage.place(task.root), task.items[:number])
         raise InputError("no worker can work")
 
     monkeypatch.setattr(supervisor, "supervise", some)
@@ -593,8 +597,7 @@ def test_what_is_done_is_told_where_no_worker_can_go_on(dippas, monkeypatch):
 
 def test_a_cluster_that_is_none_is_refused_whatever_was_done_earlier(dippas, monkeypatch):
     def none(task, address, workers, platform):
-        for item in task.items[:1]:  # by another command, meanwhile
-            ledger.write(storage.place(task.root), ledger.DONE, item.id, item._asdict())
+        finish(storage.place(task.root), task.items[:1])  # by another command, meanwhile
         raise InputError(f"cluster {address} cannot be reached")
 
     monkeypatch.setattr(cluster, "engine", none)
