@@ -25,7 +25,7 @@ _GONE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryErr
 """What trying again does not mend, but for a server's permission, which may have run out."""
 
 _MISSING = (404, 410)  # of HTTP: it is not there, or no more
-_CLOSED = (401, 403)  # nobody is let in, or no more, as with a signed URL that has run out
+_CLOSED = (400, 401, 403)  # nobody is let in, or no more, as with a signed URL that has run out
 _LATER = (407, 408, 425, 429)  # a proxy that wants a password, and servers that have no time
 _LOST = (ConnectionError, TimeoutError, EOFError, ssl.SSLError, ftplib.error_temp)
 """The network or a server failed. A certificate that cannot be checked is a ValueError too."""
@@ -307,7 +307,7 @@ def no_memory(at: Place, noun: str) -> ShortageError:
 def _closed(at: Place, noun: str, error: Exception) -> ShortageError:
     return ShortageError(
         f"{noun} {at.name} cannot be read ({_said(error)}); check the permissions and the clock of "
-        "this machine, and try again"
+        "this machine, and whether a signed URL has run out, and try again"
     )
 
 

@@ -125,10 +125,13 @@ class _PhotoError(Exception):
 
 
 class _Lack(enum.Enum):
-    """Whether what a machine lacks for a photo that is at work alone, it lacks for any photo."""
+    """Whether what a machine lacks for a photo that is at work alone, it lacks for any photo.
 
-    OF_THIS = enum.auto()  # a try of the photo has failed
-    OF_ANY = enum.auto()  # none has: this process is to blame
+    No try of it has failed: another machine may have it, or this one later.
+    """
+
+    OF_THIS = enum.auto()  # this worker tries it no more
+    OF_ANY = enum.auto()  # this process is to blame
 
 
 class _LackError(Exception):
@@ -375,12 +378,12 @@ class _Worker:
             self._give_up(held.item, held.number, str(failure))
             self._let_go(held)
             return
-        if failure.away:
-            self._away[held.item.id] = str(failure)
-            self._give_back(held)
-            return
         if failure.lack and len(self._held) > 1:
             self._full = True
+            self._give_back(held)
+            return
+        if failure.away or failure.lack is _Lack.OF_THIS:
+            self._away[held.item.id] = str(failure)
             self._give_back(held)
             return
         if failure.lack is _Lack.OF_ANY:
@@ -479,13 +482,17 @@ def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[
             raise
         raise storage.not_given(at, noun, error) from None
     path = folder / (noun + storage.suffix(name))
-    _write_copy(path, data, f"{noun} {name}")
+    if noun == "photo":
+        _write_photo(path, data, name)
+    else:
+        with _own_folder():
+            path.write_bytes(data)
     names[str(path)] = name
     return path, hashlib.sha256(data).hexdigest()
 
 
-def _write_copy(path: Path, data: bytes, name: str) -> None:
-    """`_LackError` where there is no room, which is the file's own fault if others would fit."""
+def _write_photo(path: Path, data: bytes, name: str) -> None:
+    """`_LackError` where there is no room for it, or for any."""
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -495,7 +502,7 @@ def _write_copy(path: Path, data: bytes, name: str) -> None:
         finally:
             path.unlink(missing_ok=True)
         raise _LackError(
-            f"{name} of {len(data) / 2**20:.0f} MiB does not fit into the temporary folder "
+            f"photo {name} of {len(data) / 2**20:.0f} MiB does not fit into the temporary folder "
             f"({files.reason(error)}); free room there, or set TMPDIR to another one",
             _Lack.OF_THIS,
         ) from None
