@@ -15,8 +15,7 @@ from dippas_jax import config as configuration
 from dippas_jax.experiments import report
 from dippas_jax.io import files
 from dippas_jax.prior import anonymize as prior
-from dippas_jax.prior import batch
-from dippas_jax.signal import correlation
+from dippas_jax.signal import correlation, tiles
 from dippas_jax.types import InputError, Record, Result, Sample, ShortageError
 
 
@@ -73,7 +72,7 @@ def reason(error: Exception) -> InputError:
     """Why a photo could not be done, where that stops no other; any other error is raised."""
     if isinstance(error, InputError):
         return error
-    if batch.is_out_of_memory(error):
+    if tiles.is_out_of_memory(error):
         return ShortageError(
             "memory ran out; free some, or give another --workdir and smaller settings (batch, "
             "tile, data.crop)"

@@ -9,7 +9,6 @@ failed is therefore tried again alone, so that it costs the others one try at mo
 """
 
 import contextlib
-import enum
 import hashlib
 import json
 import shutil
@@ -114,32 +113,13 @@ class _PhotoError(Exception):
     Attributes:
       final: Trying again would not help.
       away: Something for it is not on this machine, which is neither its fault nor that of a try.
-      lack: This machine has no room or process for it; where others are at work, they may hold it.
+      lack: This machine has no room or process for it. Others that are at work may hold that; else,
+        unless it is `away`, there is none for any photo.
     """
 
-    def __init__(
-        self, reason: str, *, final: bool = False, away: bool = False, lack: "_Lack | None" = None
-    ):
+    def __init__(self, reason: str, *, final: bool = False, away: bool = False, lack: bool = False):
         super().__init__(reason)
         self.final, self.away, self.lack = final, away, lack
-
-
-class _Lack(enum.Enum):
-    """Whether what a machine lacks for a photo that is at work alone, it lacks for any photo.
-
-    No try of it has failed: another machine may have it, or this one later.
-    """
-
-    OF_THIS = enum.auto()  # this worker tries it no more
-    OF_ANY = enum.auto()  # this process is to blame
-
-
-class _LackError(Exception):
-    """There is no room for a copy."""
-
-    def __init__(self, reason: str, lack: _Lack):
-        super().__init__(reason)
-        self.lack = lack
 
 
 class _Held(NamedTuple):
@@ -382,11 +362,11 @@ class _Worker:
             self._full = True
             self._give_back(held)
             return
-        if failure.away or failure.lack is _Lack.OF_THIS:
+        if failure.away:
             self._away[held.item.id] = str(failure)
             self._give_back(held)
             return
-        if failure.lack is _Lack.OF_ANY:
+        if failure.lack:
             raise RuntimeError(str(failure)) from None
         self._try_again(held, str(failure))
         self._tally["failing"] = [*{*self._tally["failing"], held.item.photo}]
@@ -441,10 +421,10 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
 
     try:
         yield
-    except _LackError as error:
-        raise _PhotoError(renamed(str(error)), lack=error.lack) from None
+    except _PhotoError:
+        raise
     except NoProcessError as error:
-        raise _PhotoError(renamed(str(error)), lack=_Lack.OF_ANY) from None
+        raise _PhotoError(renamed(str(error)), lack=True) from None
     except InputError as error:
         final = not isinstance(error, ShortageError)
         away = isinstance(error, OutOfReachError)
@@ -456,14 +436,14 @@ def _failures(names: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _own_folder() -> Iterator[None]:
-    """`_LackError` where nothing can be written, as on a full disk."""
+    """`_PhotoError` where nothing can be written, as on a full disk."""
     try:
         yield
     except OSError as error:
-        raise _LackError(
+        raise _PhotoError(
             f"copies of photos cannot be written ({files.reason(error)}); free room in the "
             "temporary folder, or set TMPDIR to another one",
-            _Lack.OF_ANY,
+            lack=True,
         ) from None
 
 
@@ -492,7 +472,7 @@ def _copied(folder: Path, name: str, noun: str, names: dict[str, str]) -> tuple[
 
 
 def _write_photo(path: Path, data: bytes, name: str) -> None:
-    """`_LackError` where there is no room for it, or for any."""
+    """`_PhotoError` where there is no room for it, or for any."""
     try:
         path.write_bytes(data)
     except OSError as error:
@@ -501,8 +481,9 @@ def _write_photo(path: Path, data: bytes, name: str) -> None:
                 path.write_bytes(data[:_USUAL])
         finally:
             path.unlink(missing_ok=True)
-        raise _LackError(
+        raise _PhotoError(
             f"photo {name} of {len(data) / 2**20:.0f} MiB does not fit into the temporary folder "
             f"({files.reason(error)}); free room there, or set TMPDIR to another one",
-            _Lack.OF_THIS,
+            away=True,
+            lack=True,
         ) from None

@@ -46,9 +46,8 @@ TOGETHER = 256 * 256
 """Pixels of a photo up to which accelerators work on all slots at once."""
 
 OUT_OF_MEMORY = (MemoryError, jax.errors.JaxRuntimeError)
-"""What may mean that memory ran out (`is_out_of_memory`)."""
+"""What may mean that memory ran out (`signal.tiles.is_out_of_memory`)."""
 
-is_out_of_memory = tiles.is_out_of_memory
 """Whether an error means that memory ran out."""
 
 
@@ -194,7 +193,7 @@ def invert_batch(
                 one = at_work.pop(number)
                 finish(one.place, _result(progress, one, config))
         except OUT_OF_MEMORY as error:
-            if not is_out_of_memory(error):
+            if not tiles.is_out_of_memory(error):
                 raise
             for index in indices:
                 if index not in done:

@@ -440,10 +440,8 @@ def test_no_process_for_a_photo_is_no_try_of_it(tmp_path, method, out):
     assert len(read(out, "done")) == 1
 
 
-def test_a_photo_too_large_for_the_temporary_folder_ends_no_worker(
-    tmp_path, method, out, monkeypatch
-):
-    items = stand_in.photos(tmp_path / "in", "huge photo", "one", "two")
+def leave_four_bytes(out, monkeypatch):
+    """The temporary folder has room for no file that is larger."""
     usual = Path.write_bytes
 
     def small(path, data):
@@ -453,6 +451,13 @@ def test_a_photo_too_large_for_the_temporary_folder_ends_no_worker(
 
     monkeypatch.setattr(worker, "_USUAL", 4)
     monkeypatch.setattr(Path, "write_bytes", small)
+
+
+def test_a_photo_too_large_for_the_temporary_folder_ends_no_worker(
+    tmp_path, method, out, monkeypatch
+):
+    items = stand_in.photos(tmp_path / "in", "huge photo", "one", "two")
+    leave_four_bytes(out, monkeypatch)
     words = f"photo {items[0].photo} of 0 MiB does not fit into the temporary folder"
     with pytest.raises(RuntimeError, match=re.escape(words)):  # of what is left
         work(out, items, method, attempts=2, lease=0.2)
@@ -466,15 +471,7 @@ def test_a_fingerprint_too_large_for_the_temporary_folder_is_no_try_of_a_photo(
 ):
     (item,) = stand_in.photos(tmp_path / "in", "one")
     (tmp_path / "K.npy").write_bytes(b"fingerprint")
-    usual = Path.write_bytes
-
-    def small(path, data):
-        if str(out) not in str(path) and len(data) > 4:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return usual(path, data)
-
-    monkeypatch.setattr(worker, "_USUAL", 4)
-    monkeypatch.setattr(Path, "write_bytes", small)
+    leave_four_bytes(out, monkeypatch)
     with pytest.raises(RuntimeError, match="copies of photos cannot be written"):
         work(out, [item._replace(fingerprint=str(tmp_path / "K.npy"))], method, attempts=2)
     assert not any("failed" in one for one in read(out, "claims").values())

@@ -112,15 +112,20 @@ def test_a_whole_visit_without_a_network(tmp_path):
         assert archive.read("a.anon.png") == (folder / "a.anon.png").read_bytes()
 
 
-def test_a_page_whose_program_is_gone_closes_itself(tmp_path, monkeypatch):
-    """Whoever answers there later is another program, and gets no photo."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    program = subprocess.Popen(
+def started():
+    """The command, whose first line of stdout is the page's address."""
+    return subprocess.Popen(
         [sys.executable, "-m", "dippas_jax.cli", "web", "--no-browser"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     )
+
+
+def test_a_page_whose_program_is_gone_closes_itself(tmp_path, monkeypatch):
+    """Whoever answers there later is another program, and gets no photo."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    program = started()
     view = browse.browser(tmp_path / "profile")
     try:
         view.get(program.stdout.readline().strip())
@@ -154,12 +159,7 @@ def test_files_that_were_removed_while_they_were_copied_do_not_come_back(tmp_pat
     photos = [tmp_path / f"{number}.png" for number in range(5)]
     for photo in photos:
         photo.write_bytes(b"any")
-    program = subprocess.Popen(
-        [sys.executable, "-m", "dippas_jax.cli", "web", "--no-browser"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    program = started()
     view = browse.browser(tmp_path / "profile")
 
     def held(number):
